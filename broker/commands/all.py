@@ -1,0 +1,12 @@
+"""Imports every file of commands, which fills the registry."""
+
+from broker.commands import connection, pubsub, strings, transactions
+from broker.commands.registry import Command
+from broker.commands.registry import command_table as _command_table
+
+MODULES = (connection, pubsub, strings, transactions)
+
+
+def command_table() -> dict[bytes, Command]:
+    """A fresh table of all commands, by upper-case name."""
+    return _command_table()

@@ -1,0 +1,42 @@
+"""What a command returns when it is not done yet."""
+
+from typing import Final
+
+from broker.protocol.replies import Reply
+
+
+class Blocked:
+    """The request has to wait until one of `keys` is written to; then `argv` is executed again, oldest waiter first.
+
+    timeout_ms: 0 waits for ever. argv: the request with whatever is relative pinned down (XREAD's `$`).
+    on_timeout: the reply then, and the reply inside MULTI, where nothing blocks.
+    wants: the type that the key must have for another try to make sense (`list`, `zset`, `stream`).
+    on_deletion: try again, too, when the key is gone or of another type (XREADGROUP: its group is gone).
+    competes: waiters of one key with the same non-empty word take from one supply (a consumer group): when one of them
+    finds nothing, the others are not tried.
+    """
+
+    def __init__(
+        self,
+        keys: list[bytes],
+        timeout_ms: int,
+        argv: list[bytes],
+        on_timeout: Reply,
+        wants: bytes,
+        on_deletion: bool = False,
+        competes: bytes = b"",
+    ) -> None:
+        self.keys: Final = keys
+        self.timeout_ms: Final = timeout_ms
+        self.argv: Final = argv
+        self.on_timeout: Final = on_timeout
+        self.wants: Final = wants
+        self.on_deletion: Final = on_deletion
+        self.competes: Final = competes
+
+
+class RunQueue:
+    """EXEC: the engine has to execute what the session queued."""
+
+
+RUN_QUEUE: Final = RunQueue()

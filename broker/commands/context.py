@@ -1,0 +1,116 @@
+"""All that a command may see, besides its arguments."""
+
+from mypy_extensions import i64
+
+from broker.commands.control import Control
+from broker.commands.registry import Command
+from broker.commands.session import Session
+from broker.config import Config
+from broker.clock import Clock
+from broker.keyspace import events
+from broker.keyspace.database import Database, Keyspace
+from broker.keyspace.subscriptions import Subscriptions
+from broker.protocol.replies import Reply
+
+
+class Shared:
+    """What all sessions of an engine have in common. One object, made by the engine."""
+
+    def __init__(
+        self, keyspace: Keyspace, config: Config, clock: Clock, control: Control, commands: dict[bytes, Command]
+    ) -> None:
+        self.keyspace = keyspace
+        self.config = config
+        self.clock = clock
+        self.control = control
+        self.commands = commands
+        self.sessions: dict[int, Session] = {}  # every connected client, oldest first
+        self.subscriptions = Subscriptions()
+        self.slowlog: list[list[Reply]] = []  # newest first, kept by engine/slowlog.py
+        self.slowlog_next_id: i64 = 0
+        self.errors: dict[bytes, int] = {}  # {error code: times}, for INFO errorstats
+        self.unblock_requests: list[tuple[int, bool]] = []  # CLIENT UNBLOCK: (session id, with an error)
+        self.replaying = False
+
+
+class Context:
+    """One per session, alive as long as it; the engine fills `decisions` and reads it back around each request.
+
+    Body order of a command: parse, look up, validate, change, journal, reply. After the first change nothing may raise.
+    """
+
+    def __init__(self, session: Session, shared: Shared) -> None:
+        self.session = session
+        self.shared = shared
+        self.keyspace = shared.keyspace
+        self.db: Database = shared.keyspace.databases[0]
+        self.command: Command | None = None  # being executed; set for the few that serve several names
+        self.decisions: list[list[bytes]] | None = None
+
+    # -- facts
+
+    @property
+    def now_ms(self) -> int:
+        """Unix time of this turn in ms."""
+        return int(self.keyspace.now_ms)
+
+    @property
+    def control(self) -> Control:
+        return self.shared.control
+
+    @property
+    def config(self) -> Config:
+        return self.shared.config
+
+    def select(self, index: int) -> None:
+        self.session.database = index
+        self.db = self.keyspace.databases[index]
+
+    # -- reporting a change
+
+    def changed(self, key: bytes, event: bytes, kind: int) -> None:
+        """The value of `key` in the selected database is another one now.
+
+        event, kind: the keyspace notification (kind: a bit of broker.keyspace.events). Fails WATCH, wakes whoever waits
+        for the key, and makes the request one that is journaled.
+        """
+        self.changed_in(self.db, key, event, kind)
+
+    def changed_in(self, db: Database, key: bytes, event: bytes, kind: int) -> None:
+        keyspace = self.keyspace
+        keyspace.dirty += 1
+        keyspace.watches.touch(db.index, key)
+        if db.waited and key in db.waited:
+            keyspace.ready.append((db.index, key))
+        if keyspace.event_classes & kind:
+            keyspace.events.append((db.index, key, event, kind))
+
+    def dropped(self, key: bytes) -> None:
+        """`key` held a collection that became empty: remove it, and report that as a deletion."""
+        self.db.remove(key)
+        self.changed(key, b"del", events.GENERIC)
+
+    def notify(self, key: bytes, event: bytes, kind: int) -> None:
+        """A notification without a change of its own."""
+        keyspace = self.keyspace
+        if keyspace.event_classes & kind:
+            keyspace.events.append((self.db.index, key, event, kind))
+
+    # -- journaling the decision
+
+    def journal(self, *argv: bytes) -> None:
+        """Journal this instead of the request: what was decided (absolute times, chosen ids, what was popped).
+
+        May be called several times; the effects of one request are journaled as one unit.
+        """
+        self.journal_argv(list(argv))
+
+    def journal_argv(self, argv: list[bytes]) -> None:
+        if self.decisions is None:
+            self.decisions = []
+        self.decisions.append(argv)
+
+    def journal_nothing(self) -> None:
+        """The change needs no entry (it is journaled otherwise, or not worth one)."""
+        if self.decisions is None:
+            self.decisions = []

@@ -1,0 +1,32 @@
+"""What a command may ask of the server: small synchronous requests, no server object."""
+
+from typing import Protocol
+
+from broker.commands.session import Session
+
+
+class Control(Protocol):
+    """Implemented by server/server.py; tests have a stand-in that notes what was asked."""
+
+    def info(self, sections: list[str]) -> bytes:
+        """The text of INFO for these section names (lower case; none: the default ones)."""
+
+    def reset_statistics(self) -> None:
+        """CONFIG RESETSTAT: counters of connections and traffic."""
+
+    def disconnect(self, session: Session, after_reply: bool) -> None:
+        """End a client's connection, at once or when what it is owed has been sent."""
+
+    def client_buffers(self, session: Session) -> tuple[int, int, int]:
+        """(bytes of unfinished requests, pieces of unsent output, bytes of unsent output)."""
+
+    def pause(self, until_ms: int, writes_only: bool) -> None:
+        """Hold back requests until this Unix time in ms."""
+
+    def unpause(self) -> None: ...
+
+    def shutdown(self, save: bool | None, now: bool, force: bool) -> None:
+        """Begin to end the server."""
+
+    def abort_shutdown(self) -> bool:
+        """False when none was under way."""

@@ -1,0 +1,94 @@
+"""A client as commands see it: who it is, what it selected, what it has queued, what is to be sent to it."""
+
+from typing import Final
+
+from mypy_extensions import i64
+
+from broker.keyspace.watch import Watcher
+from broker.protocol.encoder import encode
+from broker.protocol.replies import Reply
+
+# Bits of Session.gate: while one is set, each request goes through engine/admission.py.
+NEEDS_AUTH: Final = 1
+IN_MULTI: Final = 2
+SUBSCRIBED: Final = 4  # RESP2 with subscriptions: only a few commands are allowed
+
+# Session.reply_mode
+REPLY_ON: Final = 0
+REPLY_SKIP_NEXT: Final = 1  # CLIENT REPLY SKIP was just read; the next request is the one without a reply
+REPLY_SKIP: Final = 2
+REPLY_OFF: Final = 3
+
+
+class Session:
+    """One client. `out` holds pieces of the wire; the hub joins and sends them at the end of the turn.
+
+    outgoing: the hub's list of sessions with output, to which send() adds this one once.
+    """
+
+    def __init__(self, session_id: int, outgoing: list["Session"]) -> None:
+        self.id: Final = session_id
+        self.outgoing: Final = outgoing
+        self.queued_for_sending = False
+        self.out: list[bytes] = []
+        self.resp3 = False
+        self.gate: i64 = 0
+        self.reply_mode: i64 = REPLY_ON
+        self.close_after_reply = False
+        self.closed = False
+        # Who it is
+        self.name = b""
+        self.user = b"default"
+        self.lib_name = b""
+        self.lib_ver = b""
+        self.address = b""  # ip:port, or the path of the Unix socket
+        self.local_address = b""
+        self.fd = -1
+        self.created_ms: i64 = 0
+        self.active_ms: i64 = 0  # of the last request
+        self.last_command = b""
+        self.no_evict = False
+        self.no_touch = False
+        self.is_replay = False  # the log is being read: time-outs, limits and the journal are off
+        # Its state
+        self.database: i64 = 0
+        self.watcher = Watcher()
+        self.queue: list[list[bytes]] = []  # of MULTI
+        self.queue_failed = False  # EXEC will abort
+        self.queue_writes = False  # something queued is a WRITE command
+        self.channels: dict[bytes, None] = {}
+        self.patterns: dict[bytes, None] = {}
+        self.blocked_on: list[bytes] = []
+        self.is_blocked = False
+
+    @property
+    def in_multi(self) -> bool:
+        return self.gate & IN_MULTI != 0
+
+    @property
+    def subscriptions(self) -> int:
+        return len(self.channels) + len(self.patterns)
+
+    def set_gate(self, bit: int, on: bool) -> None:
+        if on:
+            self.gate |= bit
+        else:
+            self.gate &= ~bit
+
+    def send(self, reply: Reply) -> None:
+        """Encode for this client and see to it that it goes out at the end of this turn."""
+        if self.closed:
+            return
+        encode(reply, self.out, self.resp3)
+        self.mark()
+
+    def send_wire(self, wire: bytes) -> None:
+        """As send(), for what was encoded already (one message for many subscribers)."""
+        if not self.closed:
+            self.out.append(wire)
+            self.mark()
+
+    def mark(self) -> None:
+        if not self.queued_for_sending:
+            self.queued_for_sending = True
+            self.outgoing.append(self)

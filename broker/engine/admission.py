@@ -1,0 +1,70 @@
+"""The checks before a request is executed, in Redis's order (processCommand in server.c).
+
+The engine comes here only when a bit of Session.gate or of Engine.gate is set: an ordinary request skips all of it.
+"""
+
+from typing import Final
+
+from broker.commands.registry import DENYOOM, LOADING, NO_AUTH, NO_MULTI, WRITE, Command
+from broker.commands.session import IN_MULTI, NEEDS_AUTH, SUBSCRIBED, Session
+from broker.protocol.replies import QUEUED, ErrorReply, Reply
+
+# Bits of Engine.gate
+IS_LOADING: Final = 1
+WRITES_REFUSED: Final = 2  # the log can't be written
+PAUSED_WRITES: Final = 4
+PAUSED_ALL: Final = 8
+
+
+class Postponed:
+    """Not now: the client is paused. The request is to be offered again later."""
+
+
+POSTPONED: Final = Postponed()
+
+_NO_AUTH: Final = ErrorReply(b"NOAUTH Authentication required.")
+_LOADING: Final = ErrorReply(b"LOADING Redis is loading the dataset in memory")
+_DISK: Final = ErrorReply(
+    b"MISCONF Errors writing to the AOF file: the log can't be written. Reads go on; see the server's log."
+)
+_RUN_AT_ONCE: Final = frozenset([b"EXEC", b"DISCARD", b"MULTI", b"WATCH", b"QUIT", b"RESET"])
+_WHILE_SUBSCRIBED: Final = frozenset(
+    [b"PING", b"SUBSCRIBE", b"SSUBSCRIBE", b"UNSUBSCRIBE", b"SUNSUBSCRIBE", b"PSUBSCRIBE", b"PUNSUBSCRIBE", b"QUIT"]
+    + [b"RESET"]
+)
+
+
+def admit(session: Session, command: Command, argv: list[bytes], gate: int) -> Reply:
+    """The reply that keeps the request from being executed, or None: execute it.
+
+    gate: the engine's bits. An ErrorReply fails a transaction that is being queued.
+    """
+    if session.gate & NEEDS_AUTH and not command.flags & NO_AUTH:
+        return _NO_AUTH
+    if session.gate & IN_MULTI and command.flags & NO_MULTI:
+        return ErrorReply(b"ERR Command not allowed inside a transaction")
+    if gate & WRITES_REFUSED and (command.flags & WRITE or command.name == b"PING"):
+        return _DISK
+    if session.gate & SUBSCRIBED and command.name not in _WHILE_SUBSCRIBED:
+        return ErrorReply(
+            b"ERR Can't execute '%b': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in "
+            b"this context" % command.wire_name
+        )
+    if gate & IS_LOADING and not command.flags & LOADING:
+        return _LOADING
+    if gate & (PAUSED_ALL | PAUSED_WRITES) and _is_paused(session, command, gate):
+        return POSTPONED
+    if session.gate & IN_MULTI and command.name not in _RUN_AT_ONCE:
+        session.queue.append(argv)
+        if command.flags & WRITE:
+            session.queue_writes = True
+        return QUEUED
+    return None
+
+
+def _is_paused(session: Session, command: Command, gate: int) -> bool:
+    if gate & PAUSED_ALL:
+        return True
+    if command.name == b"EXEC":
+        return session.queue_writes
+    return bool(command.flags & (WRITE | DENYOOM)) or command.name in (b"PUBLISH", b"SPUBLISH", b"PFCOUNT")

@@ -1,0 +1,152 @@
+"""Who waits for which key, and until when.
+
+A waiter's request is executed again inside the turn of whoever wrote to the key, oldest waiter first; nobody is woken
+to compete. Who finds nothing keeps his place. Costs: park and unpark O(keys), serving O(waiters that are tried).
+"""
+
+from collections.abc import Callable
+from heapq import heapify, heappop, heappush
+
+from broker.commands.blocked import Blocked
+from broker.commands.context import Context
+from broker.keyspace.database import Keyspace
+from broker.keyspace.types import type_name
+from broker.protocol.replies import ErrorReply, Reply
+
+
+class Waiter:
+    """One blocked request."""
+
+    def __init__(self, ctx: Context, blocked: Blocked, deadline_ms: int, number: int) -> None:
+        self.ctx = ctx
+        self.blocked = blocked
+        self.database: int = int(ctx.session.database)
+        self.deadline_ms = deadline_ms  # monotonic; 0: none
+        self.number = number  # order of arrival
+        self.parked = True
+
+
+class Blocking:
+    def __init__(self, keyspace: Keyspace, retry: Callable[[Context, list[bytes]], Reply | Blocked]) -> None:
+        self._keyspace = keyspace
+        self._retry = retry  # executes a parked request again
+        self._by_key: dict[tuple[int, bytes], dict[Waiter, None]] = {}  # {(db, key): {waiter: None}}, oldest first
+        self._by_session: dict[int, Waiter] = {}
+        self._deadlines: list[tuple[int, int, Waiter]] = []  # heap of (deadline_ms, number, waiter), some outdated
+        self._number = 0
+        self._serving = False
+
+    def __len__(self) -> int:
+        return len(self._by_session)
+
+    def park(self, ctx: Context, blocked: Blocked, monotonic_ms: int) -> None:
+        deadline = monotonic_ms + blocked.timeout_ms if blocked.timeout_ms else 0
+        self._number += 1
+        waiter = Waiter(ctx, blocked, deadline, self._number)
+        for key in blocked.keys:
+            place = (waiter.database, key)
+            queue = self._by_key.setdefault(place, {})
+            if waiter not in queue:
+                queue[waiter] = None
+                waited = self._keyspace.databases[waiter.database].waited
+                waited[key] = waited.get(key, 0) + 1
+        self._by_session[ctx.session.id] = waiter
+        if deadline:
+            heappush(self._deadlines, (deadline, waiter.number, waiter))
+        ctx.session.is_blocked = True
+        ctx.session.blocked_on = blocked.keys
+
+    def unpark(self, waiter: Waiter) -> None:
+        waiter.parked = False
+        waited = self._keyspace.databases[waiter.database].waited
+        for key in dict.fromkeys(waiter.blocked.keys):
+            place = (waiter.database, key)
+            queue = self._by_key[place]
+            del queue[waiter]
+            if not queue:
+                del self._by_key[place]
+            waited[key] -= 1
+            if not waited[key]:
+                del waited[key]
+        del self._by_session[waiter.ctx.session.id]
+        waiter.ctx.session.is_blocked = False
+        waiter.ctx.session.blocked_on = []
+        if len(self._deadlines) > 64 + 2 * len(self._by_session):
+            self._deadlines = [entry for entry in self._deadlines if entry[2].parked]
+            heapify(self._deadlines)
+
+    def forget(self, session_id: int) -> None:
+        """The client went away."""
+        waiter = self._by_session.get(session_id)
+        if waiter is not None:
+            self.unpark(waiter)
+
+    def unblock(self, session_id: int, with_error: bool) -> bool:
+        """CLIENT UNBLOCK. False when that client does not wait."""
+        waiter = self._by_session.get(session_id)
+        if waiter is None:
+            return False
+        reply = waiter.blocked.on_timeout
+        if with_error:
+            reply = ErrorReply(b"UNBLOCKED client unblocked via CLIENT UNBLOCK")
+        self._finish(waiter, reply)
+        return True
+
+    def is_waiting(self, session_id: int) -> bool:
+        return session_id in self._by_session
+
+    def waiting_keys(self) -> int:
+        return len(self._by_key)
+
+    def serve(self) -> None:
+        """Offer the keys that became ready to their waiters, until nothing moves."""
+        if self._serving:
+            return  # a retry wrote to a key (BLMOVE): the loop below is on its way to it
+        self._serving = True
+        ready = self._keyspace.ready
+        try:
+            while ready:
+                places = list(dict.fromkeys(ready))
+                ready.clear()
+                for place in places:
+                    self._serve_key(place)
+        finally:
+            self._serving = False
+
+    def _serve_key(self, place: tuple[int, bytes]) -> None:
+        queue = self._by_key.get(place)
+        if queue is None:
+            return
+        exhausted: set[bytes] = set()
+        for waiter in list(queue):
+            blocked = waiter.blocked
+            if not waiter.parked or blocked.competes in exhausted:
+                continue
+            value = self._keyspace.databases[place[0]].peek(place[1])
+            if (value is None or type_name(value) != blocked.wants) and not blocked.on_deletion:
+                continue
+            reply = self._retry(waiter.ctx, blocked.argv)
+            if not isinstance(reply, Blocked):
+                self._finish(waiter, reply)
+            elif blocked.competes:
+                exhausted.add(blocked.competes)
+
+    def _finish(self, waiter: Waiter, reply: Reply) -> None:
+        self.unpark(waiter)
+        waiter.ctx.session.send(reply)
+
+    def next_deadline_ms(self) -> int | None:
+        """Monotonic time at which the next waiter gives up, or None."""
+        deadlines = self._deadlines
+        while deadlines and not deadlines[0][2].parked:
+            heappop(deadlines)
+        return deadlines[0][0] if deadlines else None
+
+    def expire(self, monotonic_ms: int) -> None:
+        """Answer those whose time is up."""
+        while True:
+            deadline = self.next_deadline_ms()
+            if deadline is None or deadline > monotonic_ms:
+                return
+            waiter = self._deadlines[0][2]
+            self._finish(waiter, waiter.blocked.on_timeout)

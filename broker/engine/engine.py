@@ -1,0 +1,366 @@
+"""One request in, one reply out: look up, admit, call, settle.
+
+Everything here is synchronous and runs on one thread, so a request is atomic by construction. The hub calls
+begin_turn() before it executes what it read, end_turn() after it, and then writes `journal.take()` to the log before
+it sends any reply.
+"""
+
+from collections.abc import Callable
+from random import Random
+from time import perf_counter
+from typing import Final
+
+from mypy_extensions import i64
+
+from broker.clock import Clock
+from broker.commands.all import command_table
+from broker.commands.blocked import Blocked, RunQueue
+from broker.commands.context import Context, Shared
+from broker.commands.control import Control
+from broker.commands.registry import SKIP_SLOWLOG, Command
+from broker.commands.session import IN_MULTI, NEEDS_AUTH, Session
+from broker.config import Config
+from broker.engine.admission import IS_LOADING, PAUSED_ALL, PAUSED_WRITES, admit
+from broker.engine.blocking import Blocking
+from broker.engine.journal import Journal
+from broker.engine.notifications import publish_events
+from broker.engine.slowlog import note
+from broker.errors import CommandError
+from broker.keyspace import events
+from broker.keyspace.database import Keyspace
+from broker.keyspace.events import parse_classes
+from broker.protocol.replies import NOTHING, ErrorReply, Reply
+
+_EXPIRE_PER_TURN: Final = 200  # keys removed by time in one turn at most; the hub comes back at once for the rest
+_INTERNAL_ERROR: Final = ErrorReply(b"ERR internal error")
+_NEVER: Final = 1e18
+
+
+class Engine:
+    """The keyspace, its commands and those who wait, without any I/O.
+
+    on_bug: called with the command's name and the exception when one of our own lets out what it must not.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        control: Control,
+        clock: Clock,
+        rng: Random,
+        on_bug: Callable[[str, Exception], None],
+    ) -> None:
+        self.config = config
+        self.clock = clock
+        self.keyspace = Keyspace(config.integer("databases"), rng)
+        self.commands: dict[bytes, Command] = command_table()
+        self.shared = Shared(self.keyspace, config, clock, control, self.commands)
+        self.journal = Journal()
+        self.blocking = Blocking(self.keyspace, self._retry)
+        self.gate: i64 = 0
+        self.executed: i64 = 0  # requests, for INFO
+        self.error_replies: i64 = 0
+        self.outgoing: list[Session] = []  # sessions with output, in the order in which they got it
+        self._contexts: dict[int, Context] = {}
+        self._next_session: i64 = 1
+        self._spellings: dict[bytes, Command] = {}  # {as a client wrote it: command}
+        self._on_bug = on_bug
+        self._mark: float = 0.0  # perf_counter() when the request being executed began
+        self._slow_seconds: float = _NEVER
+        self._slow_length: int = 0
+        self._unpause_ms: i64 = 0
+        self._configure()
+
+    def _configure(self) -> None:
+        self._read_slowlog()
+        self._read_notifications()
+        self.config.on_change("slowlog-log-slower-than", self._read_slowlog)
+        self.config.on_change("slowlog-max-len", self._read_slowlog)
+        self.config.on_change("notify-keyspace-events", self._read_notifications)
+
+    def _read_slowlog(self) -> None:
+        threshold = self.config.integer("slowlog-log-slower-than")
+        self._slow_seconds = threshold / 1e6 if threshold >= 0 else _NEVER
+        self._slow_length = self.config.integer("slowlog-max-len")
+
+    def _read_notifications(self) -> None:
+        self.keyspace.event_classes = parse_classes(self.config.text("notify-keyspace-events")) or 0
+
+    # -- sessions
+
+    def open_session(self) -> Context:
+        """A new client. It has to be closed by close_session()."""
+        session = Session(int(self._next_session), self.outgoing)
+        self._next_session += 1
+        session.created_ms = self.clock.now_ms()
+        session.active_ms = session.created_ms
+        session.set_gate(NEEDS_AUTH, self.config.text("requirepass") != "")
+        ctx = Context(session, self.shared)
+        self._contexts[session.id] = ctx
+        self.shared.sessions[session.id] = session
+        return ctx
+
+    def replay_session(self) -> Context:
+        """A session for reading the log: no client sees it, nothing limits it."""
+        session = Session(0, [])
+        session.is_replay = True
+        return Context(session, self.shared)
+
+    def close_session(self, ctx: Context) -> None:
+        session = ctx.session
+        session.closed = True
+        self.blocking.forget(session.id)
+        self.keyspace.watches.forget(session.watcher)
+        subscriptions = self.shared.subscriptions
+        for channel in session.channels:
+            subscriptions.unsubscribe(session.id, channel)
+        for pattern in session.patterns:
+            subscriptions.punsubscribe(session.id, pattern)
+        self._contexts.pop(session.id, None)
+        self.shared.sessions.pop(session.id, None)
+
+    # -- turns
+
+    def begin_turn(self) -> None:
+        self.keyspace.now_ms = self.clock.now_ms()
+        self._mark = perf_counter()
+
+    def end_turn(self) -> None:
+        """Answer whose time is up, remove what has expired."""
+        monotonic_ms = self.clock.monotonic_ms()
+        self.blocking.expire(monotonic_ms)
+        if self.gate & (PAUSED_ALL | PAUSED_WRITES) and self.keyspace.now_ms >= self._unpause_ms:
+            self.unpause()
+        if self.keyspace.active_expiry and self.keyspace.expiry and not self.gate & IS_LOADING:
+            if self.keyspace.expire_due(_EXPIRE_PER_TURN):
+                self.settle()
+
+    def next_deadline_ms(self) -> int | None:
+        """Milliseconds from now until end_turn() has something to do without any request; None: nothing is planned."""
+        waits: list[int] = []
+        deadline = self.blocking.next_deadline_ms()
+        if deadline is not None:
+            waits.append(deadline - self.clock.monotonic_ms())
+        now = self.clock.now_ms()
+        if self.gate & (PAUSED_ALL | PAUSED_WRITES):
+            waits.append(int(self._unpause_ms) - now)
+        if self.keyspace.active_expiry and self.keyspace.expiry:
+            due = self.keyspace.next_expiry_ms()
+            if due is not None:
+                waits.append(due - now)
+        return max(0, min(waits)) if waits else None
+
+    # -- requests
+
+    def execute(self, ctx: Context, argv: list[bytes]) -> Reply:
+        """Execute one request of a client. The reply; NOTHING when it comes later; POSTPONED: offer it again."""
+        session = ctx.session
+        command = self.commands.get(argv[0])
+        if command is None or command.is_container:
+            found = self._find(argv)
+            if isinstance(found, ErrorReply):
+                return self._refuse(session, found)
+            command = found
+        arity = command.arity
+        count: i64 = len(argv)
+        if arity != count and (arity >= 0 or count < -arity):
+            command.rejected += 1
+            return self._refuse(
+                session, ErrorReply(b"ERR wrong number of arguments for '%b' command" % command.wire_name)
+            )
+        if session.gate | self.gate:
+            refused = admit(session, command, argv, int(self.gate))
+            if refused is not None:
+                if isinstance(refused, ErrorReply):
+                    command.rejected += 1
+                    self._refuse(session, refused)
+                return refused
+        keyspace = self.keyspace
+        dirty = keyspace.dirty
+        reply = self.call(ctx, command, argv)
+        if keyspace.dirty != dirty:
+            if ctx.decisions is None and not keyspace.expired and not keyspace.events and not keyspace.ready:
+                self.journal.write(int(session.database), argv)
+                return reply
+            self._record(ctx, argv)
+        if keyspace.expired or keyspace.events or keyspace.ready or ctx.decisions is not None:
+            self.settle()
+        if isinstance(reply, (Blocked, RunQueue)):
+            return self._deferred(ctx, reply)
+        if self.shared.unblock_requests:
+            self._unblock()
+        return reply
+
+    def call(self, ctx: Context, command: Command, argv: list[bytes]) -> Reply:
+        """Run a command's function; errors become replies; statistics are kept. Settles nothing."""
+        self.executed += 1
+        ctx.command = command
+        ctx.decisions = None
+        start = self._mark
+        try:
+            reply = command.function(ctx, argv)
+        except CommandError as error:
+            reply = self._failed(command, ErrorReply(f"{error.code} {error.text}".encode("utf-8", "surrogateescape")))
+        except Exception as error:
+            self._on_bug(command.name.decode(), error)
+            reply = self._failed(command, _INTERNAL_ERROR)
+        self._mark = perf_counter()
+        elapsed = self._mark - start
+        command.calls += 1
+        command.seconds += elapsed
+        if elapsed >= self._slow_seconds and not command.flags & SKIP_SLOWLOG:
+            note(self.shared, ctx.session, argv, elapsed, self._slow_length)
+        return reply
+
+    def _record(self, ctx: Context, argv: list[bytes]) -> None:
+        """Note the effects of the call that just changed something."""
+        database = int(ctx.session.database)
+        if ctx.decisions is None:
+            self.journal.record(database, argv)
+        else:
+            for decision in ctx.decisions:
+                self.journal.record(database, decision)
+
+    def settle(self) -> None:
+        """End of a request that had effects: journal them, notify, serve who waited."""
+        keyspace = self.keyspace
+        self._journal_expired()
+        self.journal.commit()
+        if keyspace.events:
+            publish_events(self.shared)
+        if keyspace.ready:
+            self.blocking.serve()
+
+    def _journal_expired(self) -> None:
+        """Removals by time stand before the effects of the request that met them."""
+        keyspace = self.keyspace
+        if not keyspace.expired:
+            return
+        for database, key in keyspace.expired:
+            self.journal.write(database, [b"DEL", key])
+            if keyspace.event_classes & events.EXPIRED:
+                keyspace.events.insert(0, (database, key, b"expired", events.EXPIRED))
+            if key in keyspace.databases[database].waited:
+                keyspace.ready.append((database, key))
+        keyspace.expired.clear()
+
+    def _deferred(self, ctx: Context, reply: Reply) -> Reply:
+        if isinstance(reply, Blocked):
+            self.blocking.park(ctx, reply, self.clock.monotonic_ms())
+            return NOTHING
+        return self._run_queue(ctx)
+
+    def _retry(self, ctx: Context, argv: list[bytes]) -> Reply | Blocked:
+        """Execute a parked request again, in the turn of whoever wrote to one of its keys."""
+        command = self.commands.get(argv[0].upper())
+        assert command is not None, "a parked request was found before"
+        dirty = self.keyspace.dirty
+        reply = self.call(ctx, command, argv)
+        if self.keyspace.dirty != dirty:
+            self._record(ctx, argv)
+            self._journal_expired()
+            self.journal.commit()
+            if self.keyspace.events:
+                publish_events(self.shared)
+        return reply
+
+    def _run_queue(self, ctx: Context) -> Reply:
+        """EXEC, after its checks: execute what was queued, as one unit of the journal."""
+        session = ctx.session
+        queue = session.queue
+        session.queue = []
+        session.queue_writes = False
+        session.set_gate(IN_MULTI, False)
+        replies: list[Reply] = []
+        for argv in queue:
+            found = self._find(argv)
+            if isinstance(found, ErrorReply):
+                replies.append(found)
+                continue
+            dirty = self.keyspace.dirty
+            reply = self.call(ctx, found, argv)
+            if self.keyspace.dirty != dirty:
+                self._record(ctx, argv)
+            replies.append(reply.on_timeout if isinstance(reply, Blocked) else reply)
+        self.settle()
+        if self.shared.unblock_requests:
+            self._unblock()
+        return replies
+
+    def _find(self, argv: list[bytes]) -> Command | ErrorReply:
+        """The command that a request names, in any case."""
+        command = self.commands.get(argv[0]) or self._spellings.get(argv[0])
+        if command is None:
+            command = self.commands.get(argv[0].upper())
+            if command is None:
+                return unknown_command(argv)
+            if len(self._spellings) < 10_000:
+                self._spellings[argv[0]] = command
+        if not command.is_container:
+            return command
+        if len(argv) < 2:
+            return ErrorReply(b"ERR wrong number of arguments for '%b' command" % command.wire_name)
+        sub = command.subcommands.get(argv[1]) or command.subcommands.get(argv[1].upper())
+        if sub is None:
+            return ErrorReply(
+                b"ERR unknown subcommand '%b'. Try %b HELP." % (argv[1][:128], command.name.upper())
+            )
+        return sub
+
+    def _refuse(self, session: Session, reply: ErrorReply) -> Reply:
+        """Count an error that came before execution; it fails the transaction being queued."""
+        if session.gate & IN_MULTI:
+            session.queue_failed = True
+        self._count_error(reply)
+        return reply
+
+    def _failed(self, command: Command, reply: ErrorReply) -> ErrorReply:
+        command.failed += 1
+        self._count_error(reply)
+        return reply
+
+    def _count_error(self, reply: ErrorReply) -> None:
+        self.error_replies += 1
+        code = reply.text.split(b" ", 1)[0]
+        errors = self.shared.errors
+        if code in errors or len(errors) < 128:
+            errors[code] = errors.get(code, 0) + 1
+
+    def _unblock(self) -> None:
+        requests = self.shared.unblock_requests
+        self.shared.unblock_requests = []
+        for session_id, with_error in requests:
+            self.blocking.unblock(session_id, with_error)
+
+    # -- pausing
+
+    def pause(self, until_ms: int, writes_only: bool) -> None:
+        """CLIENT PAUSE: a longer or stronger pause that is in force stays. until_ms: Unix time."""
+        paused = bool(self.gate & (PAUSED_ALL | PAUSED_WRITES))
+        if not writes_only or self.gate & PAUSED_ALL:
+            self.gate = (self.gate & ~PAUSED_WRITES) | PAUSED_ALL
+        else:
+            self.gate |= PAUSED_WRITES
+        if not paused or until_ms > self._unpause_ms:
+            self._unpause_ms = until_ms
+
+    def unpause(self) -> None:
+        self.gate &= ~(PAUSED_ALL | PAUSED_WRITES)
+        self._unpause_ms = 0
+
+    def paused_action(self) -> tuple[str, int]:
+        """(`none`, `all` or `write`, milliseconds left), for INFO."""
+        left = max(0, int(self._unpause_ms) - self.clock.now_ms())
+        if self.gate & PAUSED_ALL:
+            return "all", left
+        return ("write", left) if self.gate & PAUSED_WRITES else ("none", 0)
+
+
+def unknown_command(argv: list[bytes]) -> ErrorReply:
+    """Redis: commandCheckExistence in server.c (128 bytes of the arguments, each cut to what is left)."""
+    shown = b""
+    for argument in argv[1:]:
+        if len(shown) >= 128:
+            break
+        shown += b"'%b' " % argument[: 128 - len(shown)]
+    return ErrorReply(b"ERR unknown command '%b', with args beginning with: %b" % (argv[0][:128], shown))

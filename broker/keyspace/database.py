@@ -1,0 +1,166 @@
+"""Keys and their values: one Database for each SELECT number, one Keyspace that holds them.
+
+A string is `bytes`; every other type is a class of `broker.datatypes`. A key whose time has come is gone for every
+reader at once; the removal itself is a change like any other and is noted in `Keyspace.expired` for the journal.
+"""
+
+from heapq import heapify, heappop, heappush
+from random import Random
+
+from mypy_extensions import i64
+
+from broker.datatypes.table import Table
+from broker.keyspace.watch import Watches
+
+
+class Keyspace:
+    """All databases, and what commands and engine tell each other about changes.
+
+    now_ms: Unix time of this turn; it stands still within a turn, so that a pipeline sees one time.
+    dirty: counts changes; a command that leaves it as it was is not journaled.
+    """
+
+    def __init__(self, databases: int, rng: Random) -> None:
+        self.rng = rng
+        self.now_ms: i64 = 0
+        self.dirty: i64 = 0
+        self.hits: i64 = 0
+        self.misses: i64 = 0
+        self.expired_keys: i64 = 0
+        self.watches = Watches()
+        self.active_expiry = True  # DEBUG SET-ACTIVE-EXPIRE
+        self.expiry = True  # False while a log is replayed: its DELs decide
+        self.expired: list[tuple[int, bytes]] = []  # (database, key) removed by time, not yet journaled
+        self.ready: list[tuple[int, bytes]] = []  # (database, key) written to while somebody waits for it
+        self.events: list[tuple[int, bytes, bytes, int]] = []  # (database, key, event, class) to notify of
+        self.event_classes: i64 = 0  # notify-keyspace-events as bits; 0 keeps `events` empty
+        self.databases = [Database(i, self) for i in range(databases)]
+
+    def expire_due(self, limit: int) -> int:
+        """Remove up to `limit` keys whose time has come, in all databases. The number removed."""
+        removed = 0
+        for db in self.databases:
+            while removed < limit and db.expire_next():
+                removed += 1
+        return removed
+
+    def next_expiry_ms(self) -> int | None:
+        """The earliest Unix time at which expire_due() may have work, or None."""
+        earliest: int | None = None
+        for db in self.databases:
+            due = db.next_expiry_ms()
+            if due is not None and (earliest is None or due < earliest):
+                earliest = due
+        return earliest
+
+
+class Database:
+    """One numbered database.
+
+    Invariant: a key of `expires` is a key of `table`; every (when, key) of `expires` has an entry in the heap `_due`
+    (which may also hold outdated ones: they are skipped, and dropped when they outnumber the rest).
+    """
+
+    def __init__(self, index: int, keyspace: Keyspace) -> None:
+        self.index: int = index
+        self.keyspace = keyspace
+        self.table = Table()
+        self.expires: dict[bytes, int] = {}  # {key: Unix time in ms}
+        self.waited: dict[bytes, int] = {}  # {key: number of blocked clients}, kept by engine/blocking.py
+        self._due: list[tuple[int, bytes]] = []
+
+    # -- look-ups
+
+    def read(self, key: bytes) -> object | None:
+        """The value for a reading command; counts a hit or a miss."""
+        value = self.peek(key)
+        if value is None:
+            self.keyspace.misses += 1
+        else:
+            self.keyspace.hits += 1
+        return value
+
+    def peek(self, key: bytes) -> object | None:
+        """The value, without counting: for writing commands and for those that only look."""
+        if self.expires:
+            when = self.expires.get(key)
+            if when is not None and when <= self.keyspace.now_ms and self.keyspace.expiry:
+                self._expire(key)
+                return None
+        return self.table.get(key)
+
+    def size(self) -> int:
+        return int(self.table.size)
+
+    def expiry(self, key: bytes) -> int | None:
+        """The Unix time in ms at which `key` goes, or None."""
+        return self.expires.get(key)
+
+    # -- changes. None of them tells anybody: commands do, through Context.changed()
+
+    def put(self, key: bytes, value: object) -> None:
+        """Store a value; a time-out that the key has is kept."""
+        self.table.set(key, value)
+
+    def replace(self, key: bytes, value: object) -> None:
+        """Store a value; a time-out that the key has goes."""
+        if self.expires:
+            self.expires.pop(key, None)
+        self.table.set(key, value)
+
+    def remove(self, key: bytes) -> object | None:
+        """Take a key out. Its value, or None when there was none."""
+        if self.expires:
+            self.expires.pop(key, None)
+        return self.table.pop(key)
+
+    def set_expiry(self, key: bytes, when_ms: int) -> None:
+        """The key must exist."""
+        self.expires[key] = when_ms
+        heappush(self._due, (when_ms, key))
+        if len(self._due) > 64 + 2 * len(self.expires):
+            self._due = [(when, k) for k, when in self.expires.items()]
+            heapify(self._due)
+
+    def clear_expiry(self, key: bytes) -> bool:
+        """True when there was one."""
+        return self.expires.pop(key, None) is not None
+
+    def clear(self) -> int:
+        """Drop every key. Their number."""
+        size = int(self.table.size)
+        self.table.clear()
+        self.expires.clear()
+        self._due.clear()
+        return size
+
+    def swap(self, other: "Database") -> None:
+        """Exchange the keys of two databases; those who wait or watch stay with the number."""
+        self.table, other.table = other.table, self.table
+        self.expires, other.expires = other.expires, self.expires
+        self._due, other._due = other._due, self._due
+
+    # -- time
+
+    def next_expiry_ms(self) -> int | None:
+        due = self._due
+        while due and self.expires.get(due[0][1]) != due[0][0]:
+            heappop(due)
+        return due[0][0] if due else None
+
+    def expire_next(self) -> bool:
+        """Remove the key that is most overdue; False when none is due."""
+        when = self.next_expiry_ms()
+        if when is None or when > self.keyspace.now_ms:
+            return False
+        self._expire(self._due[0][1])
+        return True
+
+    def _expire(self, key: bytes) -> None:
+        self.remove(key)
+        keyspace = self.keyspace
+        keyspace.expired_keys += 1
+        keyspace.expired.append((self.index, key))
+        keyspace.watches.touch(self.index, key)
+
+

@@ -1,0 +1,285 @@
+"""Requests: bytes in, lists of arguments out. Knows no socket.
+
+Promise: any bytes give requests or one ProtocolError, nothing else; what came before the error is delivered first.
+Nothing is allocated for a length that was only announced.
+
+Two ways through. The fast one splits a whole chunk at CRLF and compares each length line with a table of known ones:
+a chunk of ordinary pipelined requests costs a few dictionary look-ups per argument. What does not fit (a payload
+holding CRLF, a large bulk, an inline command, the end of the chunk) is left to a state machine that resumes at any
+byte, and that neither scans nor copies the received part of a large bulk again.
+"""
+
+from typing import Final
+
+from mypy_extensions import i64
+
+from broker.errors import ProtocolError
+
+MAX_LINE: Final = 64 * 1024  # an inline command, or a length line. Redis: PROTO_INLINE_MAX_SIZE
+UNTRUSTED_ARGUMENTS: Final = 10  # before a client has authenticated. Redis: processMultibulkBuffer
+UNTRUSTED_BULK: Final = 16384
+_MAX_ARGUMENTS: Final = 2**31 - 1
+
+_COUNT: Final[dict[bytes, int]] = {b"*%d" % n: n for n in range(1, 256)}
+_LENGTH: Final[dict[bytes, int]] = {b"$%d" % n: n for n in range(4096)}
+_BLANK: Final = b" \t\r\n\v\f\0"
+
+
+class RequestParser:
+    """The requests of one connection.
+
+    feed() takes what was received, take() gives what is complete. A parser that is not `trusted` gives one request
+    at a time, so that AUTH lifts the limits for what follows it in the same chunk.
+    """
+
+    def __init__(self, trusted: bool = True, max_bulk: int = 512 * 1024 * 1024) -> None:
+        self.trusted = trusted
+        self.max_bulk: int = max_bulk
+        self._rest: bytes = b""  # received, not yet looked at or an unfinished line
+        self._argv: list[bytes] = []  # of a request that is not complete yet
+        self._argv_bytes: i64 = 0
+        self._missing: i64 = 0  # arguments that it still lacks
+        self._bulk: i64 = -1  # length of the argument being received, -1: its length line comes next
+        self._chunks: list[bytes] = []  # pieces of that argument when it spans several chunks
+        self._chunk_bytes: i64 = 0
+
+    @property
+    def pending(self) -> int:
+        """Bytes held for a request that is not complete: what client-query-buffer-limit bounds."""
+        return int(len(self._rest) + self._argv_bytes + self._chunk_bytes)
+
+    def feed(self, data: bytes) -> None:
+        if self._chunks:
+            self._chunks.append(data)
+            self._chunk_bytes += len(data)
+        elif self._rest:
+            self._rest += data
+        else:
+            self._rest = data
+
+    def take(self, out: list[list[bytes]]) -> bool:
+        """Append complete requests to `out`; False when nothing more can be had before the next feed().
+
+        Raises ProtocolError at a malformed request, after everything before it was taken.
+        """
+        if self._chunks:
+            if self._chunk_bytes < self._bulk + 2:
+                return False
+            self._rest = b"".join(self._chunks)
+            self._chunks = []
+            self._chunk_bytes = 0
+        if not self._rest:
+            return False
+        before = len(out)
+        pos: i64 = 0
+        if self.trusted and self._missing == 0:
+            pos = _take_plain(self._rest, out)
+        if pos == len(self._rest):
+            self._rest = b""
+            return False
+        return self._take_careful(pos, out, before)
+
+    def _take_careful(self, start: i64, out: list[list[bytes]], before: int) -> bool:
+        data = self._rest
+        pos = start
+        while pos < len(data):
+            if self._missing == 0:
+                if not self.trusted and len(out) > before:
+                    self._rest = data[pos:]
+                    return True
+                after = self._begin(data, pos, out)
+            else:
+                after = self._argument(data, pos, out)
+            if after < 0:
+                break
+            pos = after
+        if not self._chunks:
+            self._rest = data[pos:] if pos else data
+        return False
+
+    def _begin(self, data: bytes, pos: i64, out: list[list[bytes]]) -> i64:
+        """Read the first line of a request. Position after it, or -1: more bytes are needed."""
+        if data[pos] != 42:  # '*'
+            return self._inline(data, pos, out)
+        end: i64 = data.find(b"\r", pos)
+        if end < 0 or end + 1 >= len(data):
+            if len(data) - pos > MAX_LINE:
+                raise self._failed("too big mbulk count string")
+            return -1
+        count = _parse_length(data[pos + 1 : end])
+        if count is None or count > _MAX_ARGUMENTS:
+            raise self._failed("invalid multibulk length")
+        if count > UNTRUSTED_ARGUMENTS and not self.trusted:
+            raise self._failed("unauthenticated multibulk length")
+        if count > 0:
+            self._missing = count
+        return end + 2
+
+    def _argument(self, data: bytes, pos: i64, out: list[list[bytes]]) -> i64:
+        """Read one argument: its length line, then its bytes. Position after what was read, or -1."""
+        if self._bulk < 0:
+            pos = self._length_line(data, pos)
+            if pos < 0:
+                return -1
+        end = pos + self._bulk
+        if end + 2 > len(data):
+            # Keep the piece as it is: it is joined once, when all of it is here.
+            self._chunks.append(data[pos:])
+            self._chunk_bytes = len(data) - pos
+            self._rest = b""
+            return -1
+        self._argv.append(data[pos:end])
+        self._argv_bytes += self._bulk
+        self._bulk = -1
+        self._missing -= 1
+        if self._missing == 0:
+            out.append(self._argv)
+            self._argv = []
+            self._argv_bytes = 0
+        return end + 2
+
+    def _length_line(self, data: bytes, pos: i64) -> i64:
+        end: i64 = data.find(b"\r", pos)
+        if end < 0 or end + 1 >= len(data):
+            if len(data) - pos > MAX_LINE:
+                raise self._failed("too big bulk count string")
+            # The line is scanned again with the next chunk; it is short. _rest holds it (see _take_careful).
+            return -1
+        if data[pos] != 36:  # '$'
+            raise self._failed(f"expected '$', got '{chr(data[pos])}'")
+        length = _parse_length(data[pos + 1 : end])
+        if length is None or length < 0 or length > self.max_bulk:
+            raise self._failed("invalid bulk length")
+        if length > UNTRUSTED_BULK and not self.trusted:
+            raise self._failed("unauthenticated bulk length")
+        self._bulk = length
+        if end + 2 >= len(data):
+            # Nothing of the argument is here yet: an empty piece marks that we are inside it.
+            self._chunks.append(b"")
+            self._rest = b""
+            return -1
+        return end + 2
+
+    def _inline(self, data: bytes, pos: i64, out: list[list[bytes]]) -> i64:
+        end: i64 = data.find(b"\n", pos)
+        if end < 0:
+            if len(data) - pos > MAX_LINE:
+                raise self._failed("too big inline request")
+            return -1
+        line = data[pos:end]
+        if line.endswith(b"\r"):
+            line = line[:-1]
+        argv = split_line(line)
+        if argv is None:
+            raise self._failed("unbalanced quotes in request")
+        if argv:
+            out.append(argv)
+        return end + 1
+
+    def _failed(self, why: str) -> ProtocolError:
+        self._rest = b""
+        self._chunks = []
+        self._missing = 0
+        return ProtocolError(f"Protocol error: {why}")
+
+
+def _take_plain(data: bytes, out: list[list[bytes]]) -> i64:
+    """The fast way. Position of the first byte that it did not take."""
+    parts = data.split(b"\r\n")
+    complete: i64 = len(parts) - 1  # the last part ends without CRLF
+    i: i64 = 0
+    pos: i64 = 0
+    while i < complete:
+        head = parts[i]
+        count = _COUNT.get(head)
+        if count is None:
+            return pos
+        end: i64 = i + 1 + 2 * count
+        if end > complete:
+            return pos
+        argv: list[bytes] = []
+        size: i64 = len(head) + 2
+        j: i64 = i + 1
+        while j < end:
+            line = parts[j]
+            argument = parts[j + 1]
+            length: i64 = _LENGTH.get(line, -1)
+            if length != len(argument):
+                return pos
+            argv.append(argument)
+            size += len(line) + length + 4
+            j += 2
+        out.append(argv)
+        pos += size
+        i = end
+    return pos
+
+
+def _parse_length(text: bytes) -> i64 | None:
+    """A decimal number as Redis reads it in a length line, or None. Redis: string2ll."""
+    if not text or len(text) > 18:
+        return None
+    digits = text[1:] if text[0] == 45 else text
+    if not digits.isdigit() or (digits[0] == 48 and len(text) > 1):
+        return None
+    return int(text)
+
+
+_ESCAPES: Final[dict[int, int]] = {110: 10, 114: 13, 116: 9, 98: 8, 97: 7}  # \n \r \t \b \a
+
+
+def split_line(line: bytes) -> list[bytes] | None:
+    """Split an inline command or a line of redis.conf; None when its quotes do not match.
+
+    "..." knows \\n \\r \\t \\b \\a \\xHH and \\c for any other c; '...' knows \\' only. A closing quote must be followed
+    by a blank. Redis: sdssplitargs in sds.c.
+    """
+    argv: list[bytes] = []
+    n: i64 = len(line)
+    i: i64 = 0
+    while True:
+        while i < n and line[i] in _BLANK:
+            i += 1
+        if i >= n:
+            return argv
+        word = bytearray()
+        while i < n and line[i] not in _BLANK:
+            char = line[i]
+            if char == 34 or char == 39:
+                i = _quoted(line, i, word)
+                if i < 0:
+                    return None
+                break
+            word.append(char)
+            i += 1
+        argv.append(bytes(word))
+
+
+def _quoted(line: bytes, start: i64, word: bytearray) -> i64:
+    """Append what stands between the quote at `start` and its twin. Position after it, or -1."""
+    quote = line[start]
+    n: i64 = len(line)
+    i: i64 = start + 1
+    while i < n:
+        char = line[i]
+        if char == quote:
+            closed = i + 1 >= n or line[i + 1] in _BLANK
+            return i + 1 if closed else -1
+        if char == 92 and i + 1 < n:
+            if quote == 39:
+                if line[i + 1] == 39:
+                    char = 39
+                    i += 1
+            elif line[i + 1] == 120 and i + 3 < n and _is_hex(line[i + 2]) and _is_hex(line[i + 3]):
+                char = int(line[i + 2 : i + 4], 16)
+                i += 3
+            else:
+                char = _ESCAPES.get(line[i + 1], line[i + 1])
+                i += 1
+        word.append(char)
+        i += 1
+    return -1
+
+
+def _is_hex(char: int) -> bool:
+    return 48 <= char <= 57 or 65 <= char <= 70 or 97 <= char <= 102
