@@ -1,0 +1,155 @@
+"""An engine without a server: commands in, replies out, time and journal in the test's hand."""
+
+import shlex
+from random import Random
+from typing import Any
+
+from broker.clock import Clock
+from broker.commands.context import Context
+from broker.commands.session import Session
+from broker.config import load
+from broker.engine.engine import Engine
+from broker.protocol.replies import ErrorReply, Simple
+from broker.protocol.requests import RequestParser
+
+
+class Time:
+    """A clock that stands still until it is told to advance. Seconds."""
+
+    def __init__(self, now: float = 1_700_000_000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
+
+
+class RecordingControl:
+    """Stands for the server: notes what commands ask of it."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Any, ...]] = []
+
+    def info(self, sections: list[str]) -> bytes:
+        self.asked.append(("info", sections))
+        return b"# Server\r\nredis_version:8.2.0\r\n"
+
+    def reset_statistics(self) -> None:
+        self.asked.append(("reset_statistics",))
+
+    def disconnect(self, session: Session, after_reply: bool) -> None:
+        self.asked.append(("disconnect", session.id, after_reply))
+
+    def client_buffers(self, session: Session) -> tuple[int, int, int]:
+        return 0, 0, 0
+
+    def pause(self, until_ms: int, writes_only: bool) -> None:
+        self.asked.append(("pause", until_ms, writes_only))
+
+    def unpause(self) -> None:
+        self.asked.append(("unpause",))
+
+    def shutdown(self, save: bool | None, now: bool, force: bool) -> None:
+        self.asked.append(("shutdown", save, now, force))
+
+    def abort_shutdown(self) -> bool:
+        self.asked.append(("abort_shutdown",))
+        return False
+
+
+class Harness:
+    """run("SET k v") as one client; client() gives more of them. Replies come back as plain Python values:
+    Simple as str, errors as `Error` strings that begin with '-'."""
+
+    def __init__(self, *options: str, seed: int = 1) -> None:
+        self.time = Time()
+        self.control = RecordingControl()
+        self.bugs: list[tuple[str, Exception]] = []
+        self.engine = Engine(
+            load(None, list(options)),
+            self.control,
+            Clock(self.time, self.time),
+            Random(seed),
+            lambda name, error: self.bugs.append((name, error)),
+        )
+        self.engine.journal.enabled = True
+        self.main = Client(self)
+
+    def client(self) -> "Client":
+        return Client(self)
+
+    def run(self, *request: str | bytes | int | float) -> Any:
+        return self.main.run(*request)
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass: time-outs and expiries that fall due happen."""
+        self.time.advance(seconds)
+        self.engine.begin_turn()
+        self.engine.end_turn()
+
+    def journal(self) -> list[list[bytes]]:
+        """What was journaled since the last call, without the SELECTs."""
+        parser = RequestParser()
+        parser.feed(self.engine.journal.take())
+        entries: list[list[bytes]] = []
+        parser.take(entries)
+        return [entry for entry in entries if entry[0] != b"SELECT"]
+
+
+class Client:
+    def __init__(self, harness: Harness) -> None:
+        self.harness = harness
+        self.ctx: Context = harness.engine.open_session()
+
+    @property
+    def session(self) -> Session:
+        return self.ctx.session
+
+    def raw(self, *request: str | bytes | int | float) -> Any:
+        """The reply as the engine gave it. One str with blanks is split as a shell would."""
+        argv = _argv(request)
+        engine = self.harness.engine
+        engine.begin_turn()
+        reply = engine.execute(self.ctx, argv)
+        engine.end_turn()
+        if self.harness.bugs:
+            raise self.harness.bugs.pop()[1]
+        return reply
+
+    def run(self, *request: str | bytes | int | float) -> Any:
+        return plain(self.raw(*request))
+
+    def received(self) -> bytes:
+        """What was sent to this client besides direct replies (pushes, late replies), as bytes of the wire."""
+        data = b"".join(self.session.out)
+        self.session.out.clear()
+        return data
+
+
+def _argv(request: tuple[str | bytes | int | float, ...]) -> list[bytes]:
+    if len(request) == 1 and isinstance(request[0], str):
+        return [word.encode() for word in shlex.split(request[0])]
+    return [part if isinstance(part, bytes) else str(part).encode() for part in request]
+
+
+def plain(reply: Any) -> Any:
+    """A reply without its classes, for comparing with ==."""
+    if isinstance(reply, Simple):
+        return reply.text.decode()
+    if isinstance(reply, ErrorReply):
+        return "-" + reply.text.decode("utf-8", "replace")
+    if isinstance(reply, list):
+        return [plain(item) for item in reply]
+    for name in ("flat", "items"):
+        inner = getattr(reply, name, None)
+        if isinstance(inner, list):
+            return [plain(item) for item in inner]
+    if reply.__class__.__name__ == "Null":
+        return None
+    if reply.__class__.__name__ in ("Double", "Boolean"):
+        return reply.value
+    if reply.__class__.__name__ == "Verbatim":
+        return reply.text
+    return reply
