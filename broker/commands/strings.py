@@ -45,7 +45,8 @@ def _peek(ctx: Context, name: bytes) -> bytes | None:
 
 
 def _check_length(ctx: Context, length: int) -> None:
-    if length > ctx.config.integer("proto-max-bulk-len"):
+    # The setting's least value is a megabyte: below that there is nothing to look up.
+    if length > 1024 * 1024 and length > ctx.config.integer("proto-max-bulk-len"):
         raise CommandError("ERR", "string exceeds maximum allowed size (proto-max-bulk-len)")
 
 

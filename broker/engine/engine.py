@@ -124,13 +124,13 @@ class Engine:
     def begin_turn(self) -> None:
         self.keyspace.now_ms = self.clock.now_ms()
         self._mark = perf_counter()
+        if self.gate & (PAUSED_ALL | PAUSED_WRITES) and self.keyspace.now_ms >= self._unpause_ms:
+            self.unpause()
 
     def end_turn(self) -> None:
         """Answer whose time is up, remove what has expired."""
         monotonic_ms = self.clock.monotonic_ms()
         self.blocking.expire(monotonic_ms)
-        if self.gate & (PAUSED_ALL | PAUSED_WRITES) and self.keyspace.now_ms >= self._unpause_ms:
-            self.unpause()
         if self.keyspace.active_expiry and self.keyspace.expiry and not self.gate & IS_LOADING:
             if self.keyspace.expire_due(_EXPIRE_PER_TURN):
                 self.settle()

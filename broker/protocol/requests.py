@@ -42,6 +42,8 @@ class RequestParser:
         self._bulk: i64 = -1  # length of the argument being received, -1: its length line comes next
         self._chunks: list[bytes] = []  # pieces of that argument when it spans several chunks
         self._chunk_bytes: i64 = 0
+        self._fed: i64 = 0
+        self.complete: i64 = 0  # offset, in all that was fed, of the end of the last complete request
 
     @property
     def pending(self) -> int:
@@ -49,6 +51,7 @@ class RequestParser:
         return int(len(self._rest) + self._argv_bytes + self._chunk_bytes)
 
     def feed(self, data: bytes) -> None:
+        self._fed += len(data)
         if self._chunks:
             self._chunks.append(data)
             self._chunk_bytes += len(data)
@@ -74,6 +77,8 @@ class RequestParser:
         pos: i64 = 0
         if self.trusted and self._missing == 0:
             pos = _take_plain(self._rest, out)
+            if pos:
+                self.complete = self._fed - len(self._rest) + pos
         if pos == len(self._rest):
             self._rest = b""
             return False
@@ -93,6 +98,8 @@ class RequestParser:
             if after < 0:
                 break
             pos = after
+            if self._missing == 0:
+                self.complete = self._fed - len(data) + pos
         if not self._chunks:
             self._rest = data[pos:] if pos else data
         return False

@@ -1,0 +1,274 @@
+"""The bytes of one client: what came in becomes requests, what is owed goes out. Never waits.
+
+Reading goes on while the client is blocked (who hung up must not take an element), within bounds; a client that does
+not take its replies is cut at its class's output limit, or, where that is unlimited, not read from any more.
+"""
+
+from socket import socket
+from time import monotonic
+from typing import Final
+
+from mypy_extensions import i64
+
+from broker.commands.context import Context
+from broker.commands.session import NEEDS_AUTH, REPLY_ON, REPLY_SKIP, REPLY_SKIP_NEXT
+from broker.engine.admission import POSTPONED
+from broker.engine.engine import Engine
+from broker.errors import ProtocolError
+from broker.protocol.encoder import encode
+from broker.protocol.replies import ErrorReply
+from broker.protocol.requests import RequestParser
+
+_RECEIVE: Final = 16 * 1024
+_RECEIVE_MORE: Final = 256 * 1024  # once a client sends more than the above at a time
+_REQUESTS_PER_TURN: Final = 1024
+_PIECES_PER_TURN: Final = 8192  # of output: a request makes 1 to 3
+_HELD_WHILE_WAITING: Final = 1024 * 1024  # bytes read ahead of a client that is blocked or paused
+_BACKPRESSURE: Final = 128 * 1024 * 1024  # unsent bytes at which a client without an output limit is not read
+
+
+class Limits:
+    """The settings that bound a connection; one object for all, refreshed when they change."""
+
+    def __init__(self) -> None:
+        self.query_buffer: int = 1024 * 1024 * 1024
+        self.max_bulk: int = 512 * 1024 * 1024
+        # (hard bytes, soft bytes, soft seconds); 0 is unlimited
+        self.normal: tuple[int, int, int] = (0, 0, 0)
+        self.pubsub: tuple[int, int, int] = (32 * 1024 * 1024, 8 * 1024 * 1024, 60)
+
+
+class Traffic:
+    """Counters of all connections together."""
+
+    def __init__(self) -> None:
+        self.bytes_in: i64 = 0
+        self.bytes_out: i64 = 0
+        self.output_limit_cuts: i64 = 0
+        self.query_limit_cuts: i64 = 0
+
+
+class Connection:
+    """One client's socket. `closing` says why it has to end: empty while it lives."""
+
+    def __init__(self, sock: socket, ctx: Context, engine: Engine, limits: Limits, traffic: Traffic) -> None:
+        self.socket: Final = sock
+        self.fd: Final = sock.fileno()
+        self.ctx: Final = ctx
+        self.session: Final = ctx.session
+        self.closing = ""
+        self.events: i64 = 1  # what epoll watches for; kept by the hub
+        self._engine: Final = engine
+        self._limits: Final = limits
+        self._traffic: Final = traffic
+        self._recv: Final = sock.recv
+        self._send: Final = sock.send
+        self._receive: i64 = _RECEIVE
+        self._parser: Final = RequestParser(not ctx.session.gate & NEEDS_AUTH, limits.max_bulk)
+        self._queue: list[list[bytes]] = []  # complete requests
+        self._next: i64 = 0  # the first of them that was not executed
+        self._failure: ErrorReply | None = None  # a protocol error, to be told after them
+        self._sealed: list[bytes] = []  # output whose log is being fsynced
+        self._unsent: list[bytes] = []  # output that the socket did not take
+        self._unsent_bytes: i64 = 0
+        self._sent: i64 = 0  # of _unsent[0]
+        self._soft_since: float = 0.0  # monotonic time since when the soft limit is exceeded; 0: it is not
+
+    # -- in
+
+    def on_readable(self) -> None:
+        """Read once, execute what is complete."""
+        try:
+            data = self._recv(self._receive)
+        except BlockingIOError:
+            return
+        except OSError:
+            self.closing = "connection_reset"
+            return
+        if not data:
+            self.closing = "peer_closed"
+            return
+        size: i64 = len(data)
+        self._traffic.bytes_in += size
+        if size == self._receive:
+            self._receive = _RECEIVE_MORE
+        self.session.active_ms = self._engine.keyspace.now_ms
+        self._parser.feed(data)
+        if self._parser.pending > self._limits.query_buffer:
+            self._traffic.query_limit_cuts += 1
+            self.closing = "query_buffer_limit"
+            return
+        self.run()
+
+    def run(self) -> i64:
+        """Execute complete requests until there is none, the client has to wait, or it had its share of this turn.
+
+        The number executed.
+        """
+        session = self.session
+        engine = self._engine
+        ctx = self.ctx
+        left: i64 = _REQUESTS_PER_TURN
+        while True:
+            queue = self._queue
+            while self._next < len(queue):
+                if session.is_blocked or left == 0 or len(session.out) > _PIECES_PER_TURN:
+                    return _REQUESTS_PER_TURN - left
+                reply = engine.execute(ctx, queue[self._next])
+                if reply is POSTPONED:
+                    return _REQUESTS_PER_TURN - left
+                left -= 1
+                self._next += 1
+                if session.reply_mode == REPLY_ON:
+                    encode(reply, session.out, session.resp3)
+                else:
+                    self._withhold()
+                if session.close_after_reply or session.closed:
+                    self.closing = self.closing or "asked"
+                    queue.clear()
+                    self._next = 0
+                    return _REQUESTS_PER_TURN - left
+            queue.clear()
+            self._next = 0
+            if self._failure is not None:
+                encode(self._failure, session.out, session.resp3)
+                self.closing = "protocol_error"
+                return _REQUESTS_PER_TURN - left
+            if not self._take():
+                return _REQUESTS_PER_TURN - left
+
+    def _take(self) -> bool:
+        """Fetch complete requests from the parser; False when there is nothing to execute."""
+        parser = self._parser
+        parser.trusted = self.session.gate & NEEDS_AUTH == 0
+        try:
+            parser.take(self._queue)
+        except ProtocolError as error:
+            self._failure = ErrorReply(b"ERR " + str(error).encode("utf-8", "surrogateescape"))
+        return len(self._queue) > 0 or self._failure is not None
+
+    def _withhold(self) -> None:
+        """CLIENT REPLY OFF or SKIP."""
+        session = self.session
+        if session.reply_mode == REPLY_SKIP_NEXT:
+            session.reply_mode = REPLY_SKIP
+        elif session.reply_mode == REPLY_SKIP:
+            session.reply_mode = REPLY_ON
+
+    @property
+    def has_work(self) -> bool:
+        """Requests are complete and nothing keeps them from being executed (but a pause, which the hub knows)."""
+        return self._next < len(self._queue) and not self.session.is_blocked
+
+    @property
+    def wants_input(self) -> bool:
+        """False while more input would only be piled up."""
+        if self._unsent_bytes > _BACKPRESSURE:
+            return False
+        return self._next >= len(self._queue) or self._parser.pending < _HELD_WHILE_WAITING
+
+    @property
+    def query_bytes(self) -> int:
+        return self._parser.pending
+
+    # -- out
+
+    def seal(self) -> None:
+        """Set aside what is owed so far: it may go once the fsync that now begins has ended."""
+        self._sealed.extend(self.session.out)
+        self.session.out.clear()
+
+    def release(self) -> None:
+        """That fsync has ended. (More output may have come since: it waits for the next one.)"""
+        if self._sealed:
+            sealed = self._sealed
+            self._sealed = []
+            self._transmit(sealed)
+
+    def flush(self) -> None:
+        """Send what the client is owed, as far as the socket takes it."""
+        out = self.session.out
+        if not out:
+            return
+        self._transmit(out)
+        out.clear()
+
+    def _transmit(self, pieces: list[bytes]) -> None:
+        if self._unsent:
+            self._keep(pieces)
+            return
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        try:
+            sent: i64 = self._send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self.closing = "connection_reset"
+            return
+        self._traffic.bytes_out += sent
+        if sent < len(data):
+            self._sent = sent
+            self._unsent_bytes = -sent
+            self._keep([data])
+
+    def _keep(self, pieces: list[bytes]) -> None:
+        """Hold what the socket did not take, within the limit of the client's class."""
+        for piece in pieces:
+            self._unsent_bytes += len(piece)
+        if self._over_limit():
+            self._traffic.output_limit_cuts += 1
+            self.closing = "output_limit"
+            self._unsent = []
+            return
+        self._unsent.append(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+
+    def _over_limit(self) -> bool:
+        session = self.session
+        hard, soft, seconds = self._limits.pubsub if session.subscriptions else self._limits.normal
+        if hard and self._unsent_bytes > hard:
+            return True
+        if not soft or self._unsent_bytes <= soft:
+            self._soft_since = 0.0
+            return False
+        if self._soft_since == 0.0:
+            self._soft_since = monotonic()
+        return monotonic() - self._soft_since > seconds
+
+    def check_soft_limit(self) -> None:
+        """Called now and then: the soft limit runs out even if nothing more is sent."""
+        if self._unsent and self._over_limit():
+            self._traffic.output_limit_cuts += 1
+            self.closing = "output_limit"
+            self._unsent = []
+
+    def on_writable(self) -> None:
+        """The socket takes bytes again."""
+        unsent = self._unsent
+        try:
+            while unsent:
+                sent: i64 = self._send(memoryview(unsent[0])[self._sent :])
+                self._traffic.bytes_out += sent
+                self._unsent_bytes -= sent
+                self._sent += sent
+                if self._sent < len(unsent[0]):
+                    return
+                self._sent = 0
+                del unsent[0]
+        except BlockingIOError:
+            return
+        except OSError:
+            self.closing = "connection_reset"
+            return
+        self._soft_since = 0.0
+
+    @property
+    def has_unsent(self) -> bool:
+        return len(self._unsent) > 0
+
+    @property
+    def unsent_pieces(self) -> int:
+        return len(self._unsent) + len(self.session.out) + len(self._sealed)
+
+    @property
+    def unsent_bytes(self) -> int:
+        return int(self._unsent_bytes) if self._unsent else 0

@@ -1,0 +1,235 @@
+"""One turn of I/O over all connections. Synchronous; server.py decides when the next turn runs.
+
+A turn: poll, read and execute, answer whose time is up, write the log, send the replies. The log is written before the
+replies are sent: that order carries the durability promise. With `appendfsync always` the replies wait for the fsync,
+too, which runs in a thread while the next turns read on; what those owe waits for the next fsync.
+"""
+
+from collections.abc import Callable
+from select import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, epoll
+from socket import socket
+from typing import Final
+
+from mypy_extensions import i64
+
+from broker.commands.context import Context
+from broker.commands.session import Session
+from broker.engine.engine import Engine
+from broker.server.connection import Connection, Limits, Traffic
+
+_IN: Final[int] = EPOLLIN | EPOLLRDHUP
+_OUT: Final[int] = EPOLLOUT
+_GONE: Final[int] = EPOLLHUP | EPOLLERR
+_MAX_EVENTS: Final = 512
+_CLOSED_IS_NORMAL: Final = frozenset(["peer_closed", "asked", "connection_reset"])
+
+
+class Hub:
+    """All connections. Limits and counters are shared with them.
+
+    write_log: takes what a turn journaled; it may raise nothing (a disk that fails is its business).
+    replies_wait: says whether replies have to wait for an fsync (then start_sync begins one, and synced() ends it).
+    on_close: told of each connection that ends for another reason than that the client wanted to.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        write_log: Callable[[bytes], None],
+        replies_wait: Callable[[], bool],
+        start_sync: Callable[[], None],
+        on_close: Callable[[Session, str], None],
+    ) -> None:
+        self.engine: Final = engine
+        self.limits: Final = Limits()
+        self.traffic: Final = Traffic()
+        self.connections: dict[int, Connection] = {}  # {file descriptor: connection}
+        self.turns: i64 = 0
+        self._epoll: Final = epoll()
+        self._by_session: dict[int, Connection] = {}
+        self._write_log: Final = write_log
+        self._replies_wait: Final = replies_wait
+        self._start_sync: Final = start_sync
+        self._on_close: Final = on_close
+        self._backlog: dict[Connection, None] = {}  # with requests that wait for another turn
+        self._fresh = False  # something was added to it that is not known to be held up
+        self._waiting: list[Connection] = []  # with output that waits for the fsync under way
+        self._syncing = False
+
+    def fileno(self) -> int:
+        """Readable when a turn has something to do."""
+        return self._epoll.fileno()
+
+    # -- connections
+
+    def add(self, sock: socket, address: bytes, local_address: bytes) -> Context:
+        """Take over a connected, non-blocking socket."""
+        ctx = self.engine.open_session()
+        ctx.session.address = address
+        ctx.session.local_address = local_address
+        connection = Connection(sock, ctx, self.engine, self.limits, self.traffic)
+        ctx.session.fd = connection.fd
+        connection.events = _IN
+        self.connections[connection.fd] = connection
+        self._by_session[ctx.session.id] = connection
+        self._epoll.register(connection.fd, _IN)
+        return ctx
+
+    def connection_of(self, session: Session) -> Connection | None:
+        return self._by_session.get(session.id)
+
+    def close(self, connection: Connection, reason: str) -> None:
+        """End a connection now. What it is owed and could be sent without waiting was sent before."""
+        if self.connections.pop(connection.fd, None) is None:
+            return
+        session = connection.session
+        del self._by_session[session.id]
+        self.engine.close_session(connection.ctx)
+        try:
+            self._epoll.unregister(connection.fd)
+        finally:
+            connection.socket.close()
+        if reason not in _CLOSED_IS_NORMAL:
+            self._on_close(session, reason)
+
+    def close_all(self) -> None:
+        for connection in list(self.connections.values()):
+            self.close(connection, "asked")
+        self._epoll.close()
+
+    # -- a turn
+
+    def turn(self) -> bool:
+        """Run one; False when there was nothing to do."""
+        events: list[tuple[int, int]] = self._epoll.poll(0, _MAX_EVENTS)
+        engine = self.engine
+        engine.begin_turn()
+        self.turns += 1
+        connections = self.connections
+        outgoing = engine.outgoing
+        for fd, mask in events:
+            connection = connections.get(fd)
+            if connection is None:
+                continue  # closed by a request of this turn
+            if mask & EPOLLIN:
+                connection.on_readable()
+                session = connection.session
+                if session.out and not session.queued_for_sending:
+                    session.queued_for_sending = True
+                    outgoing.append(session)
+                if connection.closing or connection.has_work or not connection.wants_input:
+                    self._unusual(connection)
+            elif mask & (_GONE | EPOLLRDHUP):
+                connection.closing = "peer_closed"
+                self._unusual(connection)
+            if mask & _OUT:
+                connection.on_writable()
+                self._unusual(connection)
+        busy = len(events) > 0
+        self._fresh = False
+        if self._backlog:
+            busy = self._run_backlog() or busy
+        engine.end_turn()
+        self._finish()
+        return busy or self._fresh
+
+    def _unusual(self, connection: Connection) -> None:
+        """After something else than a plain read: close, queue for another turn, or change what epoll watches for."""
+        if connection.closing:
+            self._end(connection)
+            return
+        if connection.has_work:
+            self._backlog[connection] = None
+            self._fresh = True
+        self._watch(connection)
+
+    def _end(self, connection: Connection) -> None:
+        """Close, at once or when what the client is owed is out."""
+        session = connection.session
+        if session.out or connection.has_unsent:
+            if connection.closing in ("asked", "protocol_error"):
+                session.close_after_reply = True
+                session.mark()
+                return
+        self.close(connection, connection.closing)
+
+    def _watch(self, connection: Connection) -> None:
+        events = _IN if connection.wants_input and not connection.session.close_after_reply else EPOLLRDHUP
+        if connection.has_unsent:
+            events |= _OUT
+        if events != connection.events:
+            connection.events = events
+            self._epoll.modify(connection.fd, events)
+
+    def _run_backlog(self) -> bool:
+        """Give those who wait for another turn their share. True when one of them got on."""
+        backlog = self._backlog
+        self._backlog = {}
+        moved = False
+        for connection in backlog:
+            if self.connections.get(connection.fd) is not connection:
+                continue
+            if connection.run() > 0:
+                moved = True
+            if connection.session.out:
+                connection.session.mark()
+            self._unusual(connection)
+        self._fresh = False  # who is still there has had its turn, or is paused
+        return moved
+
+    def _finish(self) -> None:
+        """The log, then the replies. (That order is the durability promise.)"""
+        data = self.engine.journal.take()
+        if data:
+            self._write_log(data)
+        if not self.engine.outgoing:
+            return
+        if self._syncing:
+            return  # sent by synced(), or sealed there for the next fsync
+        if self._replies_wait():
+            self._begin_sync()
+        else:
+            self._send_all()
+
+    def _send_all(self) -> None:
+        outgoing = self.engine.outgoing
+        by_session = self._by_session
+        for session in outgoing:
+            session.queued_for_sending = False
+            connection = by_session.get(session.id)
+            if connection is not None:
+                connection.flush()
+                if connection.closing or connection.has_unsent or connection.has_work or session.close_after_reply:
+                    self._after_sending(connection)
+        outgoing.clear()
+
+    def _after_sending(self, connection: Connection) -> None:
+        if connection.closing or connection.session.close_after_reply:
+            if connection.closing not in ("", "asked", "protocol_error") or not connection.has_unsent:
+                self.close(connection, connection.closing or "asked")
+                return
+        self._unusual(connection) if not connection.closing else self._watch(connection)
+
+    # -- replies that wait for the disk
+
+    def _begin_sync(self) -> None:
+        for session in self.engine.outgoing:
+            session.queued_for_sending = False
+            connection = self._by_session.get(session.id)
+            if connection is not None:
+                connection.seal()
+                self._waiting.append(connection)
+        self.engine.outgoing.clear()
+        self._syncing = True
+        self._start_sync()
+
+    def synced(self) -> None:
+        """The fsync that start_sync() began has ended well: send what waited for it."""
+        waiting = self._waiting
+        self._waiting = []
+        self._syncing = False
+        for connection in waiting:
+            if self.connections.get(connection.fd) is connection:
+                connection.release()
+                self._after_sending(connection)
+        self._finish()
