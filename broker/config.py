@@ -297,7 +297,7 @@ def _said(setting: Setting, lines: list[Line]) -> Value:
 
 
 def load(file: Path | None, options: list[str]) -> Config:
-    """The configuration of a server: a file in redis.conf syntax (`-`: standard input), then `--name value ...` options.
+    """The settings of a server: a file in redis.conf syntax (`-`: standard input), then `--name value ...` options.
 
     Raises ConfigError with a text for the user.
     """
