@@ -5,29 +5,35 @@ a cursor. This table is a list of small dicts: linear hashing splits one of them
 than a few microseconds, and a cursor walks the dicts in reverse binary order, as Redis does, so that whatever is in the
 table from the first call of a walk to its last is returned at least once.
 
-Costs: get, set, pop O(1); scan O(count); random_key O(1) expected.
+Costs: get, set, pop O(1); scan O(count); random_key O(1) expected; copy, keys, items, values O(n).
 Invariant: key k lives in shard `hash(k) & mask`, or in `hash(k) & (2 * mask + 1)` when the first is below `split`.
 """
 
 from collections.abc import Iterator
 from itertools import islice
 from random import Random
+from sys import getsizeof
 from typing import Final
 
 from mypy_extensions import i64
 
 _LOAD: Final = 24  # keys a shard, on average, before one is split: about what SCAN returns for COUNT 10
+_SAMPLES: Final = 32  # keys that approximate_bytes() looks at
 
 
 class Table:
-    """{bytes: object} with cursors. None is no value."""
+    """{bytes: object} with cursors. None is no value.
+
+    A small table is one dict and nothing else: `_shards` is empty until there are two.
+    """
 
     def __init__(self) -> None:
-        self._shards: list[dict[bytes, object]] = [{}]
-        self._first: dict[bytes, object] = self._shards[0]
-        self._mask: i64 = 0  # 2**level - 1
-        self._split: i64 = 0  # the shards below this one are split already
+        self._first: dict[bytes, object] = {}
+        self._shards: list[dict[bytes, object]] = _NO_SHARDS
         self._count: i64 = 1  # of shards; 1 is the common case of small tables and has a way of its own
+        self._mask: i64 = 0  # 2**level - 1
+        self._wide: i64 = 1  # 2 * mask + 1
+        self._split: i64 = 0  # the shards below this one are split already
         self.size: i64 = 0
 
     def __len__(self) -> int:
@@ -39,8 +45,12 @@ class Table:
         code: i64 = hash(key)
         index: i64 = code & self._mask
         if index < self._split:
-            index = code & (2 * self._mask + 1)
+            index = code & self._wide
         return self._shards[index]
+
+    def shards(self) -> list[dict[bytes, object]]:
+        """The dicts that the table is made of, to walk them without a generator. Not to be changed."""
+        return self._shards if self._count > 1 else [self._first]
 
     def get(self, key: bytes) -> object | None:
         if self._count == 1:
@@ -48,6 +58,8 @@ class Table:
         return self._shard(key).get(key)
 
     def has(self, key: bytes) -> bool:
+        if self._count == 1:
+            return key in self._first
         return key in self._shard(key)
 
     def set(self, key: bytes, value: object) -> bool:
@@ -55,7 +67,8 @@ class Table:
         shard = self._first if self._count == 1 else self._shard(key)
         before: i64 = len(shard)
         shard[key] = value
-        if len(shard) == before:
+        after: i64 = len(shard)
+        if after == before:
             return False
         self.size += 1
         if self.size > _LOAD * self._count:
@@ -71,17 +84,50 @@ class Table:
         return value
 
     def clear(self) -> None:
-        self._shards = [{}]
-        self._first = self._shards[0]
-        self._mask = 0
-        self._split = 0
+        self._first = {}
+        self._shards = _NO_SHARDS
         self._count = 1
+        self._mask = 0
+        self._wide = 1
+        self._split = 0
         self.size = 0
+
+    def copy(self) -> "Table":
+        """A table of its own with the same values. O(n)."""
+        other = Table()
+        other._count = self._count
+        other._mask = self._mask
+        other._wide = self._wide
+        other._split = self._split
+        other.size = self.size
+        if self._count > 1:
+            other._shards = [shard.copy() for shard in self._shards]
+            other._first = other._shards[0]
+        else:
+            other._first = self._first.copy()
+        return other
+
+    def approximate_bytes(self) -> int:
+        """Memory of the table with its keys, without its values, projected from a sample."""
+        shards = self.shards()
+        structure = getsizeof(shards) if len(shards) > 1 else 0
+        sampled = 0
+        keys = 0
+        for shard in islice(shards, 8):
+            structure += getsizeof(shard) * int(self._count) // min(len(shards), 8)
+            for key in islice(shard, _SAMPLES - sampled):
+                keys += getsizeof(key)
+                sampled += 1
+        return 72 + structure + (keys * int(self.size) // sampled if sampled else 0)  # 72: this object
+
+    # -- resizing
 
     def _grow(self) -> None:
         """Split the next shard in turn: its keys go to it and to a new last one."""
-        wide: i64 = 2 * self._mask + 1
-        split = self._split
+        if self._count == 1:
+            self._shards = [self._first]
+        wide: i64 = self._wide
+        split: i64 = self._split
         stay: dict[bytes, object] = {}
         move: dict[bytes, object] = {}
         for key, value in self._shards[split].items():
@@ -98,23 +144,34 @@ class Table:
         self._split += 1
         if self._split > self._mask:
             self._mask = wide
+            self._wide = 2 * wide + 1
             self._split = 0
 
     def _shrink(self) -> None:
         """Undo the last split."""
         if self._split == 0:
+            self._wide = self._mask
             self._mask >>= 1
             self._split = self._mask + 1
         self._split -= 1
         self._count -= 1
-        merged = dict(self._shards[self._split])
+        merged = self._shards[self._split].copy()
         merged.update(self._shards.pop())
         self._shards[self._split] = merged
         if self._split == 0:
             self._first = merged
+        if self._count == 1:
+            self._shards = _NO_SHARDS
+
+    # -- walking
 
     def scan(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
-        """Up to a shard more than `count` keys from `cursor` on, and the cursor to go on with; 0 begins and ends."""
+        """Up to two shards more than `count` keys from `cursor` on, and the cursor to go on with; 0 begins and ends.
+
+        Any cursor is taken: its bits beyond those in use are ignored.
+        """
+        if self._count == 1:
+            return 0, list(self._first)
         keys: list[bytes] = []
         position: i64 = cursor & int(self._mask)
         while True:
@@ -132,27 +189,77 @@ class Table:
         """
         if self.size == 0:
             return None
-        limit = max(len(shard) for shard in self._shards) if self._count <= 8 else 4 * _LOAD
+        if self._count == 1:
+            return _key_at(self._first, int(rng.random() * int(self.size)))
+        limit = max([len(shard) for shard in self._shards]) if self._count <= 8 else 4 * _LOAD
+        count = int(self._count)
         while True:
-            shard = self._shards[int(rng.random() * int(self._count))]
+            shard = self._shards[int(rng.random() * count)]
             index = int(rng.random() * limit)
             if len(shard) > limit:
                 limit = len(shard)  # a rare overfull shard: from now on it has its fair share
             elif index < len(shard):
-                for key in islice(shard, index, None):
-                    return key
+                return _key_at(shard, index)
+
+    def sample(self, count: int, rng: Random) -> list[bytes]:
+        """`count` different keys, each subset with the same chance; all keys when there are not as many.
+
+        Few are drawn one by one; when that would hit the same ones too often, all are listed and a part is taken.
+        """
+        size = int(self.size)
+        if count >= size:
+            return self.key_list()
+        if count * 3 > size:
+            return rng.sample(self.key_list(), count)
+        drawn: dict[bytes, None] = {}
+        while len(drawn) < count:
+            key = self.random_key(rng)
+            if key is not None:
+                drawn[key] = None
+        return list(drawn)
+
+    def draw(self, count: int, rng: Random) -> list[bytes]:
+        """sample() for a count of 0 or more; `-count` independent draws for one below, none when the table is empty."""
+        if count >= 0:
+            return self.sample(count, rng)
+        drawn: list[bytes] = []
+        for _ in range(-count):
+            key = self.random_key(rng)
+            if key is None:
+                break
+            drawn.append(key)
+        return drawn
+
+    def key_list(self) -> list[bytes]:
+        """All keys. Faster than keys(), and the table may change meanwhile."""
+        if self._count == 1:
+            return list(self._first)
+        found: list[bytes] = []
+        for shard in self._shards:
+            found.extend(shard)
+        return found
 
     def keys(self) -> Iterator[bytes]:
-        for shard in self._shards:
+        for shard in self.shards():
             yield from shard
 
     def items(self) -> Iterator[tuple[bytes, object]]:
-        for shard in self._shards:
+        for shard in self.shards():
             yield from shard.items()
 
     def values(self) -> Iterator[object]:
-        for shard in self._shards:
+        for shard in self.shards():
             yield from shard.values()
+
+
+_NO_SHARDS: Final[list[dict[bytes, object]]] = []  # shared by all small tables, never written to
+
+
+def _key_at(shard: dict[bytes, object], index: int) -> bytes | None:
+    """The key at a place; that is a walk, but shards are small."""
+    for key in islice(shard, index, None):
+        return key
+    return None
 
 
 def _next_reversed(position: i64, mask: i64) -> i64:
