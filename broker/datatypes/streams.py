@@ -1,6 +1,439 @@
-class Stream:
+"""Streams: entries under rising ids, kept in blocks.
+
+An id is one int, `ms << 64 | seq`. The fields of an entry are the list that came in, field, value, field, value ...:
+whoever gets one must not change it.
+
+Costs: append, length, newest id O(1); a look-up by id O(log n); a range O(log n + k); delete O(log n), and O(blocks)
+when it empties one; a trim O(what it removes).
+Invariant: ids rise through blocks and slots, deleted ones included; no block is without a live entry; `_firsts[i]` is
+the first id of `_blocks[i]`, deleted or not; `size` is the number of live entries and `first_id` the least of their
+ids (0 when there is none); last_id is at least every id that ever was in the stream.
+"""
+
+from bisect import bisect_left, bisect_right
+from typing import Final
+
+from mypy_extensions import i64
+
+from broker.datatypes.stream_groups import UNKNOWN, Group
+
+BLOCK_ENTRIES: Final = 100  # Redis's stream-node-max-entries, so that `~` trims the same entries
+_BLOCK_BYTES: Final = 64 * 1024  # of fields and values: a block is what is packed, and read back, in one piece
+_SEQ_MASK: Final = (1 << 64) - 1
+MAX_ID: Final = (1 << 128) - 1
+NO_ID: Final = -1  # from parse_id(): not an id
+
+# approximate_bytes(): of a block with its two lists, of an entry (id, two list slots, the list of its fields), and of
+# each field or value (a list slot and the head of a bytes object).
+_PER_BLOCK: Final = 260
+_PER_ENTRY: Final = 116
+_PER_FIELD: Final = 41
+
+
+def parse_id(text: bytes, missing_seq: int) -> int:
+    """The id that `ms-seq` or `ms` spells, or NO_ID. Not the special ones (`-`, `+`, `$`, `*`).
+
+    missing_seq: the sequence when only milliseconds are given.
+    """
+    if text.isdigit() and len(text) <= 19:
+        return (int(text) << 64) | missing_seq
+    dash = text.find(b"-")
+    ms = _parse_u64(text if dash < 0 else text[:dash], len(text))
+    seq = missing_seq if dash < 0 else _parse_u64(text[dash + 1 :], len(text))
+    return NO_ID if ms < 0 or seq < 0 else (ms << 64) | seq
+
+
+def parse_ms(text: bytes) -> int:
+    """The milliseconds of an id whose sequence is left open (`ms-*`), or NO_ID."""
+    return _parse_u64(text[:-2], len(text)) if text.endswith(b"-*") and text.find(b"-") == len(text) - 2 else NO_ID
+
+
+def _parse_u64(text: bytes, whole: int) -> int:
+    """An unsigned 64-bit number, or -1. whole: bytes of the id it is a part of."""
+    if text.isdigit() and len(text) <= 19:
+        return int(text)
+    return _parse_odd_u64(text, whole)
+
+
+def _parse_odd_u64(text: bytes, whole: int) -> int:
+    """What strtoull takes and string2ll does not. Redis: string2ull in util.c, which tries one after the other."""
+    text = text.split(b"\0", 1)[0].lstrip(b" \t\n\v\f\r")
+    digits = text[1:] if text[:1] in (b"+", b"-") else text
+    if whole > 127 or not digits.isdigit():
+        return -1
+    value = int(digits)
+    if value > _SEQ_MASK:
+        return -1
+    if text[:1] != b"-" or value == 0:
+        return value
+    if digits[:1] != b"0" and value <= 1 << 63:
+        return -1  # a negative number that string2ll reads
+    return (1 << 64) - value  # strtoull negates
+
+
+def format_id(entry_id: int) -> bytes:
+    return b"%d-%d" % (entry_id >> 64, entry_id & _SEQ_MASK)
+
+
+class Entries:
+    """Some entries: ids[i] has the fields fields[i]."""
+
     def __init__(self) -> None:
-        self.size = 0
+        self.ids: list[int] = []
+        self.fields: list[list[bytes] | None] = []  # None is never in it; the type is that of a block's list
+
+
+class Block:
+    """Up to BLOCK_ENTRIES entries, oldest first. What a sealed (packed) block has to offer is just these methods.
+
+    Invariant: fields[i] is None when entry i was deleted; `live` counts the others; none before `head` is live.
+    """
+
+    def __init__(self) -> None:
+        self._ids: list[int] = []
+        self._fields: list[list[bytes] | None] = []
+        self._head: i64 = 0
+        self.live: i64 = 0
+        self.bytes: i64 = 0  # of fields and values, deleted ones included
+        self.parts: i64 = 0  # fields and values, deleted ones included
+
+    def append(self, entry_id: int, fields: list[bytes]) -> None:
+        self._ids.append(entry_id)
+        self._fields.append(fields)
+        self.live += 1
+        size: i64 = 0
+        for part in fields:
+            size += len(part)
+        self.bytes += size
+        self.parts += len(fields)
+
+    def is_full(self) -> bool:
+        return len(self._ids) >= BLOCK_ENTRIES or self.bytes >= _BLOCK_BYTES
+
+    def slots(self) -> int:
+        """Entries, deleted ones included."""
+        return len(self._ids)
+
+    def last_slot_id(self) -> int:
+        """The greatest id, be it a deleted one."""
+        return self._ids[-1]
+
+    def first_id(self) -> int:
+        """The least id of a live entry; there must be one."""
+        while self._fields[self._head] is None:
+            self._head += 1
+        return self._ids[self._head]
+
+    def last_id(self) -> int:
+        """The greatest id of a live entry; there must be one."""
+        i: i64 = len(self._ids) - 1
+        while self._fields[i] is None:
+            i -= 1
+        return self._ids[i]
+
+    def get(self, entry_id: int) -> list[bytes] | None:
+        """The fields of a live entry, or None."""
+        slot = bisect_left(self._ids, entry_id)
+        if slot == len(self._ids) or self._ids[slot] != entry_id:
+            return None
+        return self._fields[slot]
+
+    def delete(self, entry_id: int) -> bool:
+        """True when it was there, and live."""
+        slot = bisect_left(self._ids, entry_id)
+        if slot == len(self._ids) or self._ids[slot] != entry_id or self._fields[slot] is None:
+            return False
+        self._fields[slot] = None
+        self.live -= 1
+        return True
+
+    def drop_oldest(self, count: int) -> None:
+        """Delete the first `count` live entries; there must be more."""
+        left: i64 = count
+        i = self._head
+        while left > 0:
+            if self._fields[i] is not None:
+                self._fields[i] = None
+                left -= 1
+            i += 1
+        self._head = i
+        self.live -= count
+
+    def count_below(self, entry_id: int) -> int:
+        """Live entries with ids below `entry_id`."""
+        stop: i64 = bisect_left(self._ids, entry_id)
+        count: i64 = 0
+        i = self._head
+        while i < stop:
+            if self._fields[i] is not None:
+                count += 1
+            i += 1
+        return int(count)
+
+    def collect(self, found: Entries, start: int, end: int, limit: int, reverse: bool) -> None:
+        """Append the live entries of start <= id <= end to `found`, up to `limit` of them (-1: all)."""
+        ids = self._ids
+        lo = 0 if start <= ids[0] else bisect_left(ids, start)
+        hi = len(ids) if end >= ids[-1] else bisect_right(ids, end)
+        if self.live < len(ids):
+            self._collect_live(found, lo, hi, limit, reverse)
+        elif reverse:
+            if 0 <= limit < hi - lo:
+                lo = hi - limit
+            found.ids += ids[lo:hi][::-1]
+            found.fields += self._fields[lo:hi][::-1]
+        else:
+            if 0 <= limit < hi - lo:
+                hi = lo + limit
+            found.ids += ids[lo:hi]
+            found.fields += self._fields[lo:hi]
+
+    def _collect_live(self, found: Entries, lo: int, hi: int, limit: int, reverse: bool) -> None:
+        step: i64 = -1 if reverse else 1
+        i: i64 = hi - 1 if reverse else lo
+        steps: i64 = hi - lo
+        left: i64 = limit
+        while steps > 0 and left != 0:
+            fields = self._fields[i]
+            if fields is not None:
+                found.ids.append(self._ids[i])
+                found.fields.append(fields)
+                left -= 1
+            i += step
+            steps -= 1
+
+    def copy(self) -> "Block":
+        other = Block()
+        other._ids = list(self._ids)
+        other._fields = list(self._fields)
+        other._head = self._head
+        other.live = self.live
+        other.bytes = self.bytes
+        other.parts = self.parts
+        return other
+
+
+class Stream:
+    """Entries and the groups that consume them. A stream may be empty: its key stays."""
+
+    def __init__(self) -> None:
+        self._blocks: list[Block] = []
+        self._firsts: list[int] = []
+        self._last: Block | None = None  # _blocks[-1]
+        self.size: i64 = 0
+        self.first_id = 0
+        self.last_id = 0  # greatest id ever, or what XSETID said
+        self.max_deleted_id = 0  # greatest id ever deleted by name (a trim does not count)
+        self.entries_added: int = 0  # ever, or what XSETID said
+        self.groups: dict[bytes, Group] = {}
 
     def __len__(self) -> int:
-        return self.size
+        return int(self.size)
+
+    # -- writing
+
+    def next_id(self, now_ms: int) -> int:
+        """The id for an entry of this moment: never before an earlier one. Above MAX_ID when ids are used up."""
+        entry_id = now_ms << 64
+        return entry_id if entry_id > self.last_id else self.last_id + 1
+
+    def append(self, entry_id: int, fields: list[bytes]) -> None:
+        """entry_id: above last_id. fields: kept as it is."""
+        block = self._last
+        if block is None or block.is_full():
+            block = Block()
+            self._blocks.append(block)
+            self._firsts.append(entry_id)
+            self._last = block
+        block.append(entry_id, fields)
+        if self.size == 0:
+            self.first_id = entry_id
+        self.size += 1
+        self.entries_added += 1
+        self.last_id = entry_id
+
+    def delete(self, entry_id: int) -> bool:
+        """True when there was such an entry."""
+        place = self._place(entry_id)
+        if place >= len(self._blocks) or not self._blocks[place].delete(entry_id):
+            return False
+        self.size -= 1
+        if self._blocks[place].live == 0:
+            self._drop_blocks(place, place + 1)
+        if entry_id > self.max_deleted_id:
+            self.max_deleted_id = entry_id
+        self._find_first()
+        return True
+
+    def trim_to_length(self, length: int, whole_blocks: bool, limit: int) -> int:
+        """Remove the oldest entries until `length` are left. The number removed.
+
+        whole_blocks: only what can be had by dropping whole blocks. limit: stop before more than so many are removed
+        (0: no limit).
+        """
+        gone = 0
+        removed = 0
+        for block in self._blocks:
+            live = int(block.live)
+            if self.size <= length or (limit and removed + live > limit):
+                break
+            if self.size - live < length:
+                if not whole_blocks:
+                    count = int(self.size) - length
+                    block.drop_oldest(count)
+                    removed += count
+                    self.size -= count
+                break
+            gone += 1
+            removed += live
+            self.size -= live
+        self._trimmed(gone, removed)
+        return removed
+
+    def trim_below(self, entry_id: int, whole_blocks: bool, limit: int) -> int:
+        """Remove the entries with ids below `entry_id`. The rest as trim_to_length()."""
+        gone = 0
+        removed = 0
+        for block in self._blocks:
+            live = int(block.live)
+            if limit and removed + live > limit:
+                break
+            if block.last_slot_id() >= entry_id:
+                if not whole_blocks:
+                    count = block.count_below(entry_id)
+                    if count == live:
+                        gone += 1  # only deleted entries would be left
+                    else:
+                        block.drop_oldest(count)
+                    removed += count
+                    self.size -= count
+                break
+            gone += 1
+            removed += live
+            self.size -= live
+        self._trimmed(gone, removed)
+        return removed
+
+    def _trimmed(self, gone: int, removed: int) -> None:
+        if gone:
+            self._drop_blocks(0, gone)
+        if removed:
+            self._find_first()
+
+    def _drop_blocks(self, start: int, stop: int) -> None:
+        del self._blocks[start:stop]
+        del self._firsts[start:stop]
+        self._last = self._blocks[-1] if self._blocks else None
+
+    def _find_first(self) -> None:
+        self.first_id = self._blocks[0].first_id() if self._blocks else 0
+
+    # -- reading
+
+    def newest_id(self) -> int:
+        """The greatest id of an entry that is there; 0 when there is none."""
+        block = self._last
+        return 0 if block is None else block.last_id()
+
+    def get(self, entry_id: int) -> list[bytes] | None:
+        """The fields of an entry, or None."""
+        place = self._place(entry_id)
+        return self._blocks[place].get(entry_id) if place < len(self._blocks) else None
+
+    def range(self, start: int, end: int, limit: int, reverse: bool) -> Entries:
+        """The entries with start <= id <= end, at most `limit` of them (-1: all); newest first with `reverse`."""
+        found = Entries()
+        if start > end or limit == 0 or self.size == 0:
+            return found
+        blocks = self._blocks
+        first = self._place(start)
+        last = self._place(end)
+        step: i64 = -1 if reverse else 1
+        i: i64 = last if reverse else first
+        steps: i64 = last - first + 1
+        while steps > 0:
+            blocks[i].collect(found, start, end, limit - len(found.ids) if limit >= 0 else -1, reverse)
+            if limit >= 0 and len(found.ids) >= limit:
+                break
+            i += step
+            steps -= 1
+        return found
+
+    def _place(self, entry_id: int) -> int:
+        """Index of the block that has `entry_id` if any has: the last that does not begin after it, else the first."""
+        if self._last is not None and entry_id >= self._firsts[-1]:
+            return len(self._firsts) - 1
+        return max(bisect_right(self._firsts, entry_id) - 1, 0)
+
+    # -- how far groups have read. Redis 7.0's rules: t_stream.c
+
+    def has_gap_after(self, entry_id: int) -> bool:
+        """Whether an entry was deleted by name at or after `entry_id`, within what is left of the stream.
+
+        Redis: streamRangeHasTombstones.
+        """
+        if self.size == 0 or self.max_deleted_id == 0 or self.first_id > self.max_deleted_id:
+            return False
+        return entry_id <= self.max_deleted_id
+
+    def entries_up_to(self, entry_id: int) -> int:
+        """How many entries were added up to `entry_id`, ever, or UNKNOWN.
+
+        Redis: streamEstimateDistanceFromFirstEverEntry.
+        """
+        if self.entries_added == 0:
+            return 0
+        if entry_id == self.last_id or (self.size == 0 and entry_id < self.last_id):
+            return self.entries_added
+        if entry_id > self.last_id:
+            return UNKNOWN
+        if self.max_deleted_id == 0 or self.max_deleted_id < self.first_id:
+            if entry_id < self.first_id:
+                return self.entries_added - int(self.size)
+            if entry_id == self.first_id:
+                return self.entries_added - int(self.size) + 1
+        return UNKNOWN
+
+    def lag(self, group: Group) -> int:
+        """How many entries `group` has yet to read, or UNKNOWN. Redis: streamReplyWithCGLag."""
+        if self.entries_added == 0:
+            return 0
+        if group.entries_read != UNKNOWN and not self.has_gap_after(group.last_id):
+            return self.entries_added - group.entries_read
+        read = self.entries_up_to(group.last_id)
+        return UNKNOWN if read == UNKNOWN else self.entries_added - read
+
+    def advance(self, group: Group, entry_id: int) -> None:
+        """`group` reads the entry `entry_id`, the next one after its last_id. Redis: streamReplyWithRange."""
+        if group.entries_read != UNKNOWN and not self.has_gap_after(entry_id):
+            group.entries_read += 1
+        elif self.entries_added:
+            group.entries_read = self.entries_up_to(entry_id)
+        group.last_id = entry_id
+
+    # -- the whole
+
+    def block_count(self) -> int:
+        return len(self._blocks)
+
+    def copy(self) -> "Stream":
+        other = Stream()
+        other._blocks = [block.copy() for block in self._blocks]
+        other._firsts = list(self._firsts)
+        other._last = other._blocks[-1] if other._blocks else None
+        other.size = self.size
+        other.first_id = self.first_id
+        other.last_id = self.last_id
+        other.max_deleted_id = self.max_deleted_id
+        other.entries_added = self.entries_added
+        other.groups = {name: group.copy() for name, group in self.groups.items()}
+        return other
+
+    def approximate_bytes(self) -> int:
+        """Memory of the whole stream with its groups. O(blocks + consumers)."""
+        total = 400
+        for block in self._blocks:
+            total += _PER_BLOCK + block.slots() * _PER_ENTRY + int(block.parts) * _PER_FIELD + int(block.bytes)
+        for name, group in self.groups.items():
+            total += len(name) + group.approximate_bytes()
+        return total

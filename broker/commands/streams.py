@@ -1,0 +1,548 @@
+"""Streams: append, read, delete, trim. Their consumer groups are in stream_groups.py, XINFO in stream_info.py."""
+
+from typing import Final
+
+from broker.commands.args import Args
+from broker.commands.blocked import Blocked
+from broker.commands.context import Context
+from broker.commands.registry import (
+    ACCESS,
+    BLOCKING,
+    DELETE,
+    DENYOOM,
+    FAST,
+    READONLY,
+    RO,
+    RW,
+    UPDATE,
+    WRITE,
+    Group,
+    key,
+    keys_after,
+)
+from broker.datatypes.streams import (
+    BLOCK_ENTRIES,
+    MAX_ID,
+    NO_ID,
+    Entries,
+    Stream,
+    format_id,
+    parse_id,
+    parse_ms,
+)
+from broker.errors import CommandError, no_such_key, syntax_error, wrong_arity, wrong_type
+from broker.keyspace.events import STREAM
+from broker.protocol.numbers import I64_MAX, parse_int
+from broker.protocol.replies import NULL_ARRAY, OK, Map, Reply
+
+command = Group("stream").command
+
+_LAST_SEQ: Final = (1 << 64) - 1
+_TRIM_AT_ONCE: Final = 100 * BLOCK_ENTRIES  # entries that `~` removes in one request at most, unless LIMIT says more
+
+
+# -- shared with stream_groups.py and stream_info.py
+
+
+def read_stream(ctx: Context, name: bytes) -> Stream | None:
+    """The stream at a key, for a command that Redis counts as a look-up."""
+    value = ctx.db.read(name)
+    if value is None or isinstance(value, Stream):
+        return value
+    raise wrong_type()
+
+
+def peek_stream(ctx: Context, name: bytes) -> Stream | None:
+    """The stream at a key, for a writing command."""
+    value = ctx.db.peek(name)
+    if value is None or isinstance(value, Stream):
+        return value
+    raise wrong_type()
+
+
+def changed_aside(ctx: Context, name: bytes, event: bytes = b"") -> None:
+    """A change that is journaled, but neither fails WATCH nor wakes who waits for entries.
+
+    Redis signals a stream's key for its entries only, not for its groups (t_stream.c); and trying every blocked reader
+    again at each XACK would be wasted.
+    """
+    ctx.keyspace.dirty += 1
+    if event:
+        ctx.notify(name, event, STREAM)
+
+
+def invalid_id() -> CommandError:
+    return CommandError("ERR", "Invalid stream ID specified as stream command argument")
+
+
+def to_id(text: bytes) -> int:
+    """An id without special forms; a missing sequence is 0."""
+    entry_id = parse_id(text, 0)
+    if entry_id < 0:
+        raise invalid_id()
+    return entry_id
+
+
+def to_start(text: bytes) -> int:
+    """The least id of an interval: `-`, `+`, an id, or `(id`: the one after it."""
+    if text == b"-":
+        return 0
+    if text == b"+":
+        return MAX_ID
+    if len(text) > 1 and text[:1] == b"(":
+        entry_id = to_id(text[1:])
+        if entry_id == MAX_ID:
+            raise CommandError("ERR", "invalid start ID for the interval")
+        return entry_id + 1
+    return to_id(text)
+
+
+def to_end(text: bytes) -> int:
+    """The greatest id of an interval: `-`, `+`, an id (`ms` is all of that millisecond), or `(id`: the one before."""
+    if text == b"+":
+        return MAX_ID
+    if text == b"-":
+        return 0
+    is_open = len(text) > 1 and text[:1] == b"("
+    entry_id = parse_id(text[1:] if is_open else text, _LAST_SEQ)
+    if entry_id < 0:
+        raise invalid_id()
+    if not is_open:
+        return entry_id
+    if entry_id == 0:
+        raise CommandError("ERR", "invalid end ID for the interval")
+    return entry_id - 1
+
+
+def rows(found: Entries) -> list[Reply]:
+    """Entries as XRANGE replies them: [[id, [field, value ...]] ...]."""
+    replies: list[Reply] = []
+    ids = found.ids
+    fields = found.fields
+    for i in range(len(ids)):
+        replies.append([format_id(ids[i]), fields[i]])
+    return replies
+
+
+# -- XADD, XTRIM
+
+
+class _AddOptions:
+    """The options of XADD and XTRIM. max_length, min_id: -1 when not given. id_at: where in argv the id stands."""
+
+    def __init__(self) -> None:
+        self.only_existing = False
+        self.max_length = -1
+        self.min_id = NO_ID
+        self.approximately = False
+        self.limit = 0
+        self.id_at = 0
+
+    @property
+    def trims(self) -> bool:
+        return self.max_length >= 0 or self.min_id >= 0
+
+
+def _add_options(ctx: Context, argv: list[bytes], is_xadd: bool) -> _AddOptions:
+    """Redis: streamParseAddOrTrimArgsOrReply."""
+    options = _AddOptions()
+    args = Args(argv, 2)
+    limit_given = False
+    while args.more():
+        word = args.peek()
+        if is_xadd and word == b"*":
+            break
+        if word in (b"MAXLEN", b"MINID") and args.left > 1:
+            if options.trims:
+                raise CommandError(
+                    "ERR", "syntax error, MAXLEN and MINID options at the same time are not compatible"
+                )
+            _threshold(options, args)
+        elif word == b"LIMIT" and args.left > 1:
+            args.next()
+            options.limit = args.next_int()
+            if options.limit < 0:
+                raise CommandError("ERR", "The LIMIT argument must be >= 0.")
+            limit_given = True
+        elif is_xadd and args.flag(b"NOMKSTREAM"):
+            options.only_existing = True
+        elif is_xadd:
+            break
+        else:
+            raise syntax_error()
+    options.id_at = int(args.position)
+    if is_xadd and args.more() and argv[options.id_at] != b"*":
+        _check_new_id(argv[options.id_at])
+    _settle_limit(ctx, options, limit_given, is_xadd)
+    return options
+
+
+def _threshold(options: _AddOptions, args: Args) -> None:
+    """`MAXLEN | MINID [= | ~] threshold`, with at least one argument after the first word."""
+    by_length = args.next().upper() == b"MAXLEN"
+    options.approximately = False
+    if args.left > 1 and not args.flag(b"="):
+        options.approximately = args.flag(b"~")
+    if not by_length:
+        options.min_id = to_id(args.next())
+        return
+    options.max_length = args.next_int()
+    if options.max_length < 0:
+        raise CommandError("ERR", "The MAXLEN argument must be >= 0.")
+
+
+def _check_new_id(text: bytes) -> None:
+    if parse_id(text, 0) < 0 and parse_ms(text) < 0:
+        raise invalid_id()
+
+
+def _settle_limit(ctx: Context, options: _AddOptions, limit_given: bool, is_xadd: bool) -> None:
+    if options.limit and not options.trims:
+        raise CommandError("ERR", "syntax error, LIMIT cannot be used without specifying a trimming strategy")
+    if not is_xadd and not options.trims:
+        raise CommandError("ERR", "syntax error, XTRIM must be called with a trimming strategy")
+    if ctx.session.is_replay:
+        options.limit = 0  # a log that Redis wrote: the threshold was replaced by the result, LIMIT was left in
+    elif limit_given and not options.approximately:
+        raise CommandError("ERR", "syntax error, LIMIT cannot be used without the special ~ option")
+    elif options.approximately and not limit_given:
+        options.limit = _TRIM_AT_ONCE
+
+
+def _trim(stream: Stream, options: _AddOptions) -> int:
+    if options.max_length >= 0:
+        return stream.trim_to_length(options.max_length, options.approximately, options.limit)
+    return stream.trim_below(options.min_id, options.approximately, options.limit)
+
+
+@command("XADD", arity=-5, flags=WRITE | DENYOOM | FAST, keys=[key(RW, UPDATE)], since="5.0.0",
+         syntax="key [NOMKSTREAM] [<MAXLEN | MINID> [= | ~] threshold [LIMIT count]] <* | id> "
+                "field value [field value ...]",
+         summary="Append an entry to a stream", cost="O(1), O(n) when n entries are trimmed")  # fmt: skip
+def xadd(ctx: Context, argv: list[bytes]) -> Reply:
+    if argv[2] != b"*":
+        return _xadd_with_options(ctx, argv)
+    if len(argv) % 2 == 0:
+        raise wrong_arity("xadd")
+    name = argv[1]
+    value = ctx.db.peek(name)
+    if isinstance(value, Stream):
+        stream = value
+        if stream.last_id == MAX_ID:
+            raise _exhausted()
+    elif value is None:
+        stream = Stream()
+        ctx.db.put(name, stream)
+    else:
+        raise wrong_type()
+    entry_id = stream.next_id(ctx.now_ms)
+    stream.append(entry_id, argv[3:])
+    ctx.changed(name, b"xadd", STREAM)
+    text = format_id(entry_id)
+    argv[2] = text  # the request itself is journaled, with the id that was chosen
+    return text
+
+
+def _exhausted() -> CommandError:
+    return CommandError("ERR", "The stream has exhausted the last possible ID, unable to add more items")
+
+
+def _xadd_with_options(ctx: Context, argv: list[bytes]) -> Reply:
+    name = argv[1]
+    options = _add_options(ctx, argv, True)
+    at = options.id_at
+    if len(argv) - at < 3 or (len(argv) - at) % 2 == 0:
+        raise wrong_arity("xadd")
+    if parse_id(argv[at], 0) == 0:
+        raise CommandError("ERR", "The ID specified in XADD must be greater than 0-0")
+    stream = peek_stream(ctx, name)
+    if stream is None and options.only_existing:
+        return None
+    entry_id = _new_id(ctx, stream, argv[at])
+    if stream is None:
+        stream = Stream()
+        ctx.db.put(name, stream)
+    fields = argv[at + 1 :]
+    stream.append(entry_id, fields)
+    ctx.changed(name, b"xadd", STREAM)
+    text = format_id(entry_id)
+    argv[at] = text
+    if options.trims:
+        _trim_after_add(ctx, stream, options, argv, fields)
+    return text
+
+
+def _new_id(ctx: Context, stream: Stream | None, text: bytes) -> int:
+    """The id of the next entry, as `*`, `ms-*` or an id asks for it."""
+    last = 0 if stream is None else stream.last_id
+    if last == MAX_ID:
+        raise _exhausted()
+    if text == b"*":
+        return max(ctx.now_ms << 64, last + 1)
+    entry_id = parse_id(text, 0)
+    if entry_id < 0:
+        ms = parse_ms(text)
+        entry_id = ms << 64
+        if last >> 64 == ms and last != entry_id | _LAST_SEQ:
+            entry_id = last + 1
+    if entry_id <= last:
+        raise CommandError("ERR", "The ID specified in XADD is equal or smaller than the target stream top item")
+    return entry_id
+
+
+def _trim_after_add(
+    ctx: Context, stream: Stream, options: _AddOptions, argv: list[bytes], fields: list[bytes]
+) -> None:
+    """Trim, and journal an approximate trim by its result: the reader of the log may cut its blocks elsewhere."""
+    name = argv[1]
+    text = argv[options.id_at]
+    if _trim(stream, options):
+        ctx.notify(name, b"xtrim", STREAM)
+        if options.approximately:
+            ctx.journal_argv([b"XADD", name, b"MAXLEN", b"=", b"%d" % len(stream), text] + fields)
+    elif options.approximately:
+        ctx.journal_argv([b"XADD", name, text] + fields)
+
+
+@command("XTRIM", arity=-4, flags=WRITE, keys=[key(RW, DELETE)], since="5.0.0",
+         syntax="key <MAXLEN | MINID> [= | ~] threshold [LIMIT count]",
+         summary="Remove the oldest entries of a stream", cost="O(n), n entries removed")  # fmt: skip
+def xtrim(ctx: Context, argv: list[bytes]) -> Reply:
+    options = _add_options(ctx, argv, False)
+    stream = peek_stream(ctx, argv[1])
+    if stream is None:
+        return 0
+    removed = _trim(stream, options)
+    if removed:
+        ctx.changed(argv[1], b"xtrim", STREAM)
+        if options.approximately:
+            ctx.journal(b"XTRIM", argv[1], b"MAXLEN", b"=", b"%d" % len(stream))
+    return removed
+
+
+# -- XDEL, XSETID
+
+
+@command("XDEL", arity=-3, flags=WRITE | FAST, keys=[key(RW, DELETE)], since="5.0.0",
+         syntax="key id [id ...]", summary="Delete entries of a stream", cost="O(log n) for each id")  # fmt: skip
+def xdel(ctx: Context, argv: list[bytes]) -> Reply:
+    stream = peek_stream(ctx, argv[1])
+    if stream is None:
+        return 0
+    ids = [to_id(text) for text in argv[2:]]
+    deleted = 0
+    for entry_id in ids:
+        if stream.delete(entry_id):
+            deleted += 1
+    if deleted:
+        ctx.changed(argv[1], b"xdel", STREAM)
+    return deleted
+
+
+@command("XSETID", arity=-3, flags=WRITE | DENYOOM | FAST, keys=[key(RW, UPDATE)], since="5.0.0",
+         syntax="key last-id [ENTRIESADDED entries-added] [MAXDELETEDID max-deleted-id]",
+         summary="Set the last id of a stream", cost="O(1)")  # fmt: skip
+def xsetid(ctx: Context, argv: list[bytes]) -> Reply:
+    last_id = to_id(argv[2])
+    added = -1
+    max_deleted = 0
+    args = Args(argv, 3)
+    while args.more():
+        word = args.next().upper()
+        if word == b"ENTRIESADDED" and args.more():
+            added = args.next_int()
+            if added < 0:
+                raise CommandError("ERR", "entries_added must be positive")
+        elif word == b"MAXDELETEDID" and args.more():
+            max_deleted = to_id(args.next())
+            if last_id < max_deleted:
+                raise CommandError(
+                    "ERR", "The ID specified in XSETID is smaller than the provided max_deleted_entry_id"
+                )
+        else:
+            raise syntax_error()
+    stream = peek_stream(ctx, argv[1])
+    if stream is None:
+        raise no_such_key()
+    if stream.size > 0:
+        if last_id < stream.newest_id():
+            raise CommandError("ERR", "The ID specified in XSETID is smaller than the target stream top item")
+        if 0 <= added < stream.size:
+            raise CommandError("ERR", "The entries_added specified in XSETID is smaller than the target stream length")
+    stream.last_id = last_id
+    if added >= 0:
+        stream.entries_added = added
+    if max_deleted:
+        stream.max_deleted_id = max_deleted
+    changed_aside(ctx, argv[1], b"xsetid")
+    return OK
+
+
+# -- reading
+
+
+@command("XLEN", arity=2, flags=READONLY | FAST, keys=[key(RO)], since="5.0.0",
+         syntax="key", summary="Number of entries of a stream", cost="O(1)")  # fmt: skip
+def xlen(ctx: Context, argv: list[bytes]) -> Reply:
+    stream = read_stream(ctx, argv[1])
+    return 0 if stream is None else len(stream)
+
+
+@command("XRANGE", arity=-4, flags=READONLY, keys=[key(RO, ACCESS)], since="5.0.0",
+         syntax="key start end [COUNT count]", summary="Entries of a stream, by ids",
+         cost="O(log n + m), m entries returned")  # fmt: skip
+def xrange_(ctx: Context, argv: list[bytes]) -> Reply:
+    return _range(ctx, argv, argv[2], argv[3], False)
+
+
+@command("XREVRANGE", arity=-4, flags=READONLY, keys=[key(RO, ACCESS)], since="5.0.0",
+         syntax="key end start [COUNT count]", summary="Entries of a stream, by ids, newest first",
+         cost="O(log n + m), m entries returned")  # fmt: skip
+def xrevrange(ctx: Context, argv: list[bytes]) -> Reply:
+    return _range(ctx, argv, argv[3], argv[2], True)
+
+
+def _range(ctx: Context, argv: list[bytes], start_text: bytes, end_text: bytes, reverse: bool) -> Reply:
+    start = to_start(start_text)
+    end = to_end(end_text)
+    limit = -1
+    args = Args(argv, 4)
+    while args.more():
+        if args.left < 2 or not args.flag(b"COUNT"):
+            raise syntax_error()
+        limit = max(args.next_int(), 0)
+    stream = read_stream(ctx, argv[1])
+    if stream is None:
+        return []
+    if limit == 0:
+        return NULL_ARRAY
+    return rows(stream.range(start, end, limit, reverse))
+
+
+# -- XREAD, and what XREADGROUP has in common with it
+
+
+class ReadRequest:
+    """XREAD or XREADGROUP as it was given.
+
+    block_ms: -1 without BLOCK; limit: entries of each stream, -1 for all; keys_at: where the names begin in argv,
+    the ids `count` further on.
+    """
+
+    def __init__(self) -> None:
+        self.block_ms = -1
+        self.limit = -1
+        self.group: bytes = b""
+        self.consumer: bytes = b""
+        self.has_group = False
+        self.noack = False
+        self.keys_at = 0
+        self.count = 0
+
+
+def read_request(ctx: Context, argv: list[bytes], is_group: bool) -> ReadRequest:
+    """Redis: the beginning of xreadCommand."""
+    request = ReadRequest()
+    args = Args(argv, 1)
+    while args.more():
+        word = args.next().upper()
+        if word == b"BLOCK" and args.more():
+            request.block_ms = _to_block_ms(ctx, args.next())
+        elif word == b"COUNT" and args.more():
+            request.limit = args.next_int()
+            if request.limit <= 0:
+                request.limit = -1
+        elif word == b"STREAMS" and args.more():
+            request.keys_at = int(args.position)
+            if args.left % 2:
+                raise CommandError(
+                    "ERR",
+                    "Unbalanced XREAD list of streams: for each stream key an ID or '$' must be specified.",
+                )
+            request.count = args.left // 2
+            break
+        elif word == b"GROUP" and args.left > 1:
+            if not is_group:
+                raise CommandError(
+                    "ERR", "The GROUP option is only supported by XREADGROUP. You called XREAD instead."
+                )
+            request.group = args.next()
+            request.consumer = args.next()
+            request.has_group = True
+        elif word == b"NOACK":
+            if not is_group:
+                raise CommandError(
+                    "ERR", "The NOACK option is only supported by XREADGROUP. You called XREAD instead."
+                )
+            request.noack = True
+        else:
+            raise syntax_error()
+    if not request.keys_at:
+        raise syntax_error()
+    if is_group and not request.has_group:
+        raise CommandError("ERR", "Missing GROUP option for XREADGROUP")
+    return request
+
+
+def _to_block_ms(ctx: Context, text: bytes) -> int:
+    """Redis: getTimeoutFromObjectOrReply with milliseconds."""
+    block_ms = parse_int(text)
+    if block_ms is None:
+        raise CommandError("ERR", "timeout is not an integer or out of range")
+    if block_ms < 0:
+        raise CommandError("ERR", "timeout is negative")
+    if block_ms > I64_MAX - ctx.now_ms:
+        raise CommandError("ERR", "timeout is out of range")
+    return block_ms
+
+
+def streams_reply(ctx: Context, flat: list[Reply]) -> Reply:
+    """flat: name, entries, name, entries ... A map in RESP3, in RESP2 pairs (no reply class has just that form)."""
+    if ctx.session.resp3:
+        return Map(flat)
+    pairs: list[Reply] = []
+    for i in range(0, len(flat), 2):
+        pairs.append([flat[i], flat[i + 1]])
+    return pairs
+
+
+@command("XREAD", arity=-4, flags=BLOCKING | READONLY,
+         keys=[keys_after(b"STREAMS", RO, ACCESS, start=1, last=-1, limit=2)], since="5.0.0",
+         syntax="[COUNT count] [BLOCK milliseconds] STREAMS key [key ...] id [id ...]",
+         summary="Entries of several streams after given ids; can wait for them",
+         cost="O(log n + m) for each stream, m entries returned")  # fmt: skip
+def xread(ctx: Context, argv: list[bytes]) -> Reply:
+    request = read_request(ctx, argv, False)
+    at = request.keys_at
+    count = request.count
+    after: list[int] = []
+    for i in range(at, at + count):
+        after.append(_after(read_stream(ctx, argv[i]), argv[i + count]))
+    flat: list[Reply] = []
+    for i in range(count):
+        stream = peek_stream(ctx, argv[at + i])
+        if stream is not None and stream.newest_id() > after[i]:
+            flat.append(argv[at + i])
+            flat.append(rows(stream.range(after[i] + 1, MAX_ID, request.limit, False)))
+    if flat:
+        return streams_reply(ctx, flat)
+    if request.block_ms < 0:
+        return NULL_ARRAY
+    pinned = argv[: at + count] + [format_id(entry_id) for entry_id in after]
+    return Blocked(argv[at : at + count], request.block_ms, pinned, NULL_ARRAY, b"stream")
+
+
+def _after(stream: Stream | None, text: bytes) -> int:
+    """The id after which XREAD begins: `$` the last one, `+` the one before the newest entry that is there."""
+    if text == b"$":
+        return 0 if stream is None else stream.last_id
+    if text == b"+":
+        if stream is None:
+            return 0
+        return stream.newest_id() - 1 if stream.size else stream.last_id
+    if text == b">":
+        raise CommandError(
+            "ERR",
+            "The > ID can be specified only when calling XREADGROUP using the GROUP <group> <consumer> option.",
+        )
+    return to_id(text)
