@@ -30,7 +30,7 @@ from broker.commands.registry import (
 from broker.datatypes.lists import ListValue
 from broker.errors import CommandError, index_out_of_range, no_such_key, syntax_error, wrong_arity, wrong_type
 from broker.keyspace.events import LIST
-from broker.protocol.numbers import I64_MAX, I64_MIN, parse_int
+from broker.protocol.numbers import I64_MIN, parse_int
 from broker.protocol.replies import NULL_ARRAY, OK, Reply
 
 command = Group("list").command
@@ -56,14 +56,6 @@ def _above_zero(text: bytes, what: str) -> int:
     value = parse_int(text)
     if value is None or value <= 0:
         raise CommandError("ERR", f"{what} should be greater than 0")
-    return value
-
-
-def _to_symmetric_int(text: bytes) -> int:
-    """An integer that can be negated. Redis: getRangeLongFromObjectOrReply with -LONG_MAX."""
-    value = to_int(text)
-    if value == I64_MIN:
-        raise CommandError("ERR", f"value is out of range, value must between {-I64_MAX} and {I64_MAX}")
     return value
 
 
@@ -205,7 +197,9 @@ def _position_options(argv: list[bytes]) -> _PositionOptions:
         if not args.more():
             raise syntax_error()
         if word == b"RANK":
-            options.rank = _to_symmetric_int(args.next())
+            options.rank = to_int(args.next())
+            if options.rank == I64_MIN:
+                options.rank = -1  # C cannot negate it, so that any match is beyond it (t_list.c, lposCommand)
             if options.rank == 0:
                 raise CommandError(
                     "ERR",
@@ -294,7 +288,7 @@ def ltrim(ctx: Context, argv: list[bytes]) -> Reply:
          cost="O(n), n values of the list")  # fmt: skip
 def lrem(ctx: Context, argv: list[bytes]) -> Reply:
     name = argv[1]
-    count = _to_symmetric_int(argv[2])
+    count = to_int(argv[2])
     items = _peek(ctx, name)
     if items is None:
         return 0
