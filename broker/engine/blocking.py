@@ -98,6 +98,9 @@ class Blocking:
     def waiting_keys(self) -> int:
         return len(self._by_key)
 
+    def with_deadline(self) -> int:
+        return sum(1 for waiter in self._by_session.values() if waiter.deadline_ms)
+
     def serve(self) -> None:
         """Offer the keys that became ready to their waiters, until nothing moves."""
         if self._serving:

@@ -43,6 +43,7 @@ class AppendOnlyLog:
         self._file = -1
         self._lock = -1
         self._good = 0  # length of the file up to the last whole write
+        self._tail: list[bytes] = []  # under `always`: written, not known to be on the disk
         self._held = b""  # could not be written
         self._unsynced = 0  # bytes written since the last fsync began
         self._waited_for = False  # replies wait for the next fsync to end
@@ -144,6 +145,8 @@ class AppendOnlyLog:
         else:
             self._held = b""
             done = len(data)
+        if self.policy == "always" and done:
+            self._tail.append(data[:done])
         self._good += done
         self._unsynced += done
         self.size += done
@@ -189,7 +192,7 @@ class AppendOnlyLog:
         waited_for = self._waited_for
         if self._held:
             return  # replies go on waiting: what they acknowledge is not even written
-        unsynced = self._unsynced
+        unsynced, pieces = self._unsynced, len(self._tail)
         self._unsynced = 0
         started = trio.current_time()
         try:
@@ -198,13 +201,32 @@ class AppendOnlyLog:
         except OSError as error:
             self._unsynced += unsynced
             self._failed(error)
+            self._rewind()
             return
+        del self._tail[:pieces]
         self.last_sync_seconds = trio.current_time() - started
         self.syncs += 1
         self._recovered()
         if waited_for:
             self._waited_for = False
             self._on_synced()
+
+
+    def _rewind(self) -> None:
+        """After a failed fsync the kernel may have dropped the pages and call the next fsync a success: write again."""
+        length = sum(map(len, self._tail))
+        if not length:
+            return
+        try:
+            os.ftruncate(self._file, self._good - length)
+        except OSError as error:
+            self._failed(error)  # the bytes stay as they are, unacknowledged, until the disk answers
+            return
+        self._good -= length
+        self.size -= length
+        self._unsynced -= length
+        self._held = b"".join(self._tail) + self._held
+        self._tail.clear()
 
 
 def _sync_folder(folder: Path) -> None:

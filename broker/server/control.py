@@ -1,0 +1,68 @@
+"""What commands may ask of the server (commands/control.py), done."""
+
+from broker.commands.session import Session
+from broker.engine.engine import Engine
+from broker.server.hub import Hub
+from broker.server.info import Info
+from broker.server.shutdown import Shutdown
+from broker.server.statistics import Statistics
+
+
+class ServerControl:
+    """Made before the engine, which needs it; connect() completes it."""
+
+    def __init__(self, shutdown: Shutdown) -> None:
+        self._shutdown = shutdown
+        self._engine: Engine | None = None
+        self._hub: Hub | None = None
+        self._info: Info | None = None
+        self._statistics: Statistics | None = None
+
+    def connect(self, engine: Engine, hub: Hub, info: Info, statistics: Statistics) -> None:
+        self._engine = engine
+        self._hub = hub
+        self._info = info
+        self._statistics = statistics
+
+    def info(self, sections: list[str]) -> bytes:
+        return self._info.text(sections) if self._info else b""
+
+    def reset_statistics(self) -> None:
+        engine, hub, statistics = self._engine, self._hub, self._statistics
+        if engine and hub and statistics:
+            statistics.connections_received = 0
+            statistics.rejected_connections = 0
+            statistics.peak_memory = 0
+            hub.traffic.bytes_in = hub.traffic.bytes_out = 0
+            hub.traffic.output_limit_cuts = hub.traffic.query_limit_cuts = 0
+            engine.executed = 0
+            engine.error_replies = 0
+
+    def disconnect(self, session: Session, after_reply: bool) -> None:
+        if after_reply:
+            session.close_after_reply = True
+            session.mark()
+            return
+        connection = self._hub.connection_of(session) if self._hub else None
+        if connection is not None and self._hub:
+            self._hub.close(connection, "asked")
+
+    def client_buffers(self, session: Session) -> tuple[int, int, int]:
+        connection = self._hub.connection_of(session) if self._hub else None
+        if connection is None:
+            return 0, 0, 0
+        return connection.query_bytes, connection.unsent_pieces, connection.unsent_bytes
+
+    def pause(self, until_ms: int, writes_only: bool) -> None:
+        if self._engine:
+            self._engine.pause(until_ms, writes_only)
+
+    def unpause(self) -> None:
+        if self._engine:
+            self._engine.unpause()
+
+    def shutdown(self, save: bool | None, now: bool, force: bool) -> None:
+        self._shutdown.ask(force)
+
+    def abort_shutdown(self) -> bool:
+        return False  # once asked for, the end is only a drain away: nothing waits that could be called back

@@ -1,0 +1,325 @@
+"""INFO: sections of `field:value` lines under the names that clients and exporters read."""
+
+import os
+import platform
+import sys
+from collections.abc import Callable
+from typing import Final, Protocol
+
+import attrs
+
+from broker.commands.registry import Command
+from broker.engine.engine import Engine
+from broker.server.hub import Hub
+from broker.server.statistics import Statistics, cpu_seconds, resident_bytes, total_memory_bytes
+from broker.version import COMPATIBLE_WITH, VERSION, is_compiled
+
+Value = str | int | float
+
+
+class LogState(Protocol):
+    """What INFO says of the log (persistence/aof.py has it)."""
+
+    policy: str
+    size: int
+    last_error: str
+    last_sync_seconds: float
+    syncs: int
+
+    @property
+    def held_bytes(self) -> int: ...
+
+
+@attrs.define
+class Facts:
+    """What does not change while the server runs."""
+
+    run_id: str
+    port: int
+    started_ms: int
+    executable: str
+    base_size: int = 0  # of the log at start
+
+
+class Info:
+    """text() makes INFO, fields() the same as numbers for the metrics."""
+
+    def __init__(self, engine: Engine, hub: Hub, statistics: Statistics, facts: Facts, log: LogState | None) -> None:
+        self._engine = engine
+        self._hub = hub
+        self._statistics = statistics
+        self._facts = facts
+        self._log = log
+        self._sections: Final[dict[str, Callable[[], dict[str, Value]]]] = {
+            "server": self.server,
+            "clients": self.clients,
+            "memory": self.memory,
+            "persistence": self.persistence,
+            "stats": self.stats,
+            "replication": self.replication,
+            "cpu": self.cpu,
+            "modules": dict,
+            "commandstats": self.commandstats,
+            "errorstats": self.errorstats,
+            "latencystats": self.latencystats,
+            "cluster": self.cluster,
+            "keyspace": self.keyspace,
+        }
+
+    def text(self, asked: list[str]) -> bytes:
+        """asked: section names in lower case; `default`, `all` and `everything` stand for several. Unknown ones: no text."""
+        parts = []
+        for name in self._chosen(asked):
+            fields = self._sections[name]()
+            lines = "".join(f"{field}:{_shown(value)}\r\n" for field, value in fields.items())
+            parts.append(f"# {_TITLES.get(name, name.capitalize())}\r\n{lines}")
+        return "\r\n".join(parts).encode("utf-8", "surrogateescape")
+
+    def _chosen(self, asked: list[str]) -> list[str]:
+        wanted = set(asked) or {"default"}
+        if wanted & {"all", "everything"}:
+            wanted |= set(self._sections)
+        if "default" in wanted:
+            wanted |= set(self._sections) - {"commandstats", "latencystats"}
+        return [name for name in self._sections if name in wanted]
+
+    def fields(self) -> dict[str, Value]:
+        """Every field of the sections with one value a field, for the metrics."""
+        found: dict[str, Value] = {}
+        for name in ("server", "clients", "memory", "persistence", "stats", "replication", "cpu"):
+            found |= self._sections[name]()
+        return found
+
+    def databases(self) -> dict[int, tuple[int, int]]:
+        """{number: (keys, keys that expire)} of those that hold any."""
+        return {db.index: (db.size(), len(db.expires)) for db in self._engine.keyspace.databases if db.size()}
+
+    def commands(self) -> list[Command]:
+        """Those that were called or refused, sub-commands included."""
+        found = []
+        for command in self._engine.commands.values():
+            for one in [*command.subcommands.values()] if command.is_container else [command]:
+                if one.calls or one.rejected:
+                    found.append(one)
+        return found
+
+    # -- sections
+
+    def server(self) -> dict[str, Value]:
+        facts, now = self._facts, self._engine.clock.now_ms()
+        uptime = (now - facts.started_ms) // 1000
+        config = self._engine.config
+        return {
+            "redis_version": COMPATIBLE_WITH,
+            "redis_git_sha1": "00000000",
+            "redis_git_dirty": 0,
+            "redis_build_id": "0",
+            "redis_mode": "standalone",
+            "millstream_version": VERSION,
+            "millstream_build": "compiled" if is_compiled() else "pure",
+            "python_version": platform.python_version(),
+            "os": f"{platform.system()} {platform.release()} {platform.machine()}",
+            "arch_bits": 64 if sys.maxsize > 2**32 else 32,
+            "monotonic_clock": "POSIX clock_gettime",
+            "multiplexing_api": "epoll",
+            "process_id": os.getpid(),
+            "process_supervised": "no",
+            "run_id": facts.run_id,
+            "tcp_port": facts.port,
+            "server_time_usec": now * 1000,
+            "uptime_in_seconds": uptime,
+            "uptime_in_days": uptime // 86400,
+            "hz": config.integer("hz"),
+            "configured_hz": config.integer("hz"),
+            "lru_clock": (now // 1000) & 0xFFFFFF,
+            "executable": facts.executable,
+            "config_file": str(config.file or ""),
+            "io_threads_active": 0,
+        }
+
+    def clients(self) -> dict[str, Value]:
+        connections = self._hub.connections.values()
+        engine = self._engine
+        return {
+            "connected_clients": len(connections),
+            "cluster_connections": 0,
+            "maxclients": engine.config.integer("maxclients"),
+            "client_recent_max_input_buffer": max((c.query_bytes for c in connections), default=0),
+            "client_recent_max_output_buffer": max((c.unsent_bytes for c in connections), default=0),
+            "blocked_clients": len(engine.blocking),
+            "tracking_clients": 0,
+            "pubsub_clients": sum(1 for c in connections if c.session.subscriptions),
+            "watching_clients": sum(1 for c in connections if c.session.watcher.keys),
+            "clients_in_timeout_table": engine.blocking.with_deadline(),
+            "total_watched_keys": engine.keyspace.watches.count(),
+            "total_blocking_keys": engine.blocking.waiting_keys(),
+        }
+
+    def memory(self) -> dict[str, Value]:
+        used = resident_bytes()
+        peak = max(self._statistics.peak_memory, used)
+        total = total_memory_bytes()
+        limit = self._engine.config.integer("maxmemory")
+        return {
+            "used_memory": used,
+            "used_memory_human": human(used),
+            "used_memory_rss": used,
+            "used_memory_rss_human": human(used),
+            "used_memory_peak": peak,
+            "used_memory_peak_human": human(peak),
+            "used_memory_peak_perc": f"{100 * used / max(peak, 1):.2f}%",
+            "total_system_memory": total,
+            "total_system_memory_human": human(total),
+            "used_memory_lua": 0,
+            "used_memory_scripts": 0,
+            "number_of_cached_scripts": 0,
+            "number_of_functions": 0,
+            "maxmemory": limit,
+            "maxmemory_human": human(limit),
+            "maxmemory_policy": self._engine.config.text("maxmemory-policy"),
+            "mem_fragmentation_ratio": 1.0,
+            "mem_aof_buffer": self._log.held_bytes if self._log else 0,
+            "mem_allocator": "python",
+            "lazyfree_pending_objects": 0,
+        }
+
+    def persistence(self) -> dict[str, Value]:
+        log = self._log
+        fields: dict[str, Value] = {
+            "loading": 0,
+            "async_loading": 0,
+            "rdb_changes_since_last_save": int(self._engine.keyspace.dirty),
+            "rdb_bgsave_in_progress": 0,
+            "rdb_last_save_time": self._facts.started_ms // 1000,
+            "rdb_last_bgsave_status": "ok",
+            "rdb_last_bgsave_time_sec": -1,
+            "rdb_current_bgsave_time_sec": -1,
+            "aof_enabled": 1 if log else 0,
+            "aof_rewrite_in_progress": 0,
+            "aof_rewrite_scheduled": 0,
+            "aof_last_rewrite_time_sec": -1,
+            "aof_current_rewrite_time_sec": -1,
+            "aof_last_bgrewrite_status": "ok",
+            "aof_last_write_status": "err" if log and log.last_error else "ok",
+        }
+        if log:
+            fields |= {
+                "aof_current_size": log.size,
+                "aof_base_size": self._facts.base_size,
+                "aof_pending_rewrite": 0,
+                "aof_buffer_length": log.held_bytes,
+                "aof_pending_bio_fsync": 0,
+                "aof_delayed_fsync": 0,
+                "aof_fsyncs": log.syncs,
+                "aof_last_fsync_usec": int(log.last_sync_seconds * 1e6),
+            }
+        return fields
+
+    def stats(self) -> dict[str, Value]:
+        statistics, traffic, keyspace = self._statistics, self._hub.traffic, self._engine.keyspace
+        action, left_ms = self._engine.paused_action()
+        return {
+            "total_connections_received": statistics.connections_received,
+            "total_commands_processed": int(self._engine.executed),
+            "instantaneous_ops_per_sec": round(statistics.requests.value),
+            "total_net_input_bytes": int(traffic.bytes_in),
+            "total_net_output_bytes": int(traffic.bytes_out),
+            "instantaneous_input_kbps": round(statistics.input.value / 1024, 2),
+            "instantaneous_output_kbps": round(statistics.output.value / 1024, 2),
+            "rejected_connections": statistics.rejected_connections,
+            "sync_full": 0,
+            "sync_partial_ok": 0,
+            "sync_partial_err": 0,
+            "expired_keys": int(keyspace.expired_keys),
+            "evicted_keys": 0,
+            "evicted_clients": 0,
+            "keyspace_hits": int(keyspace.hits),
+            "keyspace_misses": int(keyspace.misses),
+            "pubsub_channels": len(self._engine.shared.subscriptions.channels),
+            "pubsub_patterns": len(self._engine.shared.subscriptions.patterns),
+            "pubsubshard_channels": 0,
+            "latest_fork_usec": 0,
+            "total_forks": 0,
+            "migrate_cached_sockets": 0,
+            "slave_expires_tracked_keys": 0,
+            "active_defrag_running": 0,
+            "tracking_total_keys": 0,
+            "tracking_total_items": 0,
+            "tracking_total_prefixes": 0,
+            "unexpected_error_replies": 0,
+            "total_error_replies": int(self._engine.error_replies),
+            "client_query_buffer_limit_disconnections": int(traffic.query_limit_cuts),
+            "client_output_buffer_limit_disconnections": int(traffic.output_limit_cuts),
+            "paused_reason": "none" if action == "none" else "client_pause",
+            "paused_actions": action,
+            "paused_timeout_milliseconds": left_ms,
+            "turns": int(self._hub.turns),
+        }
+
+    def replication(self) -> dict[str, Value]:
+        return {
+            "role": "master",
+            "connected_slaves": 0,
+            "master_failover_state": "no-failover",
+            "master_replid": self._facts.run_id,
+            "master_replid2": "0" * 40,
+            "master_repl_offset": 0,
+            "second_repl_offset": -1,
+            "repl_backlog_active": 0,
+            "repl_backlog_size": self._engine.config.integer("repl-backlog-size"),
+            "repl_backlog_first_byte_offset": 0,
+            "repl_backlog_histlen": 0,
+        }
+
+    def cpu(self) -> dict[str, Value]:
+        return {name: f"{seconds:.6f}" for name, seconds in cpu_seconds().items()}
+
+    def commandstats(self) -> dict[str, Value]:
+        fields: dict[str, Value] = {}
+        for command in self.commands():
+            microseconds = int(command.seconds * 1e6)
+            each = command.seconds * 1e6 / command.calls if command.calls else 0.0
+            fields[f"cmdstat_{command.wire_name.decode()}"] = (
+                f"calls={command.calls},usec={microseconds},usec_per_call={each:.2f},"
+                f"rejected_calls={command.rejected},failed_calls={command.failed}"
+            )
+        return fields
+
+    def errorstats(self) -> dict[str, Value]:
+        return {
+            f"errorstat_{code.decode('ascii', 'replace')}": f"count={count}"
+            for code, count in self._engine.shared.errors.items()
+        }
+
+    def latencystats(self) -> dict[str, Value]:
+        return {}  # no histogram of single requests is kept; commandstats has totals
+
+    def cluster(self) -> dict[str, Value]:
+        return {"cluster_enabled": 0}
+
+    def keyspace(self) -> dict[str, Value]:
+        now = self._engine.clock.now_ms()
+        fields: dict[str, Value] = {}
+        for db in self._engine.keyspace.databases:
+            if db.size():
+                fields[f"db{db.index}"] = f"keys={db.size()},expires={len(db.expires)},avg_ttl={db.average_ttl(now)}"
+        return fields
+
+
+_TITLES: Final = {"cpu": "CPU"}
+
+
+def _shown(value: Value) -> str:
+    return str(value)
+
+
+def human(size: int) -> str:
+    """Bytes as INFO's *_human fields show them. Redis: bytesToHuman."""
+    if size < 1024:
+        return f"{size}B"
+    amount = float(size)
+    for unit in "KMGTP":
+        amount /= 1024
+        if amount < 1024:
+            return f"{amount:.2f}{unit}"
+    return f"{amount:.2f}P"

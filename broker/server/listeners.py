@@ -1,0 +1,125 @@
+"""Sockets that listen: TCP addresses and a Unix socket; each accepted connection goes to the hub."""
+
+import errno
+import os
+import socket
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import structlog
+import trio
+
+from broker.config import Config
+
+log = structlog.get_logger()
+# The process or the system is out of descriptors or buffers: what is open goes on, a new connection waits.
+_OUT_OF_RESOURCES: Final = frozenset([errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS])
+_GIVEN_UP: Final = frozenset([errno.ECONNABORTED, errno.EPROTO, errno.EPERM])  # by the peer, before accept()
+
+Accepted = Callable[[socket.socket, bytes, bytes], None]  # socket, address, local address
+
+
+class ListenError(Exception):
+    """An address can't be listened on."""
+
+
+async def open_tcp(config: Config) -> tuple[list[trio.SocketListener], int]:
+    """Listen on every address of `bind`. The listeners, and the port (a free one when `port` is 0).
+
+    An address with a leading `-` may be missing on this machine. Raises ListenError.
+    """
+    port = config.integer("port")
+    listeners: list[trio.SocketListener] = []
+    for address in config.addresses():
+        host = address.removeprefix("-")
+        try:
+            listener = await _open_tcp(host, port, config.integer("tcp-backlog"))
+        except OSError as error:
+            if address.startswith("-") and error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EADDRINUSE):
+                continue
+            raise ListenError(f"Could not listen on {host}:{port}: {error.strerror or error}") from None
+        listeners.append(listener)
+        port = port or int(listener.socket.getsockname()[1])
+    return listeners, port
+
+
+async def _open_tcp(host: str, port: int, backlog: int) -> trio.SocketListener:
+    host = {"*": "0.0.0.0", "::*": "::"}.get(host, host)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = trio.socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        await sock.bind((host, port))
+        sock.listen(backlog)
+    except BaseException:
+        sock.close()
+        raise
+    return trio.SocketListener(sock)
+
+
+async def open_unix(config: Config) -> trio.SocketListener | None:
+    """Listen on `unixsocket`, if it is set. Raises ListenError."""
+    path = config.text("unixsocket")
+    if not path:
+        return None
+    _remove_stale(Path(path))
+    sock = trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        await sock.bind(path)
+        permissions = config.integer("unixsocketperm")
+        if permissions:
+            os.chmod(path, permissions)
+        sock.listen(config.integer("tcp-backlog"))
+    except OSError as error:
+        sock.close()
+        raise ListenError(f"Could not listen on {path}: {error.strerror or error}") from None
+    return trio.SocketListener(sock)
+
+
+def _remove_stale(path: Path) -> None:
+    """A socket that a server left behind; anything else at that place is not ours to remove."""
+    if path.exists() and stat.S_ISSOCK(path.stat().st_mode):
+        path.unlink()
+
+
+async def accept_forever(listener: trio.SocketListener, accepted: Accepted, keepalive: int) -> None:
+    """Hand each connection over. keepalive: seconds, 0 is off."""
+    while True:
+        try:
+            sock, address = await listener.socket.accept()
+        except OSError as error:
+            if error.errno in _GIVEN_UP:
+                continue
+            if error.errno not in _OUT_OF_RESOURCES:
+                raise
+            log.error("listener.out_of_resources", error=str(error))
+            await trio.sleep(0.1)
+            continue
+        plain = socket.socket(fileno=sock.detach())
+        plain.setblocking(False)
+        accepted(plain, *_names(plain, address, keepalive))
+
+
+def _names(sock: socket.socket, address: object, keepalive: int) -> tuple[bytes, bytes]:
+    """(address, local address) as CLIENT LIST shows them."""
+    if sock.family == socket.AF_UNIX:
+        path = sock.getsockname()
+        shown = os.fsencode(path) + b":0"
+        return shown, shown
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if keepalive:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, keepalive)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, max(1, keepalive // 3))
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+    assert isinstance(address, tuple)
+    return _shown(address), _shown(sock.getsockname())
+
+
+def _shown(address: tuple[str, int]) -> bytes:
+    host, port = address[0], address[1]
+    return f"[{host}]:{port}".encode() if ":" in host else f"{host}:{port}".encode()

@@ -1,0 +1,316 @@
+"""The only wiring: config, engine, log, hub, listeners and tasks, put together and taken apart."""
+
+import secrets
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Final
+
+import attrs
+import structlog
+import trio
+
+from broker.clock import Clock
+from broker.commands.session import Session
+from broker.config import Config
+from broker.engine.admission import IS_LOADING, WRITES_REFUSED
+from broker.engine.engine import Engine
+from broker.persistence.aof import AppendOnlyLog
+from broker.persistence.recovery import read_manifest, recover
+from broker.protocol.replies import ErrorReply
+from broker.server import listeners
+from broker.server.background import Housekeeping, Timer, take_over_garbage_collection
+from broker.server.control import ServerControl
+from broker.server.hub import Hub
+from broker.server.info import Facts, Info
+from broker.server.monitoring import ServerState
+from broker.server.protected import denied
+from broker.server.shutdown import Shutdown, drain, watch_signals
+from broker.server.statistics import Statistics
+from broker.version import VERSION, is_compiled
+
+log = structlog.get_logger()
+_TURNS: Final = 16  # before control goes back to Trio, so that the other tasks stay fair
+_DRAIN_SECONDS: Final = 5.0
+_FULL: Final = b"-ERR max number of clients reached\r\n"
+
+
+@attrs.define
+class Started:
+    """What a server that is ready tells."""
+
+    port: int  # TCP; 0 when there is none
+    http_port: int
+
+
+class Server:
+    """One broker. run() serves until it is asked to end; it may be run once."""
+
+    def __init__(self, config: Config, clock: Clock | None = None, rng: Random | None = None) -> None:
+        self.config = config
+        self.clock = clock or Clock()
+        self.shutdown = Shutdown()
+        self.statistics = Statistics()
+        self.control = ServerControl(self.shutdown)
+        self.engine = Engine(config, self.control, self.clock, rng or Random(), _log_bug)
+        self.log: AppendOnlyLog | None = None
+        self.hub = Hub(self.engine, self._write_log, self._replies_wait, self._start_sync, _log_close)
+        self._timer = Timer(self._run_turns)
+        self._facts = Facts(secrets.token_hex(20), 0, self.clock.now_ms(), sys.argv[0])
+        self._watch_settings()
+
+    # -- life
+
+    async def run(
+        self, *, signals: bool = False, task_status: trio.TaskStatus[Started] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Recover, listen, serve; return when all is flushed and closed.
+
+        Raises CorruptFile (the log), ListenError (an address), OSError (the log can't be written at the end).
+        """
+        self._warn_of_settings()
+        self._recover()
+        self.info = Info(self.engine, self.hub, self.statistics, self._facts, self.log)
+        self.control.connect(self.engine, self.hub, self.info, self.statistics)
+        take_over_garbage_collection()
+        try:
+            async with trio.open_nursery() as nursery:
+                if signals:
+                    await nursery.start(watch_signals, self.shutdown)
+                await self._serve(nursery, task_status)
+                nursery.cancel_scope.cancel()
+            self._close_log()
+        finally:
+            self.hub.close_all()
+            if self.log:
+                self.log.unlock()
+        log.warning("server.stopped")
+
+    async def _serve(self, nursery: trio.Nursery, task_status: trio.TaskStatus[Started]) -> None:
+        """Until the end is asked for and everybody has what he is owed."""
+        with trio.CancelScope() as accepting:
+            tcp, unix, started = await self._listen(nursery)
+            nursery.start_soon(self._turn_forever)
+            nursery.start_soon(self._timer.run)
+            housekeeping = Housekeeping(self.hub, lambda: self.config.integer("timeout"), self._sample)
+            nursery.start_soon(housekeeping.run)
+            if self.log:
+                await nursery.start(self.log.run)
+            async with trio.open_nursery() as accept_nursery:
+                for listener in [*tcp, *([unix] if unix else [])]:
+                    accept_nursery.start_soon(
+                        listeners.accept_forever, listener, self._accepted, self.config.integer("tcp-keepalive")
+                    )
+                self._announce(started)
+                task_status.started(started)
+                await self.shutdown.wait()
+                accepting.cancel()
+        with trio.CancelScope(shield=True):
+            for listener in [*tcp, *([unix] if unix else [])]:
+                await listener.aclose()
+            self._remove_unix_socket()
+            if not await drain(self._owes, _DRAIN_SECONDS):
+                log.warning("server.drain_incomplete", seconds=_DRAIN_SECONDS)
+
+    async def _listen(
+        self, nursery: trio.Nursery
+    ) -> tuple[list[trio.SocketListener], trio.SocketListener | None, Started]:
+        tcp: list[trio.SocketListener] = []
+        port = 0
+        if self.config.integer("port") or not self.config.text("unixsocket"):  # `port 0` beside one means: no TCP
+            tcp, port = await listeners.open_tcp(self.config)
+        unix = await listeners.open_unix(self.config)
+        self._facts.port = port
+        return tcp, unix, Started(port, await self._serve_http(nursery))
+
+    async def _serve_http(self, nursery: trio.Nursery) -> int:
+        """/metrics, /healthz and /readyz, when `http-port` is set. The port, 0 when it is not."""
+        port = self.config.integer("http-port")
+        if not port:
+            return 0
+        # Imported here: hypercorn costs memory and a third of a second, which a server without HTTP need not pay.
+        from broker.observability.http import serve_http
+
+        state = ServerState(self.engine, self.info, self.shutdown)
+        host = self.config.text("http-host")
+        try:
+            return int(await nursery.start(serve_http, host, port, state))
+        except OSError as error:
+            raise listeners.ListenError(f"Could not listen on {host}:{port} for HTTP: {error.strerror}") from None
+
+    def _announce(self, started: Started) -> None:
+        log.warning(
+            "Ready to accept connections",
+            port=started.port,
+            http_port=started.http_port,
+            unixsocket=self.config.text("unixsocket"),
+            version=VERSION,
+            build="compiled" if is_compiled() else "pure",
+            keys=sum(db.size() for db in self.engine.keyspace.databases),
+        )
+
+    # -- turns
+
+    async def _turn_forever(self) -> None:
+        """Wait on one descriptor, run turns while there is work."""
+        fileno = self.hub.fileno()
+        while True:
+            await trio.lowlevel.wait_readable(fileno)
+            while self._run_turns():
+                await trio.lowlevel.checkpoint()
+
+    def _run_turns(self) -> bool:
+        """Some turns; True when there is more to do."""
+        turn = self.hub.turn
+        busy = True
+        left = _TURNS
+        while busy and left:
+            busy = turn()
+            left -= 1
+        deadline = self.engine.next_deadline_ms()
+        self._timer.set(None if deadline is None else deadline / 1000)
+        return busy
+
+    def _accepted(self, sock: "listeners.socket.socket", address: bytes, local: bytes) -> None:
+        self.statistics.connections_received += 1
+        refusal = b""
+        if len(self.hub.connections) >= self.config.integer("maxclients"):
+            refusal = _FULL
+        elif denied(self.config, sock):
+            refusal = denied(self.config, sock)
+        if refusal:
+            self.statistics.rejected_connections += 1
+            _refuse(sock, refusal)
+            return
+        self.hub.add(sock, address, local)
+
+    def _owes(self) -> bool:
+        return any(c.has_unsent or c.session.out for c in self.hub.connections.values())
+
+    def _sample(self) -> None:
+        traffic = self.hub.traffic
+        self.statistics.sample(
+            int(self.engine.executed), int(traffic.bytes_in), int(traffic.bytes_out), self.clock.monotonic()
+        )
+
+    # -- the log
+
+    def _recover(self) -> None:
+        directory = Path(self.config.text("dir"))
+        if not directory.is_dir():
+            raise listeners.ListenError(f"Can't chdir to '{directory}': No such file or directory")
+        if not self.config.boolean("appendonly"):
+            return
+        self.log = AppendOnlyLog(
+            directory / self.config.text("appenddirname"),
+            self.config.text("appendfilename"),
+            self.config.text("appendfsync"),
+            lambda: self.hub.synced(),
+            self._log_state,
+        )
+        self.log.lock()
+        manifest = read_manifest(self.log.folder, self.log.name)
+        if manifest is not None:
+            self.engine.gate |= IS_LOADING
+            started = self.clock.monotonic()
+            done = recover(self.log.folder, manifest, self._replay(), self.config.boolean("aof-load-truncated"))
+            seconds = round(self.clock.monotonic() - started, 3)
+            log.warning("log.loaded", commands=done.commands, bytes=done.bytes, seconds=seconds)
+            self.engine.gate &= ~IS_LOADING
+        self.engine.keyspace.expiry = True
+        self.log.open(manifest)
+        self._facts.base_size = self.log.size
+        self.engine.journal.enabled = True
+
+    def _replay(self) -> "Callable[[list[bytes]], str | None]":
+        """Execute commands of the log as no client: nothing expires by itself, nothing is journaled."""
+        ctx = self.engine.replay_session()
+        engine = self.engine
+        engine.keyspace.expiry = False
+        engine.gate &= ~IS_LOADING
+
+        def apply(argv: list[bytes]) -> str | None:
+            engine.begin_turn()
+            reply = engine.execute(ctx, argv)
+            if isinstance(reply, ErrorReply):
+                return reply.text.decode("utf-8", "replace")
+            return None
+
+        return apply
+
+    def _write_log(self, data: bytes) -> None:
+        if self.log:
+            self.log.append(data)
+
+    def _replies_wait(self) -> bool:
+        return self.log is not None and self.log.replies_wait()
+
+    def _start_sync(self) -> None:
+        if self.log:
+            self.log.start_sync()
+
+    def _log_state(self, works: bool) -> None:
+        if works:
+            self.engine.gate &= ~WRITES_REFUSED
+        else:
+            self.engine.gate |= WRITES_REFUSED
+
+    def _close_log(self) -> None:
+        if self.log is None:
+            return
+        self.log.append(self.engine.journal.take())
+        try:
+            self.log.close()
+        except OSError as error:
+            log.error("log.close_failed", error=str(error))
+            if not self.shutdown.forced:
+                raise
+
+    # -- settings
+
+    def _watch_settings(self) -> None:
+        for name in ("client-output-buffer-limit", "client-query-buffer-limit", "proto-max-bulk-len"):
+            self.config.on_change(name, self._read_limits)
+        self.config.on_change("appendfsync", self._read_policy)
+        self._read_limits()
+
+    def _read_limits(self) -> None:
+        limits = self.hub.limits
+        classes = self.config.output_limits()
+        normal, pubsub = classes["normal"], classes["pubsub"]
+        limits.normal = (normal.hard, normal.soft, normal.seconds)
+        limits.pubsub = (pubsub.hard, pubsub.soft, pubsub.seconds)
+        limits.query_buffer = self.config.memory("client-query-buffer-limit")
+        limits.max_bulk = self.config.memory("proto-max-bulk-len")
+
+    def _read_policy(self) -> None:
+        if self.log:
+            self.log.policy = self.config.text("appendfsync")
+
+    def _warn_of_settings(self) -> None:
+        for name in self.config.warnings:
+            log.warning("config.setting_without_effect", setting=name)
+
+    def _remove_unix_socket(self) -> None:
+        path = self.config.text("unixsocket")
+        if path:
+            Path(path).unlink(missing_ok=True)
+
+
+def _refuse(sock: "listeners.socket.socket", text: bytes) -> None:
+    """Say why, as far as that is possible without waiting, and close."""
+    try:
+        sock.send(text)
+    except OSError as error:
+        log.debug("client.refusal_not_sent", error=str(error))
+    sock.close()
+
+
+def _log_bug(command: str, error: Exception) -> None:
+    log.error("command.bug", command=command, exc_info=error)
+
+
+def _log_close(session: Session, reason: str) -> None:
+    address = session.address.decode("utf-8", "replace")
+    log.warning("client.closed", id=session.id, address=address, reason=reason)

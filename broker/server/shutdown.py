@@ -1,0 +1,46 @@
+"""Ending: stop accepting, send what is owed, write and fsync the log, close."""
+
+import signal
+from collections.abc import Callable
+
+import structlog
+import trio
+
+log = structlog.get_logger()
+
+
+class Shutdown:
+    """Asked for once, by a signal or by SHUTDOWN; wait() returns then."""
+
+    def __init__(self) -> None:
+        self._asked = trio.Event()
+        self.forced = False  # end even if the log can't be written
+
+    def ask(self, force: bool = False) -> None:
+        self.forced = self.forced or force
+        self._asked.set()
+
+    @property
+    def asked(self) -> bool:
+        return self._asked.is_set()
+
+    async def wait(self) -> None:
+        await self._asked.wait()
+
+
+async def watch_signals(shutdown: Shutdown, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    """SIGTERM and SIGINT ask for the end."""
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        task_status.started()
+        async for number in signals:
+            log.warning("server.signal", signal=signal.Signals(number).name)
+            shutdown.ask(force=shutdown.asked)
+
+
+async def drain(owed: Callable[[], bool], seconds: float) -> bool:
+    """Wait until no client is owed anything, at most so long. False when some still are."""
+    with trio.move_on_after(seconds):
+        while owed():
+            await trio.sleep(0.01)  # sockets drain by themselves; there is no event for "all of them"
+        return True
+    return not owed()
