@@ -1,0 +1,1 @@
+"""From a log file to counts per minute. The README has the steps."""
