@@ -106,7 +106,7 @@ class Follower:
 
     async def _open(self, position: Position | None, once: bool) -> OpenLog | None:
         found = resume(self.path, position)
-        while found is None and not once:  # noqa: ASYNC110
+        while found is None and not once:
             # A file that isn't there yet sets no Event.
             await trio.sleep(_POLL)
             found = resume(self.path, position)
