@@ -1,10 +1,36 @@
 """Imports every file of commands, which fills the registry."""
 
-from broker.commands import clients, connection, hashes, lists, pubsub, scan, sets, streams, strings, transactions
+from broker.commands import (
+    clients,
+    connection,
+    expire,
+    hashes,
+    keys,
+    lists,
+    pubsub,
+    scan,
+    sets,
+    streams,
+    strings,
+    transactions,
+)
 from broker.commands.registry import Command
 from broker.commands.registry import command_table as _command_table
 
-MODULES = (clients, connection, hashes, lists, pubsub, scan, sets, streams, strings, transactions)
+MODULES = (
+    clients,
+    connection,
+    expire,
+    hashes,
+    keys,
+    lists,
+    pubsub,
+    scan,
+    sets,
+    streams,
+    strings,
+    transactions,
+)
 
 
 def command_table() -> dict[bytes, Command]:
