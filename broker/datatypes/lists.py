@@ -14,7 +14,7 @@ from mypy_extensions import i64
 _MOST: Final = 128  # values of a block. A push in front moves at most 1 KiB of pointers
 _OVERHEAD: Final = 33  # of a bytes object in CPython
 
-# approximate_bytes(): measured with sys.getsizeof, which a pure datatype has no use for at run time.
+# approximate_bytes(): as sys.getsizeof gives them.
 _LIST_BYTES: Final = 150  # the object, its outer list and one inner list
 _BLOCK_BYTES: Final = 72
 _SAMPLES: Final = 64

@@ -1,6 +1,157 @@
+"""A sorted set: members with scores, in the order of (score, member).
+
+Costs: score O(1); set, remove, rank O(log n + block); slice O(log n + k); scan O(count).
+Invariant: `members` maps each member to the very tuple (score, member) that stands in `order`: one tuple and one float
+for a member, however it is looked at. Scores are never NaN; that is the caller's duty. `longest` and `most` never fall:
+they tell whether Redis would have converted the set to a skip list, which it never undoes.
+"""
+
+from math import inf, nextafter
+from random import Random
+from typing import Final, TypeAlias, cast
+
+from mypy_extensions import i64
+
+from broker.datatypes.sorted_blocks import SortedBlocks
+from broker.datatypes.table import Table
+
+Scored: TypeAlias = tuple[float, bytes]
+# The same as a plain Python tuple: mypyc would take a tuple of known shape apart, and make a new one at each use.
+_Entry: TypeAlias = tuple[float | bytes, ...]
+
+_MEMBER_BYTES: Final = 56 + 24 + 8  # its tuple, its float, its place in the order
+_OBJECT_BYTES: Final = 400  # this object and an empty order
+
+
 class SortedSet:
+    """`members` may be read by anybody, as may `order`; changes go through the methods."""
+
     def __init__(self) -> None:
-        self.size = 0
+        self.members = Table()  # {member: (score, member)}
+        self.order: SortedBlocks[_Entry] = SortedBlocks()
+        self.longest: i64 = 0  # the greatest length that a member ever had, in bytes
+        self.most: i64 = 0  # the greatest number of members that there ever was
 
     def __len__(self) -> int:
-        return self.size
+        return int(self.members.size)
+
+    # -- one member
+
+    def score(self, member: bytes) -> float | None:
+        entry = self.members.get(member)
+        return None if entry is None else cast(float, cast(_Entry, entry)[0])
+
+    def set(self, member: bytes, score: float) -> bool:
+        """True when the member is new."""
+        old = self.members.get(member)
+        entry: _Entry = (score, member)
+        if old is not None:
+            self.order.remove(cast(_Entry, old))
+            self.order.add(entry)
+            self.members.set(member, entry)
+            return False
+        self.members.set(member, entry)
+        self.order.add(entry)
+        length: i64 = len(member)
+        if length > self.longest:
+            self.longest = length
+        if self.members.size > self.most:
+            self.most = self.members.size
+        return True
+
+    def remove(self, member: bytes) -> bool:
+        """True when it was there."""
+        old = self.members.pop(member)
+        if old is None:
+            return False
+        self.order.remove(cast(_Entry, old))
+        return True
+
+    def rank(self, member: bytes) -> int:
+        """Its place from 0 on, lowest score first; -1 when it is not there."""
+        entry = self.members.get(member)
+        return -1 if entry is None else self.order.rank(cast(_Entry, entry))
+
+    def random_member(self, rng: Random) -> bytes | None:
+        """Each with the same chance; None when there is none."""
+        return self.members.random_key(rng)
+
+    # -- ranges of ranks, start <= rank < stop
+
+    def slice(self, start: int, stop: int) -> list[Scored]:
+        """(score, member) in order; ranks that are none are left out."""
+        return cast(list[Scored], self.order.slice(start, stop))
+
+    def pop_slice(self, start: int, stop: int) -> list[Scored]:
+        """As slice(), and they are removed."""
+        entries = self.order.pop_slice(start, stop)
+        for entry in entries:
+            self.members.pop(cast(bytes, entry[1]))
+        return cast(list[Scored], entries)
+
+    def pop_first(self) -> Scored:
+        """The lowest, removed. IndexError when there is none."""
+        entry = self.order.pop_first()
+        self.members.pop(cast(bytes, entry[1]))
+        return cast(Scored, entry)
+
+    def pop_last(self) -> Scored:
+        """The highest, removed. IndexError when there is none."""
+        entry = self.order.pop_last()
+        self.members.pop(cast(bytes, entry[1]))
+        return cast(Scored, entry)
+
+    # -- the ranks at which a range begins or ends
+
+    def rank_of_score(self, score: float, above: bool) -> int:
+        """The first rank with a score >= `score`; `above`: > `score`."""
+        if above:
+            if score == inf:
+                return len(self)
+            score = nextafter(score, inf)
+        return self.order.rank((score, b""))
+
+    def rank_of_text(self, text: bytes, above: bool) -> int:
+        """The first rank with a member >= `text`; `above`: > `text`. Makes sense only where all scores are equal."""
+        if len(self) == 0:
+            return 0
+        if above:
+            text += b"\0"  # nothing stands between the two
+        return self.order.rank((self.order.first()[0], text))
+
+    # -- all of it
+
+    def items(self) -> list[Scored]:
+        """(score, member) in order."""
+        return self.slice(0, len(self))
+
+    def copy(self) -> "SortedSet":
+        other = SortedSet()
+        other.members = self.members.copy()
+        other.order = self.order.copy()
+        other.longest = self.longest
+        other.most = self.most
+        return other
+
+    def approximate_bytes(self) -> int:
+        """Memory; the members are projected from a sample."""
+        return _OBJECT_BYTES + self.members.approximate_bytes() + _MEMBER_BYTES * len(self)
+
+
+def from_scores(scores: dict[bytes, float]) -> SortedSet:
+    """A sorted set of {member: score}. O(n log n), several times faster than one by one."""
+    made = SortedSet()
+    entries: list[_Entry] = []
+    longest: i64 = 0
+    for member, score in scores.items():
+        entry: _Entry = (score, member)
+        entries.append(entry)
+        made.members.set(member, entry)
+        length: i64 = len(member)
+        if length > longest:
+            longest = length
+    entries.sort()
+    made.order.fill(entries)
+    made.longest = longest
+    made.most = made.members.size
+    return made
