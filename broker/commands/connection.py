@@ -1,7 +1,6 @@
 """A connection's own affairs: PING, ECHO, HELLO, AUTH, SELECT, RESET, QUIT. CLIENT is in clients.py."""
 
 from hmac import compare_digest
-from typing import Final
 
 from broker.commands.context import Context
 from broker.commands.pubsub import unsubscribe_channels, unsubscribe_patterns
@@ -20,12 +19,9 @@ from broker.commands.transactions import discard_queue
 from broker.errors import CommandError, syntax_error, wrong_arity
 from broker.protocol.numbers import parse_int
 from broker.protocol.replies import OK, PONG, RESET, Map, Reply
+from broker.version import COMPATIBLE_WITH
 
 command = Group("connection").command
-
-# What HELLO and INFO report as the version of Redis that this server behaves like. Clients compare it as text and as
-# numbers: below 7.2 some don't send CLIENT SETINFO, below 7.4 redis-py refuses to cache, "10." is below "7.2" as text.
-REDIS_VERSION: Final = b"8.2.0"
 
 
 @command("PING", arity=-1, flags=FAST | SENTINEL, since="1.0.0", syntax="[message]",
@@ -187,7 +183,7 @@ def _facts(session: Session) -> Reply:
     modules: list[Reply] = []
     flat: list[Reply] = [
         b"server", b"redis",
-        b"version", REDIS_VERSION,
+        b"version", COMPATIBLE_WITH.encode(),
         b"proto", 3 if session.resp3 else 2,
         b"id", session.id,
         b"mode", b"standalone",

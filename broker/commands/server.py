@@ -1,0 +1,375 @@
+"""The server as a whole: INFO, CONFIG, SLOWLOG, MEMORY, LATENCY, MODULE, TIME, ROLE, SHUTDOWN, LOLWUT.
+
+DEBUG is in debug.py, COMMAND in introspection.py.
+"""
+
+from sys import getsizeof
+from typing import Final
+
+from broker.commands.args import to_int
+from broker.commands.context import Context
+from broker.commands.docs import bad_subcommand, help_of
+from broker.commands.registry import (
+    ADMIN,
+    ALLOW_BUSY,
+    FAST,
+    LOADING,
+    NO_MULTI,
+    NOSCRIPT,
+    READONLY,
+    RO,
+    SENTINEL,
+    STALE,
+    Command,
+    Group,
+    key,
+)
+from broker.commands.session import Session
+from broker.datatypes.hashes import HashValue
+from broker.datatypes.lists import ListValue
+from broker.datatypes.sets import SetValue
+from broker.datatypes.sorted_sets import SortedSet
+from broker.datatypes.streams import Stream
+from broker.errors import CommandError, syntax_error
+from broker.protocol.numbers import parse_int
+from broker.protocol.replies import NOTHING, OK, Double, Map, Reply, Verbatim
+from broker.version import COMPATIBLE_WITH, VERSION
+
+command = Group("server").command
+_ADMIN: Final = ADMIN | NOSCRIPT | LOADING | STALE
+_HELP: Final = LOADING | STALE
+
+
+# -- facts
+
+
+@command("INFO", arity=-1, flags=LOADING | STALE | SENTINEL, acl=("DANGEROUS",), since="1.0.0",
+         syntax="[section [section ...]]", summary="Facts and figures of the server", cost="O(1)")  # fmt: skip
+def info(ctx: Context, argv: list[bytes]) -> Reply:
+    sections = [name.decode("utf-8", "replace").lower() for name in argv[1:]]
+    return Verbatim(ctx.control.info(sections))
+
+
+def _info_fields(ctx: Context, section: str) -> dict[bytes, bytes]:
+    """One section of INFO as {field: value}."""
+    fields: dict[bytes, bytes] = {}
+    for line in ctx.control.info([section]).split(b"\r\n"):
+        name, colon, value = line.partition(b":")
+        if colon:
+            fields[name] = value
+    return fields
+
+
+@command("TIME", arity=1, flags=LOADING | STALE | FAST, since="2.6.0", summary="The server's clock", cost="O(1)")
+def time_(ctx: Context, argv: list[bytes]) -> Reply:
+    microseconds = int(ctx.shared.clock.wall() * 1_000_000)
+    reply: list[Reply] = [b"%d" % (microseconds // 1_000_000), b"%d" % (microseconds % 1_000_000)]
+    return reply
+
+
+@command("ROLE", arity=1, flags=NOSCRIPT | LOADING | STALE | FAST | SENTINEL, acl=("ADMIN", "DANGEROUS"),
+         since="2.8.12", summary="Primary or replica, and what belongs to it", cost="O(1)")  # fmt: skip
+def role(ctx: Context, argv: list[bytes]) -> Reply:
+    replicas: list[Reply] = []
+    reply: list[Reply] = [b"master", 0, replicas]
+    return reply
+
+
+_WATER: Final = (b"~", b"~", b"-", b".", b" ")
+_WHEEL: Final = (
+    b"     _|_     ",
+    b"   .' | '.   ",
+    b"  /   |   \\  ",
+    b" |--- o ---| ",
+    b"  \\   |   /  ",
+    b"   '._|_.'   ",
+)
+
+
+@command("LOLWUT", arity=-1, flags=READONLY | FAST, since="5.0.0", syntax="[VERSION version]",
+         summary="A drawing, and the version", cost="O(1)")  # fmt: skip
+def lolwut(ctx: Context, argv: list[bytes]) -> Reply:
+    """A stream that runs over the wheel of a mill, never twice the same."""
+    if len(argv) >= 3 and argv[1].upper() == b"VERSION":
+        to_int(argv[2])
+    lines: list[bytes] = []
+    for row in range(len(_WHEEL)):
+        stream = b""
+        for _ in range(24):
+            stream += _WATER[min(len(_WATER) - 1, int(ctx.keyspace.rng.random() * 2) + abs(row - 3))]
+        lines.append(stream + _WHEEL[row] + stream[::-1])
+    lines.append(f"\nRedis ver. {COMPATIBLE_WITH} (Millstream {VERSION})\n".encode())
+    return Verbatim(b"\n".join(lines))
+
+
+@command("MODULE|LIST", arity=2, flags=ADMIN | NOSCRIPT, since="4.0.0", summary="Loaded modules: there are none, ever",
+         cost="O(1)")  # fmt: skip
+def module_list(ctx: Context, argv: list[bytes]) -> Reply:
+    modules: list[Reply] = []
+    return modules
+
+
+@command("MODULE|HELP", arity=2, flags=_HELP, since="5.0.0", summary="What MODULE can do", cost="O(1)")
+def module_help(ctx: Context, argv: list[bytes]) -> Reply:
+    return help_of(ctx, b"MODULE")
+
+
+# -- CONFIG
+
+
+def is_local(session: Session) -> bool:
+    """Whether the client is on this host. One without an address is in this process."""
+    address = session.address
+    return not address or address.startswith((b"127.", b"[::1]", b"::1", b"/"))
+
+
+@command("CONFIG|GET", arity=-3, flags=_ADMIN, since="2.0.0", syntax="parameter [parameter ...]",
+         summary="Settings whose names match", cost="O(n m), n settings, m patterns")  # fmt: skip
+def config_get(ctx: Context, argv: list[bytes]) -> Reply:
+    flat: list[Reply] = []
+    for name, value in ctx.config.matching(argv[2:]).items():
+        flat.append(name)
+        flat.append(value)
+    return Map(flat)
+
+
+@command("CONFIG|SET", arity=-4, flags=_ADMIN, since="2.0.0", syntax="parameter value [parameter value ...]",
+         summary="Change settings, all of them or none", cost="O(n), n settings given")  # fmt: skip
+def config_set(ctx: Context, argv: list[bytes]) -> Reply:
+    if len(argv) % 2:
+        raise syntax_error()
+    pairs = [(argv[i], argv[i + 1]) for i in range(2, len(argv), 2)]
+    ctx.config.set_many(pairs, is_local(ctx.session))
+    return OK
+
+
+@command("CONFIG|REWRITE", arity=2, flags=_ADMIN, since="2.8.0", summary="Write the settings into their file",
+         cost="O(n), n settings")  # fmt: skip
+def config_rewrite(ctx: Context, argv: list[bytes]) -> Reply:
+    ctx.config.rewrite()
+    return OK
+
+
+@command("CONFIG|RESETSTAT", arity=2, flags=_ADMIN, since="2.0.0", summary="Set the counters of INFO to zero",
+         cost="O(n), n commands")  # fmt: skip
+def config_resetstat(ctx: Context, argv: list[bytes]) -> Reply:
+    for each in ctx.shared.commands.values():
+        _forget_statistics(each)
+        for sub in each.subcommands.values():
+            _forget_statistics(sub)
+    ctx.shared.errors.clear()
+    ctx.keyspace.hits = 0
+    ctx.keyspace.misses = 0
+    ctx.keyspace.expired_keys = 0
+    ctx.control.reset_statistics()
+    return OK
+
+
+def _forget_statistics(each: Command) -> None:
+    each.calls = 0
+    each.seconds = 0.0
+    each.rejected = 0
+    each.failed = 0
+
+
+@command("CONFIG|HELP", arity=2, flags=_HELP, since="5.0.0", summary="What CONFIG can do", cost="O(1)")
+def config_help(ctx: Context, argv: list[bytes]) -> Reply:
+    return help_of(ctx, b"CONFIG")
+
+
+# -- SLOWLOG. Entries are made by engine/slowlog.py.
+
+
+@command("SLOWLOG|GET", arity=-2, flags=ADMIN | LOADING | STALE, since="2.2.12", syntax="[count]",
+         summary="The newest requests that took long", cost="O(n), n entries returned")  # fmt: skip
+def slowlog_get(ctx: Context, argv: list[bytes]) -> Reply:
+    if len(argv) > 3:
+        raise bad_subcommand(argv)
+    count: int | None = 10 if len(argv) == 2 else parse_int(argv[2])
+    if count is None or count < -1:
+        raise CommandError("ERR", "count should be greater than or equal to -1")
+    entries: list[Reply] = []
+    entries.extend(ctx.shared.slowlog if count == -1 else ctx.shared.slowlog[:count])
+    return entries
+
+
+@command("SLOWLOG|LEN", arity=2, flags=ADMIN | LOADING | STALE, since="2.2.12",
+         summary="Number of requests in the slow log", cost="O(1)")  # fmt: skip
+def slowlog_len(ctx: Context, argv: list[bytes]) -> Reply:
+    return len(ctx.shared.slowlog)
+
+
+@command("SLOWLOG|RESET", arity=2, flags=ADMIN | LOADING | STALE, since="2.2.12", summary="Empty the slow log",
+         cost="O(n), n entries")  # fmt: skip
+def slowlog_reset(ctx: Context, argv: list[bytes]) -> Reply:
+    ctx.shared.slowlog.clear()
+    return OK
+
+
+@command("SLOWLOG|HELP", arity=2, flags=_HELP, since="6.2.0", summary="What SLOWLOG can do", cost="O(1)")
+def slowlog_help(ctx: Context, argv: list[bytes]) -> Reply:
+    return help_of(ctx, b"SLOWLOG")
+
+
+# -- MEMORY
+
+
+def value_bytes(value: object) -> int:
+    """Memory of a value, roughly."""
+    if isinstance(value, bytes):
+        return getsizeof(value)
+    if isinstance(value, ListValue):
+        return value.approximate_bytes()
+    if isinstance(value, HashValue):
+        return value.approximate_bytes()
+    if isinstance(value, SetValue):
+        return value.approximate_bytes()
+    if isinstance(value, SortedSet):
+        return value.approximate_bytes()
+    if isinstance(value, Stream):
+        return value.approximate_bytes()
+    raise TypeError(f"no value of the keyspace: {type(value).__name__}")
+
+
+_TABLE_ENTRY: Final = 100  # bytes that a key costs in the table of its database, on average
+_EXPIRY_ENTRY: Final = 150  # in `expires` and in the heap of what is due
+
+
+@command("MEMORY|USAGE", arity=-3, flags=READONLY, keys=[key(RO, at=2)], since="4.0.0", syntax="key [SAMPLES count]",
+         summary="Bytes that a key and its value take, roughly",
+         cost="O(1) for strings, O(n) at most otherwise, n the parts looked at")  # fmt: skip
+def memory_usage(ctx: Context, argv: list[bytes]) -> Reply:
+    for i in range(3, len(argv), 2):
+        if argv[i].upper() != b"SAMPLES" or i + 1 >= len(argv):
+            raise syntax_error()
+        if to_int(argv[i + 1]) < 0:  # how many are looked at is our own choice
+            raise syntax_error()
+    value = ctx.db.peek(argv[2])
+    if value is None:
+        return None
+    extra = _EXPIRY_ENTRY if ctx.db.expiry(argv[2]) is not None else 0
+    return getsizeof(argv[2]) + _TABLE_ENTRY + value_bytes(value) + extra
+
+
+# MEMORY STATS: (field, field of INFO memory that has the figure)
+_MEMORY_FIELDS: Final = (
+    (b"peak.allocated", b"used_memory_peak"),
+    (b"total.allocated", b"used_memory"),
+    (b"startup.allocated", b"used_memory_startup"),
+    (b"replication.backlog", b"mem_replication_backlog"),
+    (b"clients.slaves", b"mem_clients_slaves"),
+    (b"clients.normal", b"mem_clients_normal"),
+    (b"aof.buffer", b"mem_aof_buffer"),
+    (b"overhead.total", b"used_memory_overhead"),
+    (b"dataset.bytes", b"used_memory_dataset"),
+    (b"allocator.resident", b"used_memory_rss"),
+)
+
+
+@command("MEMORY|STATS", arity=2, since="4.0.0", summary="Where the memory is", cost="O(n), n databases")
+def memory_stats(ctx: Context, argv: list[bytes]) -> Reply:
+    """Only the figures that there are: what belongs to an allocator of Redis has no equal here."""
+    fields = _info_fields(ctx, "memory")
+    flat: list[Reply] = []
+    for name, source in _MEMORY_FIELDS:
+        figure = parse_int(fields.get(source, b""))
+        if figure is not None:
+            flat.append(name)
+            flat.append(figure)
+    keys = 0
+    for db in ctx.keyspace.databases:
+        keys += db.size()
+    used = parse_int(fields.get(b"used_memory", b"")) or 0
+    start = parse_int(fields.get(b"used_memory_startup", b"")) or 0
+    peak = parse_int(fields.get(b"used_memory_peak", b"")) or 0
+    flat.extend([b"keys.count", keys, b"keys.bytes-per-key", max(0, used - start) // keys if keys else 0])
+    flat.extend([b"peak.percentage", Double(round(100.0 * used / peak, 2) if peak else 0.0)])
+    return Map(flat)
+
+
+@command("MEMORY|DOCTOR", arity=2, since="4.0.0", summary="What is wrong with the memory, if anything", cost="O(1)")
+def memory_doctor(ctx: Context, argv: list[bytes]) -> Reply:
+    fields = _info_fields(ctx, "memory")
+    used = parse_int(fields.get(b"used_memory", b"")) or 0
+    peak = parse_int(fields.get(b"used_memory_peak", b"")) or 0
+    if used and peak > used * 3 // 2:
+        return Verbatim(
+            b"Memory use was at %d bytes once and is at %d now: the process may keep what it does not need any more, "
+            b"until it is restarted." % (peak, used)
+        )
+    return Verbatim(b"No memory problem was found.")
+
+
+@command("MEMORY|MALLOC-STATS", arity=2, since="4.0.0", summary="Figures of the allocator: there are none", cost="O(1)")
+def memory_malloc_stats(ctx: Context, argv: list[bytes]) -> Reply:
+    return b"Stats not supported for the current allocator"  # Redis without jemalloc says so
+
+
+@command("MEMORY|PURGE", arity=2, since="4.0.0", summary="Nothing: the allocator gives memory back by itself",
+         cost="O(1)")  # fmt: skip
+def memory_purge(ctx: Context, argv: list[bytes]) -> Reply:
+    return OK  # as Redis does without jemalloc
+
+
+@command("MEMORY|HELP", arity=2, flags=_HELP, since="4.0.0", summary="What MEMORY can do", cost="O(1)")
+def memory_help(ctx: Context, argv: list[bytes]) -> Reply:
+    return help_of(ctx, b"MEMORY")
+
+
+# -- LATENCY. Events are not monitored and no histograms are kept: only what is true of a server with the monitor off.
+
+
+@command("LATENCY|LATEST", arity=2, flags=_ADMIN, since="2.8.13", summary="Latest latency events: none are monitored",
+         cost="O(1)")  # fmt: skip
+def latency_latest(ctx: Context, argv: list[bytes]) -> Reply:
+    events: list[Reply] = []
+    return events
+
+
+@command("LATENCY|HISTORY", arity=3, flags=_ADMIN, since="2.8.13", syntax="event",
+         summary="Samples of a latency event: none are monitored", cost="O(1)")  # fmt: skip
+def latency_history(ctx: Context, argv: list[bytes]) -> Reply:
+    samples: list[Reply] = []
+    return samples
+
+
+@command("LATENCY|RESET", arity=-2, flags=_ADMIN, since="2.8.13", syntax="[event [event ...]]",
+         summary="Forget latency events; the number of those forgotten", cost="O(1)")  # fmt: skip
+def latency_reset(ctx: Context, argv: list[bytes]) -> Reply:
+    return 0
+
+
+@command("LATENCY|DOCTOR", arity=2, flags=_ADMIN, since="2.8.13", summary="What makes the server slow, if anything",
+         cost="O(1)")  # fmt: skip
+def latency_doctor(ctx: Context, argv: list[bytes]) -> Reply:
+    return Verbatim(
+        b"Latency events are not monitored. SLOWLOG GET shows the requests that took long, INFO commandstats the time "
+        b"that each command took."
+    )
+
+
+@command("LATENCY|HELP", arity=2, flags=_HELP, since="2.8.13", summary="What LATENCY can do", cost="O(1)")
+def latency_help(ctx: Context, argv: list[bytes]) -> Reply:
+    return help_of(ctx, b"LATENCY")
+
+
+# -- the end
+
+
+@command("SHUTDOWN", arity=-1, flags=_ADMIN | NO_MULTI | SENTINEL | ALLOW_BUSY, since="1.0.0",
+         syntax="[NOSAVE | SAVE] [NOW] [FORCE] [ABORT]", summary="End the server", cost="that of saving")  # fmt: skip
+def shutdown(ctx: Context, argv: list[bytes]) -> Reply:
+    words = {word.upper() for word in argv[1:]}
+    if not words <= {b"NOSAVE", b"SAVE", b"NOW", b"FORCE", b"ABORT"}:
+        raise syntax_error()
+    if (b"ABORT" in words and len(words) > 1) or (b"SAVE" in words and b"NOSAVE" in words):
+        raise syntax_error()
+    if b"ABORT" in words:
+        if not ctx.control.abort_shutdown():
+            raise CommandError("ERR", "No shutdown in progress.")
+        return OK
+    save: bool | None = None
+    if b"SAVE" in words or b"NOSAVE" in words:
+        save = b"SAVE" in words
+    ctx.control.shutdown(save, b"NOW" in words, b"FORCE" in words)
+    return NOTHING  # the end of the connection is the answer

@@ -1,0 +1,155 @@
+"""A fingerprint of the data set: equal data, equal digest, whatever the order in which it came to be.
+
+It depends on no process: replaying a log, or loading a snapshot, has to give the digest of the server that wrote it.
+Two kinds: `exact` takes in all that a log has to bring back (times of expiry, consumer groups); the other one is what
+DEBUG DIGEST of a Redis server says for the same data, which knows of an expiry only that there is one, and nothing of
+groups. O(size of the data): for tests.
+"""
+
+from hashlib import sha1
+from typing import Final
+
+from broker.datatypes.hashes import HashValue
+from broker.datatypes.lists import ListValue
+from broker.datatypes.sets import SetValue
+from broker.datatypes.sorted_sets import SortedSet
+from broker.datatypes.stream_groups import Group
+from broker.datatypes.streams import MAX_ID, Stream
+from broker.keyspace.database import Database, Keyspace
+
+_ZERO: Final = 0
+_SEQ_MASK: Final = (1 << 64) - 1
+
+# Redis: the OBJ_* numbers in server.h.
+_STRING: Final = 0
+_LIST: Final = 1
+_SET: Final = 2
+_ZSET: Final = 3
+_HASH: Final = 4
+_STREAM: Final = 6
+
+
+def dataset_digest(keyspace: Keyspace, exact: bool) -> bytes:
+    """40 hexadecimal digits over all databases; all zeros when there is no key."""
+    total = _ZERO
+    for db in keyspace.databases:
+        keys = _live_keys(db) if exact else list(db.table.keys())
+        if not keys:
+            continue
+        total = _mix(total, db.index.to_bytes(4, "big"))
+        for key in keys:
+            total ^= _hash(_bytes_of(_key_digest(db, key, _mix(_ZERO, key), exact)))
+    return _hex(total)
+
+
+def key_digest(db: Database, key: bytes, exact: bool) -> bytes:
+    """40 hexadecimal digits over one value and its expiry, without the key's name; all zeros when there is none."""
+    if db.peek(key) is None:
+        return _hex(_ZERO)
+    return _hex(_key_digest(db, key, _ZERO, exact))
+
+
+def _live_keys(db: Database) -> list[bytes]:
+    """Without those whose time has come, removed or not: when that happens is not a matter of the data."""
+    now = db.keyspace.now_ms
+    return [key for key in db.table.keys() if db.expires.get(key, now + 1) > now]
+
+
+def _key_digest(db: Database, key: bytes, digest: int, exact: bool) -> int:
+    digest = _value_digest(digest, db.table.get(key), exact)
+    when = db.expiry(key)
+    if when is not None:
+        digest ^= _hash(b"!!expire!!%d" % when if exact else b"!!expire!!")
+    return digest
+
+
+def _value_digest(digest: int, value: object | None, exact: bool) -> int:
+    """Redis: xorObjectDigest in debug.c. What has an order is mixed in, what has none is joined by exclusive or."""
+    if isinstance(value, bytes):
+        return _mix(_typed(digest, _STRING), value)
+    if isinstance(value, ListValue):
+        digest = _typed(digest, _LIST)
+        for element in value.slice(0, len(value)):
+            digest = _mix(digest, element)
+        return digest
+    if isinstance(value, SetValue):
+        digest = _typed(digest, _SET)
+        for member in value.members.keys():
+            digest ^= _hash(member)
+        return digest
+    if isinstance(value, HashValue):
+        flat = value.flat()
+        digest = _typed(digest, _HASH)
+        for i in range(0, len(flat), 2):
+            digest ^= _pair(_checked(flat[i]), _checked(flat[i + 1]))
+        return digest
+    if isinstance(value, SortedSet):
+        digest = _typed(digest, _ZSET)
+        for entry in value.order:
+            digest ^= _pair(_checked(entry[1]), b"%.17g" % entry[0])
+        return digest
+    if isinstance(value, Stream):
+        return _stream_digest(_typed(digest, _STREAM), value, exact)
+    raise TypeError(f"no value of the keyspace: {type(value).__name__}")
+
+
+def _checked(value: object) -> bytes:
+    assert isinstance(value, bytes)
+    return value
+
+
+def _stream_digest(digest: int, stream: Stream, exact: bool) -> int:
+    entries = stream.range(0, MAX_ID, -1, False)
+    for i in range(len(entries.ids)):
+        digest = _mix(digest, _id_text(entries.ids[i]))
+        for field in entries.fields[i] or []:
+            digest = _mix(digest, field)
+    if exact:
+        for number in (stream.last_id, stream.max_deleted_id, stream.entries_added):
+            digest = _mix(digest, b"%d" % number)
+        for name, group in stream.groups.items():
+            digest ^= _hash(_bytes_of(_group_digest(_mix(_ZERO, name), group)))
+    return digest
+
+
+def _group_digest(digest: int, group: Group) -> int:
+    """Without the consumers' times of last use, which no log brings back."""
+    digest = _mix(digest, b"%d %d" % (group.last_id, group.entries_read))
+    for name in group.consumers:
+        digest ^= _hash(b"consumer " + name)
+    for entry_id, pending in group.pending.items():
+        facts = b"%d %d %d " % (entry_id, pending.delivered_ms, pending.deliveries)
+        digest ^= _hash(b"pending " + facts + pending.consumer.name)
+    return digest
+
+
+def _id_text(entry_id: int) -> bytes:
+    return b"%d.%d" % (entry_id >> 64, entry_id & _SEQ_MASK)
+
+
+# -- arithmetic on digests, which are kept as ints of 160 bits
+
+
+def _hash(data: bytes) -> int:
+    return int.from_bytes(sha1(data, usedforsecurity=False).digest(), "big")
+
+
+def _bytes_of(digest: int) -> bytes:
+    return digest.to_bytes(20, "big")
+
+
+def _mix(digest: int, data: bytes) -> int:
+    """A digest that depends on the order of what is mixed in. Redis: mixDigest."""
+    return _hash(_bytes_of(digest ^ _hash(data)))
+
+
+def _typed(digest: int, kind: int) -> int:
+    return _mix(digest, kind.to_bytes(4, "big"))
+
+
+def _pair(first: bytes, second: bytes) -> int:
+    return _hash(_bytes_of(_mix(_mix(_ZERO, first), second)))
+
+
+def _hex(digest: int) -> bytes:
+    return b"%040x" % digest
