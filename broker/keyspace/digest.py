@@ -85,8 +85,8 @@ def _value_digest(digest: int, value: object | None, exact: bool) -> int:
         return digest
     if isinstance(value, SortedSet):
         digest = _typed(digest, _ZSET)
-        for entry in value.order:
-            digest ^= _pair(_checked(entry[1]), b"%.17g" % entry[0])
+        for score, member in value.slice(0, len(value)):
+            digest ^= _pair(member, b"%.17g" % score)
         return digest
     if isinstance(value, Stream):
         return _stream_digest(_typed(digest, _STREAM), value, exact)
