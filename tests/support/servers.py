@@ -12,7 +12,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import broker
+
 READY = "Ready to accept connections"
+# Processes that we start run the same build, compiled or pure, that the tests imported.
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(broker.__file__).parent.parent)}
 
 
 class ServerProcess:
@@ -25,7 +29,12 @@ class ServerProcess:
         self.log_path = folder / "server.log"
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, cwd=folder
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=folder,
+                env=ENVIRONMENT,
             )
 
     @property
