@@ -27,13 +27,17 @@ def _condition(argv: list[bytes]) -> int:
     for i in range(3, len(argv)):
         bit = _WORDS.get(argv[i].upper())
         if bit is None:
-            raise CommandError("ERR", f"Unsupported option {argv[i].decode('utf-8', 'surrogateescape')}")
+            raise CommandError("ERR", f"Unsupported option {_c_text(argv[i])}")
         given |= bit
     if given & _NX and given != _NX:
         raise CommandError("ERR", "NX and XX, GT or LT options at the same time are not compatible")
     if given & _GT and given & _LT:
         raise CommandError("ERR", "GT and LT options at the same time are not compatible")
     return given
+
+
+def _c_text(text: bytes) -> str:
+    return text.split(b"\0", 1)[0].decode("utf-8", "surrogateescape")  # C's %s ends at a zero byte
 
 
 def _allows(condition: int, when: int, current: int | None) -> bool:

@@ -2,6 +2,9 @@
 
 Redis's own matcher backtracks at every star, which takes exponential time for `a*a*a*a*b`. This one remembers only the
 last star, which is enough (a later star can always take over from an earlier one), so it is O(pattern * text) at worst.
+
+Two oddities of Redis's matcher are not repeated: `**` does not match an empty text there, and the bytes from 0x80 on
+come before all others in a range where C's char is signed.
 """
 
 from mypy_extensions import i64
