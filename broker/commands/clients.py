@@ -21,6 +21,118 @@ def _shown(text: bytes) -> str:
     return text.decode("utf-8", "surrogateescape")
 
 
+# -- looking at clients
+
+
+@command("CLIENT|LIST", arity=-2, flags=_ANY_TIME | ADMIN, since="2.4.0",
+         syntax="[TYPE <NORMAL | MASTER | REPLICA | PUBSUB>] [ID client-id [client-id ...]]",
+         summary="What is known about the connections", cost="O(n), n connections")  # fmt: skip
+def client_list(ctx: Context, argv: list[bytes]) -> Reply:
+    sessions = ctx.shared.sessions
+    lines: list[bytes] = []
+    if len(argv) == 4 and argv[2].upper() == b"TYPE":
+        wanted = _client_type(argv[3])
+        lines = [_line(ctx, session) for session in sessions.values() if _type_of(session) == wanted]
+    elif len(argv) > 3 and argv[2].upper() == b"ID":
+        for text in argv[3:]:
+            number = parse_int(text)
+            if number is None:
+                raise CommandError("ERR", "Invalid client ID")
+            if number in sessions:
+                lines.append(_line(ctx, sessions[number]))
+    elif len(argv) > 2:
+        raise syntax_error()
+    else:
+        lines = [_line(ctx, session) for session in sessions.values()]
+    return Verbatim(b"".join(lines))
+
+
+@command("CLIENT|INFO", arity=2, flags=_ANY_TIME, since="6.2.0", summary="What is known about this connection",
+         cost="O(1)")  # fmt: skip
+def client_info(ctx: Context, argv: list[bytes]) -> Reply:
+    return Verbatim(_line(ctx, ctx.session))
+
+
+def _client_type(text: bytes) -> bytes:
+    """`normal`, `pubsub`, `replica` or `master`."""
+    kind = text.lower()
+    if kind not in _TYPES:
+        raise CommandError("ERR", f"Unknown client type '{_shown(text)}'")
+    if kind == b"slave":
+        return b"replica"
+    return b"master" if kind == b"primary" else kind
+
+
+def _type_of(session: Session) -> bytes:
+    return b"pubsub" if session.subscriptions else b"normal"
+
+
+def _flags(session: Session) -> bytes:
+    """Letters for what is special about a client. Redis: catClientInfoString."""
+    flags = b""
+    if session.subscriptions:
+        flags += b"P"
+    if session.gate & IN_MULTI:
+        flags += b"x"
+    if session.is_blocked:
+        flags += b"b"
+    if session.watcher.dirty:
+        flags += b"d"
+    if session.close_after_reply:
+        flags += b"c"
+    if session.address.startswith(b"/"):
+        flags += b"U"
+    if session.no_evict:
+        flags += b"e"
+    if session.no_touch:
+        flags += b"T"
+    return flags or b"N"
+
+
+def _line(ctx: Context, session: Session) -> bytes:
+    """One line of CLIENT LIST, with the fields of Redis in their order. What we have no equal of is 0."""
+    unread, pieces, unsent = ctx.control.client_buffers(session)
+    queued = 0
+    for request in session.queue:
+        for argument in request:
+            queued += len(argument)
+    last = session.last_command.lower()
+    if session is ctx.session and ctx.command is not None:
+        last = ctx.command.wire_name
+    now = ctx.now_ms
+    return (
+        b"id=%d addr=%b laddr=%b fd=%d name=%b age=%d idle=%d flags=%b db=%d sub=%d psub=%d ssub=0 multi=%d watch=%d "
+        b"qbuf=%d qbuf-free=0 argv-mem=0 multi-mem=%d rbs=0 rbp=0 obl=0 oll=%d omem=%d tot-mem=%d events=%b cmd=%b "
+        b"user=%b redir=-1 resp=%d lib-name=%b lib-ver=%b\n"
+        % (
+            session.id,
+            session.address,
+            session.local_address,
+            session.fd,
+            session.name,
+            max(0, (now - session.created_ms) // 1000),
+            max(0, (now - session.active_ms) // 1000),
+            _flags(session),
+            session.database,
+            len(session.channels),
+            len(session.patterns),
+            len(session.queue) if session.in_multi else -1,
+            len(session.watcher.keys),
+            unread,
+            queued,
+            pieces,
+            unsent,
+            unread + queued + unsent,
+            b"rw" if unsent else b"r",
+            last or b"NULL",
+            session.user,
+            3 if session.resp3 else 2,
+            session.lib_name,
+            session.lib_ver,
+        )
+    )
+
+
 # -- this client
 
 
@@ -106,118 +218,6 @@ def client_trackinginfo(ctx: Context, argv: list[bytes]) -> Reply:
     flags: list[Reply] = [b"off"]
     prefixes: list[Reply] = []
     return Map([b"flags", Set(flags), b"redirect", -1, b"prefixes", prefixes])
-
-
-# -- looking at clients
-
-
-@command("CLIENT|INFO", arity=2, flags=_ANY_TIME, since="6.2.0", summary="What is known about this connection",
-         cost="O(1)")  # fmt: skip
-def client_info(ctx: Context, argv: list[bytes]) -> Reply:
-    return Verbatim(_line(ctx, ctx.session))
-
-
-@command("CLIENT|LIST", arity=-2, flags=_ANY_TIME | ADMIN, since="2.4.0",
-         syntax="[TYPE <NORMAL | MASTER | REPLICA | PUBSUB>] [ID client-id [client-id ...]]",
-         summary="What is known about the connections", cost="O(n), n connections")  # fmt: skip
-def client_list(ctx: Context, argv: list[bytes]) -> Reply:
-    sessions = ctx.shared.sessions
-    lines: list[bytes] = []
-    if len(argv) == 4 and argv[2].upper() == b"TYPE":
-        wanted = _client_type(argv[3])
-        lines = [_line(ctx, session) for session in sessions.values() if _type_of(session) == wanted]
-    elif len(argv) > 3 and argv[2].upper() == b"ID":
-        for text in argv[3:]:
-            number = parse_int(text)
-            if number is None:
-                raise CommandError("ERR", "Invalid client ID")
-            if number in sessions:
-                lines.append(_line(ctx, sessions[number]))
-    elif len(argv) > 2:
-        raise syntax_error()
-    else:
-        lines = [_line(ctx, session) for session in sessions.values()]
-    return Verbatim(b"".join(lines))
-
-
-def _client_type(text: bytes) -> bytes:
-    """`normal`, `pubsub`, `replica` or `master`."""
-    kind = text.lower()
-    if kind not in _TYPES:
-        raise CommandError("ERR", f"Unknown client type '{_shown(text)}'")
-    if kind == b"slave":
-        return b"replica"
-    return b"master" if kind == b"primary" else kind
-
-
-def _type_of(session: Session) -> bytes:
-    return b"pubsub" if session.subscriptions else b"normal"
-
-
-def _flags(session: Session) -> bytes:
-    """Letters for what is special about a client. Redis: catClientInfoString."""
-    flags = b""
-    if session.subscriptions:
-        flags += b"P"
-    if session.gate & IN_MULTI:
-        flags += b"x"
-    if session.is_blocked:
-        flags += b"b"
-    if session.watcher.dirty:
-        flags += b"d"
-    if session.close_after_reply:
-        flags += b"c"
-    if session.address.startswith(b"/"):
-        flags += b"U"
-    if session.no_evict:
-        flags += b"e"
-    if session.no_touch:
-        flags += b"T"
-    return flags or b"N"
-
-
-def _line(ctx: Context, session: Session) -> bytes:
-    """One line of CLIENT LIST, with the fields of Redis in their order. What we have no equal of is 0."""
-    unread, pieces, unsent = ctx.control.client_buffers(session)
-    queued = 0
-    for request in session.queue:
-        for argument in request:
-            queued += len(argument)
-    last = session.last_command.lower()
-    if session is ctx.session and ctx.command is not None:
-        last = ctx.command.wire_name
-    now = ctx.now_ms
-    return (
-        b"id=%d addr=%b laddr=%b fd=%d name=%b age=%d idle=%d flags=%b db=%d sub=%d psub=%d ssub=0 multi=%d watch=%d "
-        b"qbuf=%d qbuf-free=0 argv-mem=0 multi-mem=%d rbs=0 rbp=0 obl=0 oll=%d omem=%d tot-mem=%d events=%b cmd=%b "
-        b"user=%b redir=-1 resp=%d lib-name=%b lib-ver=%b\n"
-        % (
-            session.id,
-            session.address,
-            session.local_address,
-            session.fd,
-            session.name,
-            max(0, (now - session.created_ms) // 1000),
-            max(0, (now - session.active_ms) // 1000),
-            _flags(session),
-            session.database,
-            len(session.channels),
-            len(session.patterns),
-            len(session.queue) if session.in_multi else -1,
-            len(session.watcher.keys),
-            unread,
-            queued,
-            pieces,
-            unsent,
-            unread + queued + unsent,
-            b"rw" if unsent else b"r",
-            last or b"NULL",
-            session.user,
-            3 if session.resp3 else 2,
-            session.lib_name,
-            session.lib_ver,
-        )
-    )
 
 
 # -- acting on clients

@@ -11,6 +11,7 @@ from broker.commands.registry import (
     FLAG_NAMES,
     INCOMPLETE,
     LOADING,
+    MAY_REPLICATE,
     MOVABLE_KEYS,
     NO_MANDATORY_KEYS,
     NOT_KEY,
@@ -55,6 +56,12 @@ _BY_GROUP: Final[dict[str, str]] = {
     "connection": "connection",
     "scripting": "scripting",
 }
+
+# Redis shows `no_mandatory_keys` and keeps `may_replicate` to itself (addReplyFlagsForCommand in server.c).
+_SHOWN_FLAGS: Final = [
+    *[(bit, name) for bit, name in FLAG_NAMES if bit != MAY_REPLICATE and bit != NO_MANDATORY_KEYS],
+    (NO_MANDATORY_KEYS, b"no_mandatory_keys"),
+]
 
 # As COMMAND INFO prints a key spec's flags, in its order.
 _KEY_FLAGS: Final = ("RO", "RW", "OW", "RM", "ACCESS", "UPDATE", "INSERT", "DELETE", "NOT_KEY", "INCOMPLETE",
@@ -122,10 +129,7 @@ def flag_names(command: Command) -> list[bytes]:
     flags = int(command.flags)
     if key_range(command)[3]:
         flags |= MOVABLE_KEYS
-    names = [name for bit, name in FLAG_NAMES if flags & bit]
-    if flags & NO_MANDATORY_KEYS and b"no_mandatory_keys" not in names:
-        names.append(b"no_mandatory_keys")
-    return names
+    return [name for bit, name in _SHOWN_FLAGS if flags & bit]
 
 
 # -- COMMAND
@@ -220,15 +224,15 @@ def _passes(each: Command, kind: bytes, wanted: bytes) -> bool:
     return kind == b"" or matches(wanted.lower(), each.wire_name)
 
 
-@command("COMMAND|GETKEYS", arity=-3, flags=_FLAGS, acl=("CONNECTION",), since="2.8.13",
-         syntax="command [arg [arg ...]]", summary="Keys of a request", cost="O(n), n arguments")  # fmt: skip
+@command("COMMAND|GETKEYS", arity=-4, flags=_FLAGS, acl=("CONNECTION",), since="2.8.13",
+         syntax="command arg [arg ...]", summary="Keys of a request", cost="O(n), n arguments")  # fmt: skip
 def command_getkeys(ctx: Context, argv: list[bytes]) -> Reply:
     keys: list[Reply] = [argv[2 + place] for place, _ in _keys_of(ctx, argv[2:])]
     return keys
 
 
-@command("COMMAND|GETKEYSANDFLAGS", arity=-3, flags=_FLAGS, acl=("CONNECTION",), since="7.0.0",
-         syntax="command [arg [arg ...]]", summary="Keys of a request, and what it does with them",
+@command("COMMAND|GETKEYSANDFLAGS", arity=-4, flags=_FLAGS, acl=("CONNECTION",), since="7.0.0",
+         syntax="command arg [arg ...]", summary="Keys of a request, and what it does with them",
          cost="O(n), n arguments")  # fmt: skip
 def command_getkeysandflags(ctx: Context, argv: list[bytes]) -> Reply:
     rows: list[Reply] = []

@@ -7,7 +7,6 @@ from broker.commands.registry import (
     ALLOW_BUSY,
     FAST,
     LOADING,
-    NO_MULTI,
     NOSCRIPT,
     RO,
     SKIP_SLOWLOG,
@@ -74,7 +73,7 @@ def discard(ctx: Context, argv: list[bytes]) -> Reply:
     return OK
 
 
-@command("WATCH", arity=-2, flags=NOSCRIPT | LOADING | STALE | FAST | ALLOW_BUSY | NO_MULTI, keys=[keys_to_end(RO)],
+@command("WATCH", arity=-2, flags=NOSCRIPT | LOADING | STALE | FAST | ALLOW_BUSY, keys=[keys_to_end(RO)],
          since="2.2.0", syntax="key [key ...]", summary="Let EXEC fail if one of the keys changes before it",
          cost="O(1) for each key")  # fmt: skip
 def watch(ctx: Context, argv: list[bytes]) -> Reply:
