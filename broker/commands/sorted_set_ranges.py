@@ -187,9 +187,11 @@ class _RangeOptions:
 
     def entries(self, zset: SortedSet, bounds: Bounds) -> list[Scored]:
         start, stop = bounds.ranks(zset, self.reverse)
-        if self.offset < 0 or self.limit == 0:
+        if self.kind == _RANK:
+            pass  # LIMIT is refused there, but for `LIMIT n -1`, which Redis lets pass without effect
+        elif self.offset < 0 or self.limit == 0:
             return []
-        if self.reverse:
+        elif self.reverse:
             stop -= self.offset
             if self.limit > 0:
                 start = max(start, stop - self.limit)

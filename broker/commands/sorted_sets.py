@@ -29,7 +29,7 @@ from broker.commands.scan import parse_cursor, parse_options, scan_reply, select
 from broker.datatypes.sorted_sets import Scored, SortedSet
 from broker.errors import CommandError, syntax_error, wrong_arity, wrong_type
 from broker.keyspace.events import ZSET
-from broker.protocol.numbers import I64_MAX, format_double, parse_int
+from broker.protocol.numbers import I64_MAX, format_double, parse_float, parse_int
 from broker.protocol.replies import NULL_ARRAY, Double, Pairs, Reply
 
 command = Group("sorted_set").command
@@ -114,7 +114,9 @@ def _check_pairs(argv: list[bytes], options: _AddOptions) -> None:
          cost="O(log n) for each member, n members of the set")  # fmt: skip
 def zadd(ctx: Context, argv: list[bytes]) -> Reply:
     if len(argv) == 4:
-        return _add_one(ctx, argv)
+        score = parse_float(argv[2])
+        if score is not None:  # else it may be an option
+            return _add_one(ctx, argv[1], score, argv[3])
     options = _add_options(argv)
     _check_pairs(argv, options)
     first = options.first
@@ -132,27 +134,25 @@ def zadd(ctx: Context, argv: list[bytes]) -> Reply:
     added = 0
     updated = 0
     at = first + 1
-    for score in scores:
+    for value in scores:
         member = argv[at]
         at += 2
         old = zset.score(member)
         if old is None:
             if not options.only_existing:
-                zset.set(member, score)
+                zset.set(member, value)
                 added += 1
-        elif _wants(options, old, score):
-            zset.set(member, score)
+        elif _wants(options, old, value):
+            zset.set(member, value)
             updated += 1
     if added or updated:
         ctx.changed(argv[1], b"zadd", ZSET)
     return added + updated if options.count_changed else added
 
 
-def _add_one(ctx: Context, argv: list[bytes]) -> Reply:
+def _add_one(ctx: Context, name: bytes, score: float, member: bytes) -> Reply:
     """ZADD key score member: by far the most common form."""
-    score = to_float(argv[2])
-    member = argv[3]
-    found = ctx.db.peek(argv[1])
+    found = ctx.db.peek(name)
     if isinstance(found, SortedSet):
         old = found.score(member)
         if old is not None and old == score:
@@ -161,10 +161,10 @@ def _add_one(ctx: Context, argv: list[bytes]) -> Reply:
     elif found is None:
         zset = SortedSet()
         is_new = zset.set(member, score)
-        ctx.db.put(argv[1], zset)
+        ctx.db.put(name, zset)
     else:
         raise wrong_type()
-    ctx.changed(argv[1], b"zadd", ZSET)
+    ctx.changed(name, b"zadd", ZSET)
     return 1 if is_new else 0
 
 

@@ -20,6 +20,7 @@ Scored: TypeAlias = tuple[float, bytes]
 _Entry: TypeAlias = tuple[float | bytes, ...]
 
 _MEMBER_BYTES: Final = 56 + 24 + 8  # its tuple, its float, its place in the order
+_POSITIVE_ZERO: Final = 0.0  # added, it makes 0 of -0, as Redis's listpacks do (its skip lists keep the sign)
 _OBJECT_BYTES: Final = 400  # this object and an empty order
 
 
@@ -44,7 +45,7 @@ class SortedSet:
     def set(self, member: bytes, score: float) -> bool:
         """True when the member is new."""
         old = self.members.get(member)
-        entry: _Entry = (score, member)
+        entry: _Entry = (score + _POSITIVE_ZERO, member)
         if old is not None:
             self.order.remove(cast(_Entry, old))
             self.order.add(entry)
@@ -144,7 +145,7 @@ def from_scores(scores: dict[bytes, float]) -> SortedSet:
     entries: list[_Entry] = []
     longest: i64 = 0
     for member, score in scores.items():
-        entry: _Entry = (score, member)
+        entry: _Entry = (score + _POSITIVE_ZERO, member)
         entries.append(entry)
         made.members.set(member, entry)
         length: i64 = len(member)
