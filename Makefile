@@ -1,0 +1,48 @@
+# make run: a broker on 127.0.0.1:6379, its log under ./data.   make test: the tests.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := $(shell find broker consumers -name '*.py') setup.py pyproject.toml mypyc.ini
+PYTEST := $(CURDIR)/$(BIN)/pytest
+
+.PHONY: run test test-pure test-compiled lint bench docs clean
+
+run: $(VENV)/.installed
+	mkdir -p data
+	$(BIN)/millstream serve --port 6379 --bind 127.0.0.1 --dir ./data
+
+# The plain build is tested on the source tree, the compiled one as it is installed in the venv. CI runs both.
+test: test-pure
+
+test-pure: $(VENV)/.dev
+	MILLSTREAM_BUILD=pure PYTHONPATH=$(CURDIR) $(PYTEST) -q
+
+test-compiled: $(VENV)/.dev $(VENV)/.installed
+	MILLSTREAM_BUILD=compiled PYTHONPATH= PYTHONSAFEPATH=1 $(PYTEST) -q
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	PYTHONPATH=$(CURDIR) $(BIN)/mypy
+	PYTHONPATH=$(CURDIR) $(BIN)/python -m broker.cli.docs | diff docs/commands.md - || (echo 'docs/commands.md is out of date: make docs'; exit 1)
+
+docs: $(VENV)/.dev
+	PYTHONPATH=$(CURDIR) $(BIN)/python -m broker.cli.docs > docs/commands.md
+
+bench: $(VENV)/.installed
+	PYTHONSAFEPATH=1 $(BIN)/python tests/bench/throughput.py
+
+# The plain venv has what runs the broker; the pinned development set comes on top of it for tests and lint.
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(VENV)/bin/python $(SOURCES)
+	$(BIN)/pip install --quiet --disable-pip-version-check .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/bin/python requirements-dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info

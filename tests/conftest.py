@@ -1,0 +1,19 @@
+"""For all tests: which build they run on is asserted, not assumed."""
+
+import os
+
+import pytest
+
+from broker.version import is_compiled
+
+
+def pytest_report_header() -> str:
+    import broker
+
+    return f"broker: {'compiled' if is_compiled() else 'pure Python'}, {os.path.dirname(broker.__file__)}"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    wanted = os.environ.get("MILLSTREAM_BUILD", "")
+    if wanted and (wanted == "compiled") != is_compiled():
+        raise pytest.UsageError(f"asked for the {wanted} build, but that is not what was imported")
