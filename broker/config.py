@@ -21,6 +21,7 @@ from broker.config_file import (
     read_text,
     replace_file,
     split_words,
+    with_included,
 )
 from broker.errors import CommandError
 from broker.settings_kinds import CLIENT_CLASSES, BadValue, OutputLimit, Value
@@ -307,7 +308,7 @@ def load(file: Path | None, options: list[str]) -> Config:
     if file is not None:
         for line in read_lines("-" if piped else str(config.file)):
             config.apply(line, loaded)
-    for line in option_lines(options):
+    for line in with_included(option_lines(options)):
         config.apply(line, loaded)
     return config
 

@@ -138,10 +138,13 @@ def read_text(path: str) -> str:
 
 def read_lines(path: str, depth: int = 0) -> Iterator[Line]:
     """The lines of a file, with those of the files that it includes in their place."""
-    for number, raw in enumerate(read_text(path).split("\n"), 1):
-        line = parse_line(path, number, raw)
-        if line is None:
-            continue
+    parsed = (parse_line(path, number, raw) for number, raw in enumerate(read_text(path).split("\n"), 1))
+    return with_included((line for line in parsed if line is not None), depth)
+
+
+def with_included(lines: Iterator[Line], depth: int = 0) -> Iterator[Line]:
+    """The lines, each `include` replaced by the lines of the files that it names. depth: files that we are in."""
+    for line in lines:
         if line.words[0] != "include" or len(line.words) != 2:
             yield line
             continue

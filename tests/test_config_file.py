@@ -1,6 +1,7 @@
 """redis.conf and the options of the command line: what is read, and how what is wrong is told."""
 
 import io
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -105,6 +106,22 @@ def test_an_included_file_is_read_in_its_place_and_its_errors_name_it(tmp_path):
     (tmp_path / "b.conf").write_text("\nhz x\n")
     with pytest.raises(ConfigError, match=r"at line 2 of '.*b\.conf'\n>>> 'hz x'"):
         load(tmp_path / "a.conf", [])
+
+
+def test_an_option_may_include_a_file(tmp_path):
+    (tmp_path / "b.conf").write_text("hz 20\n")
+    config = load(None, ["--hz", "30", "--include", str(tmp_path / "b.conf"), "--timeout", "4"])
+    assert (config.integer("hz"), config.integer("timeout")) == (20, 4)
+
+
+def test_the_settings_load_without_the_rest_of_the_server():
+    code = (
+        "import sys, broker.config; print(*sorted(name for name in sys.modules if name.startswith(('broker', 'trio'))))"
+    )
+    environment = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    names = "config config_file errors settings_kinds settings_table"
+    assert done.stdout.split() == ["broker", *(f"broker.{name}" for name in names.split())]
 
 
 def test_a_missing_file_and_a_missing_include_are_told(tmp_path):
