@@ -1,4 +1,4 @@
-"""Compiles the hot packages with mypyc where a C compiler is; elsewhere, or with MILLSTREAM_PURE=1, they run as they are."""
+"""Compiles the hot packages with mypyc where a C compiler is; elsewhere, or with MILLSTREAM_PURE=1, they run as is."""
 
 import os
 import shutil

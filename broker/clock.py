@@ -7,9 +7,7 @@ from collections.abc import Callable
 class Clock:
     """wall: Unix time in seconds (TTLs, stream ids); monotonic: seconds since some start (time-outs, durations)."""
 
-    def __init__(
-        self, wall: Callable[[], float] = time.time, monotonic: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, wall: Callable[[], float] = time.time, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.wall = wall
         self.monotonic = monotonic
 

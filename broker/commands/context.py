@@ -2,11 +2,11 @@
 
 from mypy_extensions import i64
 
+from broker.clock import Clock
 from broker.commands.control import Control
 from broker.commands.registry import Command
 from broker.commands.session import Session
 from broker.config import Config
-from broker.clock import Clock
 from broker.keyspace import events
 from broker.keyspace.database import Database, Keyspace
 from broker.keyspace.subscriptions import Subscriptions

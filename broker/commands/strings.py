@@ -19,7 +19,15 @@ from broker.commands.registry import (
     key,
     keys_to_end,
 )
-from broker.errors import CommandError, invalid_expire, not_a_float, not_an_integer, syntax_error, wrong_arity, wrong_type
+from broker.errors import (
+    CommandError,
+    invalid_expire,
+    not_a_float,
+    not_an_integer,
+    syntax_error,
+    wrong_arity,
+    wrong_type,
+)
 from broker.keyspace.events import GENERIC, STRING
 from broker.protocol.long_double import add_long_double, parse_long_double
 from broker.protocol.numbers import I64_MAX, I64_MIN, parse_int
@@ -96,7 +104,8 @@ def getrange(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 @command("SUBSTR", arity=4, flags=READONLY, keys=[key(RO, ACCESS)], since="1.0.0",
-         syntax="key start end", summary="A part of a string (old name of GETRANGE)", cost="O(n), n bytes returned")  # fmt: skip
+         syntax="key start end", summary="A part of a string (old name of GETRANGE)",
+         cost="O(n), n bytes returned")  # fmt: skip
 def substr(ctx: Context, argv: list[bytes]) -> Reply:
     return getrange(ctx, argv)
 
@@ -226,7 +235,8 @@ def setex(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 @command("PSETEX", arity=4, flags=WRITE | DENYOOM, keys=[key(OW, UPDATE)], since="2.6.0",
-         syntax="key milliseconds value", summary="Store a string that expires, in milliseconds", cost="O(1)")  # fmt: skip
+         syntax="key milliseconds value", summary="Store a string that expires, in milliseconds",
+         cost="O(1)")  # fmt: skip
 def psetex(ctx: Context, argv: list[bytes]) -> Reply:
     _store(ctx, argv[1], argv[3], _expire_at(ctx, b"PX", argv[2], "psetex"), False)
     return OK

@@ -302,9 +302,7 @@ class Engine:
             return ErrorReply(b"ERR wrong number of arguments for '%b' command" % command.wire_name)
         sub = command.subcommands.get(argv[1]) or command.subcommands.get(argv[1].upper())
         if sub is None:
-            return ErrorReply(
-                b"ERR unknown subcommand '%b'. Try %b HELP." % (argv[1][:128], command.name.upper())
-            )
+            return ErrorReply(b"ERR unknown subcommand '%b'. Try %b HELP." % (argv[1][:128], command.name.upper()))
         return sub
 
     def _refuse(self, session: Session, reply: ErrorReply) -> Reply:

@@ -168,5 +168,3 @@ class Database:
         keyspace.expired_keys += 1
         keyspace.expired.append((self.index, key))
         keyspace.watches.touch(self.index, key)
-
-

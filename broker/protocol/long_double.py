@@ -14,7 +14,7 @@ _DECIMALS: Final = 10**17
 
 
 def parse_long_double(text: bytes) -> Fraction | None:
-    """The number, rounded as strtold does; None for anything else, infinities included (their sum is refused anyway)."""
+    """The number, rounded as strtold does; None for anything else, infinities included (their sum is refused)."""
     if not _NUMBER.fullmatch(text):
         return None
     value = _rounded(Fraction(text.decode("ascii")))

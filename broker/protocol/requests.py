@@ -238,8 +238,8 @@ _ESCAPES: Final[dict[int, int]] = {110: 10, 114: 13, 116: 9, 98: 8, 97: 7}  # \n
 def split_line(line: bytes) -> list[bytes] | None:
     """Split an inline command or a line of redis.conf; None when its quotes do not match.
 
-    "..." knows \\n \\r \\t \\b \\a \\xHH and \\c for any other c; '...' knows \\' only. A closing quote must be followed
-    by a blank. Redis: sdssplitargs in sds.c.
+    "..." knows \\n \\r \\t \\b \\a \\xHH and \\c for any other c; '...' knows \\' only. A closing quote must come
+    before a blank. Redis: sdssplitargs in sds.c.
     """
     argv: list[bytes] = []
     n: i64 = len(line)

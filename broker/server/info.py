@@ -67,7 +67,7 @@ class Info:
         }
 
     def text(self, asked: list[str]) -> bytes:
-        """asked: section names in lower case; `default`, `all` and `everything` stand for several. Unknown ones: no text."""
+        """asked: section names in lower case; `default`, `all`, `everything` stand for several. Unknown ones: no text."""
         parts = []
         for name in self._chosen(asked):
             fields = self._sections[name]()
@@ -278,7 +278,7 @@ class Info:
         fields: dict[str, Value] = {}
         for command in self.commands():
             microseconds = int(command.seconds * 1e6)
-            each = command.seconds * 1e6 / command.calls if command.calls else 0.0
+            each = command.seconds * 1e6 / int(command.calls) if command.calls else 0.0
             fields[f"cmdstat_{command.wire_name.decode()}"] = (
                 f"calls={command.calls},usec={microseconds},usec_per_call={each:.2f},"
                 f"rejected_calls={command.rejected},failed_calls={command.failed}"

@@ -1,6 +1,7 @@
 """The only wiring: config, engine, log, hub, listeners and tasks, put together and taken apart."""
 
 import secrets
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +27,7 @@ from broker.server.hub import Hub
 from broker.server.info import Facts, Info
 from broker.server.monitoring import ServerState
 from broker.server.protected import denied
-from broker.server.shutdown import Shutdown, drain, watch_signals
+from broker.server.shutdown import Drain, Shutdown, watch_signals
 from broker.server.statistics import Statistics
 from broker.version import VERSION, is_compiled
 
@@ -57,6 +58,7 @@ class Server:
         self.log: AppendOnlyLog | None = None
         self.hub = Hub(self.engine, self._write_log, self._replies_wait, self._start_sync, _log_close)
         self._timer = Timer(self._run_turns)
+        self._drain = Drain(self._owes)
         self._facts = Facts(secrets.token_hex(20), 0, self.clock.now_ms(), sys.argv[0])
         self._watch_settings()
 
@@ -110,7 +112,7 @@ class Server:
             for listener in [*tcp, *([unix] if unix else [])]:
                 await listener.aclose()
             self._remove_unix_socket()
-            if not await drain(self._owes, _DRAIN_SECONDS):
+            if not await self._drain.wait(_DRAIN_SECONDS):
                 log.warning("server.drain_incomplete", seconds=_DRAIN_SECONDS)
 
     async def _listen(
@@ -168,11 +170,12 @@ class Server:
         while busy and left:
             busy = turn()
             left -= 1
+        self._drain.after_turn()
         deadline = self.engine.next_deadline_ms()
         self._timer.set(None if deadline is None else deadline / 1000)
         return busy
 
-    def _accepted(self, sock: "listeners.socket.socket", address: bytes, local: bytes) -> None:
+    def _accepted(self, sock: socket.socket, address: bytes, local: bytes) -> None:
         self.statistics.connections_received += 1
         refusal = b""
         if len(self.hub.connections) >= self.config.integer("maxclients"):
@@ -223,7 +226,7 @@ class Server:
         self._facts.base_size = self.log.size
         self.engine.journal.enabled = True
 
-    def _replay(self) -> "Callable[[list[bytes]], str | None]":
+    def _replay(self) -> Callable[[list[bytes]], str | None]:
         """Execute commands of the log as no client: nothing expires by itself, nothing is journaled."""
         ctx = self.engine.replay_session()
         engine = self.engine
@@ -298,7 +301,7 @@ class Server:
             Path(path).unlink(missing_ok=True)
 
 
-def _refuse(sock: "listeners.socket.socket", text: bytes) -> None:
+def _refuse(sock: socket.socket, text: bytes) -> None:
     """Say why, as far as that is possible without waiting, and close."""
     try:
         sock.send(text)

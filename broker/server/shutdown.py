@@ -37,10 +37,21 @@ async def watch_signals(shutdown: Shutdown, *, task_status: trio.TaskStatus[None
             shutdown.ask(force=shutdown.asked)
 
 
-async def drain(owed: Callable[[], bool], seconds: float) -> bool:
-    """Wait until no client is owed anything, at most so long. False when some still are."""
-    with trio.move_on_after(seconds):
-        while owed():
-            await trio.sleep(0.01)  # sockets drain by themselves; there is no event for "all of them"
-        return True
-    return not owed()
+class Drain:
+    """Waiting until no client is owed anything. Turns report by after_turn(), which costs nothing until then."""
+
+    def __init__(self, owed: Callable[[], bool]) -> None:
+        self._owed = owed
+        self._done: trio.Event | None = None
+
+    def after_turn(self) -> None:
+        if self._done is not None and not self._owed():
+            self._done.set()
+
+    async def wait(self, seconds: float) -> bool:
+        """At most so long. False when somebody is still owed something."""
+        self._done = trio.Event()
+        self.after_turn()
+        with trio.move_on_after(seconds):
+            await self._done.wait()
+        return not self._owed()

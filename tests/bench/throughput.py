@@ -133,7 +133,8 @@ def main() -> None:
 
 
 def print_table(ours: Server, theirs: Server, options: argparse.Namespace) -> None:
-    version = subprocess.run(["redis-server", "--version"], capture_output=True, text=True, check=True).stdout.split()[2]
+    banner = subprocess.run(["redis-server", "--version"], capture_output=True, text=True, check=True).stdout
+    version = banner.split()[2].removeprefix("v=")
     print(f"{datetime.date.today()}, {_cpu_model()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
           f"redis-server {version}, 50 clients, appendonly {'yes' if options.durable else 'no'}\n")  # fmt: skip
     print("| request | P | us ours | us redis | ratio | goal | k/s ours | k/s redis |")
