@@ -222,7 +222,7 @@ class Config:
         except BadValue as error:
             raise line.error(str(error)) from None
         loaded.add(setting.name)
-        if not setting.used:
+        if not setting.used and self.get(name) != setting.moot:
             self._warn(name)
 
     def _apply_other(self, line: Line) -> None:

@@ -53,6 +53,7 @@ class Setting:
     hidden: bool = False  # from a CONFIG GET with a pattern
     several: bool = False  # takes several words
     adds: bool = False  # a further line of a file adds to the first instead of replacing it
+    moot: str | None = None  # this value (as CONFIG GET prints it) is what happens without effect, too: no warning
     aliases: tuple[str, ...] = ()  # shown beside the name, as Redis does
 
 
@@ -114,8 +115,6 @@ _NETWORK: Final = _used(
 
 _PERSISTENCE: Final = _used(
     Setting("dir", Directory(), ".", protected=True),
-    Setting("dbfilename", Text(file_name), "dump.rdb", protected=True),
-    Setting("save", SavePoints(), "3600 1 300 100 60 10000", several=True, adds=True),
     Setting("appendonly", Boolean(), "yes"),
     Setting("appendfsync", Enum(("everysec", "always", "no")), "everysec"),
     Setting("aof-load-truncated", Boolean(), "yes"),
@@ -126,12 +125,7 @@ _PERSISTENCE: Final = _used(
 )
 
 _KEYSPACE: Final = _used(
-    Setting("maxmemory", Memory(0, ULONG_MAX), "0"),
-    Setting("maxmemory-policy", Enum(_POLICIES), "noeviction"),
     Setting("notify-keyspace-events", KeyspaceEvents(), ""),
-    Setting("active-expire-effort", Integer(1, 10), "1"),
-    Setting("activerehashing", Boolean(), "yes"),
-    Setting("hz", Integer(clamp=(1, 500)), "10"),
     Setting("hash-max-listpack-entries", _LONG, "512", aliases=("hash-max-ziplist-entries",)),
     Setting("hash-max-listpack-value", Memory(), "64", aliases=("hash-max-ziplist-value",)),
     Setting("list-max-listpack-size", Integer(-INT_MAX - 1), "-2", aliases=("list-max-ziplist-size",)),
@@ -139,9 +133,6 @@ _KEYSPACE: Final = _used(
     Setting("set-max-listpack-entries", _LONG, "128"),
     Setting("set-max-listpack-value", _LONG, "64"),
     Setting("zset-max-listpack-entries", _LONG, "128", aliases=("zset-max-ziplist-entries",)),
-    Setting("zset-max-listpack-value", Memory(), "64", aliases=("zset-max-ziplist-value",)),
-    Setting("stream-node-max-bytes", Memory(), "4096"),
-    Setting("stream-node-max-entries", _LONG, "100"),
     *_immutable(Setting("databases", Integer(1), "16")),
 )
 
@@ -149,15 +140,29 @@ _OPERATION: Final = _used(
     Setting("loglevel", Enum(("debug", "verbose", "notice", "warning"), unlisted=("nothing",)), "notice"),
     Setting("slowlog-log-slower-than", Integer(-1, LONG_MAX), "10000"),
     Setting("slowlog-max-len", _LONG, "128"),
-    Setting("latency-tracking", Boolean(), "yes"),
-    Setting("busy-reply-threshold", _LONG, "5000", aliases=("lua-time-limit",)),
-    Setting("shutdown-timeout", Integer(), "10"),
     *_immutable(
         Setting("logfile", Text(), ""),
         Setting("enable-debug-command", _PERMISSION, "local"),
         Setting("enable-protected-configs", _PERMISSION, "no"),
     ),
 )
+
+# What Millstream will use and does not yet. Whoever makes one of them work moves it up: until then it is warned of.
+_NOT_YET: Final = [
+    Setting("dbfilename", Text(file_name), "dump.rdb", protected=True),
+    Setting("save", SavePoints(), "3600 1 300 100 60 10000", several=True, adds=True, moot=""),
+    Setting("maxmemory", Memory(0, ULONG_MAX), "0"),
+    Setting("maxmemory-policy", Enum(_POLICIES), "noeviction"),
+    Setting("active-expire-effort", Integer(1, 10), "1"),
+    Setting("activerehashing", Boolean(), "yes"),
+    Setting("hz", Integer(clamp=(1, 500)), "10"),
+    Setting("zset-max-listpack-value", Memory(), "64", aliases=("zset-max-ziplist-value",)),
+    Setting("stream-node-max-bytes", Memory(), "4096"),
+    Setting("stream-node-max-entries", _LONG, "100"),
+    Setting("latency-tracking", Boolean(), "yes"),
+    Setting("busy-reply-threshold", _LONG, "5000", aliases=("lua-time-limit",)),
+    Setting("shutdown-timeout", Integer(), "10"),
+]
 
 _PERSISTENCE_WITHOUT_EFFECT: Final = [
     *_booleans(
@@ -337,6 +342,7 @@ TABLE: Final[tuple[Setting, ...]] = (
     *_PERSISTENCE,
     *_KEYSPACE,
     *_OPERATION,
+    *_NOT_YET,
     *_PERSISTENCE_WITHOUT_EFFECT,
     *_REPLICATION_WITHOUT_EFFECT,
     *_CLUSTER_WITHOUT_EFFECT,

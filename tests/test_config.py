@@ -2,6 +2,7 @@
 
 import os
 import stat
+from pathlib import Path
 
 import pytest
 import redis
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.oracle import redis_server
 
+from broker import config as config_module
 from broker.config import Config, Veto, load
 from broker.config_file import split_words
 from broker.errors import CommandError
@@ -286,6 +288,15 @@ def load_words(line):
     words = split_words(line)
     assert words is not None
     return words
+
+
+def test_a_setting_that_is_marked_as_used_is_read_somewhere():
+    files = [path for path in Path(config_module.__file__).parent.rglob("*.py") if path.name != "settings_table.py"]
+    source = "".join(path.read_text() for path in files)
+    names = {setting.name: (setting.name, *setting.aliases) for setting in TABLE if setting.used}
+    names["bind"] = names["client-output-buffer-limit"] = ()  # read by the accessors of Config
+    unread = [name for name, spelled in names.items() if spelled and not any(f'"{word}"' in source for word in spelled)]
+    assert unread == []
 
 
 def test_one_name_stands_in_the_table_once():
