@@ -12,7 +12,7 @@ from functools import partial
 import attrs
 import structlog
 import trio
-from coredis.exceptions import RedisError, ResponseError
+from coredis.exceptions import RedisError, StreamConsumerGroupError
 
 from consumers import groups
 from consumers.connection import ride_out
@@ -85,7 +85,7 @@ class Claimer:
             await ride_out(work, what)
         except RedisError as error:
             # Without the group there is nothing pending; the reader makes it anew.
-            if not (isinstance(error, ResponseError) and str(error).startswith("NOGROUP")):
+            if not isinstance(error, StreamConsumerGroupError):
                 log.error(
                     "claiming.refused",
                     stream=self.options.stream,

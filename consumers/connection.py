@@ -5,8 +5,10 @@ from typing import Any, TypeVar
 
 import structlog
 import trio
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from coredis import Redis
 from coredis.connection import BaseConnection
+from coredis.exceptions import RedisError
 from coredis.pool import ConnectionPool
 from coredis.retry import NoRetryPolicy
 
@@ -18,22 +20,50 @@ T = TypeVar("T")
 
 _RECONNECT = Backoff(base=0.05, cap=5.0)
 _CONNECT_TIMEOUT = 5.0
-# A slot of the pool costs nothing until it is used. One is lost when a task is cancelled while it connects (see
-# Pool), so there are plenty.
-_SLOTS = 4096
+_SLOTS = 1024  # connections at most: one for each blocking read and each open transaction, few for all the rest
 
 
 class Pool(ConnectionPool[Any]):
-    """coredis's pool, but a connection that dies in use gives its slot back.
+    """coredis's pool, but every slot comes back.
 
-    coredis 6.9 gives a slot back only where the connection dies unused, so that after as many lost connections (or
-    cancelled blocking reads) as there are slots every command waits for ever.
+    coredis 6.9 loses the slot of a connection that dies while it is in use, and of one that was being opened when its
+    task was cancelled. After as many lost connections (or cancelled blocking reads) as there are slots, every command
+    would wait for ever. It also leaves the channels of a connection that couldn't be opened to the garbage collector,
+    which warns.
     """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._opening: dict[trio.lowlevel.Task, BaseConnection] = {}
+
+    async def get_connection(self, **options: Any) -> Any:
+        task = trio.lowlevel.current_task()
+        try:
+            return await super().get_connection(**options)
+        except BaseException as error:
+            if (failed := self._opening.get(task)) is not None:
+                _close_channels(failed)
+                if not isinstance(error, RedisError):  # then coredis has given the slot back
+                    self._available_connections.append_nowait(None)
+            raise
+        finally:
+            self._opening.pop(task, None)
+
+    async def _construct_connection(self) -> Any:
+        connection = await super()._construct_connection()
+        self._opening[trio.lowlevel.current_task()] = connection
+        return connection
 
     def release(self, connection: BaseConnection) -> None:
         super().release(connection)
         if not connection.usable and connection not in self._available_connections:
             self._available_connections.append_nowait(None)
+
+
+def _close_channels(connection: BaseConnection) -> None:
+    for channel in vars(connection).values():
+        if isinstance(channel, MemoryObjectSendStream | MemoryObjectReceiveStream):
+            channel.close()
 
 
 def open_client(url: str, *, reply_timeout: float = 15.0, name: str | None = None) -> Redis[bytes]:

@@ -12,7 +12,7 @@ import socket
 from typing import Any, cast
 
 from coredis import Redis
-from coredis.exceptions import ResponseError, StreamDuplicateConsumerGroupError
+from coredis.exceptions import StreamDuplicateConsumerGroupError
 
 from consumers.options import Options
 from consumers.pending import PendingList, text
@@ -32,10 +32,6 @@ async def ensure_group(client: Redis[bytes], options: Options) -> bool:
         await client.xgroup_create(options.stream, options.group, identifier=options.start, mkstream=True)
     except StreamDuplicateConsumerGroupError:
         return False
-    except ResponseError as error:
-        if str(error).startswith("BUSYGROUP"):
-            return False
-        raise
     return True
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import attrs
 import structlog
 import trio
-from coredis.exceptions import RedisError
+from coredis.exceptions import RedisError, StreamConsumerGroupError
 
 from consumers.connection import ride_out
 from consumers.options import Options
@@ -120,6 +120,8 @@ class Keeper:
             await trio.sleep(self.options.renew_every)
             try:
                 await ride_out(self.renew, "lease renewal")
+            except StreamConsumerGroupError:
+                continue  # without the group nothing is pending, and the reader makes it anew
             except RedisError as error:
                 log.error(
                     "lease.renewal_refused", stream=self.pending.stream, group=self.pending.group, error=str(error)

@@ -22,7 +22,7 @@ import attrs
 import structlog
 import trio
 from coredis import Redis
-from coredis.exceptions import RedisError
+from coredis.exceptions import RedisError, StreamConsumerGroupError, UnblockedError
 
 from consumers import groups
 from consumers.app import App
@@ -147,13 +147,13 @@ class Station:
         options = self._options
         try:
             found = await ride_out(lambda: self._xreadgroup(count), "reading")
+        except (StreamConsumerGroupError, UnblockedError):  # the second: it went while we were waiting
+            log.warning("group.missing", stream=options.stream, group=options.group)
+            await self._ensure_group()
+            return []
         except RedisError as error:
-            if str(error).startswith("NOGROUP"):
-                log.warning("group.missing", stream=options.stream, group=options.group)
-                await self._ensure_group()
-            else:
-                log.error("reading.refused", stream=options.stream, group=options.group, error=str(error))
-                await trio.sleep(_REFUSED_PAUSE)
+            log.error("reading.refused", stream=options.stream, group=options.group, error=str(error))
+            await trio.sleep(_REFUSED_PAUSE)
             return []
         return [entry(raw) for entries in (found or {}).values() for raw in entries]
 

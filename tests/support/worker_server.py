@@ -1,4 +1,4 @@
-"""A server for the worker tests to talk to: redis-server, or our own broker, that can be killed and started again on its port."""
+"""A server for the worker tests: redis-server, or our own broker, that can be killed and started on the same port."""
 
 import re
 import shutil
@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from support.oracle import free_port, wait_until_it_answers
 
 ROOT = Path(__file__).parents[2]

@@ -1,0 +1,46 @@
+"""Every test here runs against redis-server and against our own broker."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+from coredis import Redis
+from support.worker_server import KINDS, Server
+
+from consumers.connection import open_client
+
+
+@pytest.fixture(scope="session", params=KINDS)
+def shared_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server(request.param, tmp_path_factory.mktemp(request.param))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()
+
+
+@pytest.fixture
+def broker_url(shared_server: Server) -> str:
+    """The address of an empty server."""
+    with redis.Redis.from_url(shared_server.url, protocol=2) as client:
+        client.flushall()
+    return shared_server.url
+
+
+@pytest.fixture(params=KINDS)
+def own_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
+    """A server that the test may kill and start again."""
+    server = Server(request.param, tmp_path)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()
+
+
+@pytest.fixture
+async def client(broker_url: str) -> AsyncIterator[Redis[bytes]]:
+    async with open_client(broker_url) as opened:
+        yield opened

@@ -1,0 +1,14 @@
+from consumers.errors import Reject, Retry, control_flow
+
+
+def test_a_word_is_found_in_nested_groups() -> None:
+    word = Retry(after=1)
+    assert control_flow(ExceptionGroup("", [ExceptionGroup("", [word])])) is word
+
+
+def test_a_true_failure_beside_a_word_is_a_failure() -> None:
+    assert control_flow(ExceptionGroup("", [Reject("no"), ValueError()])) is None
+
+
+def test_an_ordinary_exception_is_no_word() -> None:
+    assert control_flow(ValueError()) is None
