@@ -40,12 +40,12 @@ class Statistics(Protocol):
 
 
 class Row(NamedTuple):
-    """One metric: its name after the prefix, the field of INFO, what it means, what the field is multiplied with."""
+    """One metric: its name after the prefix, the field of INFO, what it means, what the field is divided by."""
 
     name: str
     field: str
     help: str
-    factor: float = 1
+    divisor: float = 1
 
 
 PREFIX: Final = "millstream_"
@@ -65,7 +65,7 @@ GAUGES: Final[tuple[Row, ...]] = (
     Row("aof_enabled", "aof_enabled", "1 when the append-only log is on."),
     Row("aof_size_bytes", "aof_current_size", "Size of the append-only log."),
     Row("aof_pending_bytes", "aof_buffer_length", "Bytes of the log that are not written yet."),
-    Row("aof_last_fsync_seconds", "aof_last_fsync_usec", "How long the last fsync of the log took.", 1e-6),
+    Row("aof_last_fsync_seconds", "aof_last_fsync_usec", "How long the last fsync of the log took.", 1e6),
     Row("operations_per_second", "instantaneous_ops_per_sec", "Commands a second, a short average."),
 )
 
@@ -116,10 +116,10 @@ class BrokerCollector(Collector):
         )
         for row in GAUGES:
             if row.field in info:
-                yield GaugeMetricFamily(PREFIX + row.name, row.help, value=float(info[row.field]) * row.factor)
+                yield GaugeMetricFamily(PREFIX + row.name, row.help, value=float(info[row.field]) / row.divisor)
         for row in COUNTERS:
             if row.field in info:
-                yield CounterMetricFamily(PREFIX + row.name, row.help, value=float(info[row.field]) * row.factor)
+                yield CounterMetricFamily(PREFIX + row.name, row.help, value=float(info[row.field]) / row.divisor)
         for row in STATES:
             if row.field in info:
                 yield GaugeMetricFamily(PREFIX + row.name, row.help, value=float(info[row.field] == "ok"))
