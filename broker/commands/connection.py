@@ -88,11 +88,14 @@ def reset(ctx: Context, argv: list[bytes]) -> Reply:
 # -- who it is
 
 
-def authenticate(ctx: Context, user: bytes, password: bytes) -> None:
-    """Let the session in, or raise WRONGPASS. There is one user, `default`; without a password any will do."""
+def check_password(ctx: Context, user: bytes, password: bytes) -> None:
+    """Raise WRONGPASS, or not. There is one user, `default`; without a password any will do."""
     wanted = ctx.config.text("requirepass").encode("utf-8", "surrogateescape")
     if user != b"default" or (wanted and not compare_digest(password, wanted)):
         raise CommandError("WRONGPASS", "invalid username-password pair or user is disabled.")
+
+
+def let_in(ctx: Context, user: bytes) -> None:
     ctx.session.user = user
     ctx.session.set_gate(NEEDS_AUTH, False)
 
@@ -103,7 +106,8 @@ def auth(ctx: Context, argv: list[bytes]) -> Reply:
     if len(argv) > 3:
         raise syntax_error()
     if len(argv) == 3:
-        authenticate(ctx, argv[1], argv[2])
+        check_password(ctx, argv[1], argv[2])
+        let_in(ctx, argv[1])
         return OK
     if not ctx.config.text("requirepass"):
         raise CommandError(
@@ -111,7 +115,8 @@ def auth(ctx: Context, argv: list[bytes]) -> Reply:
             "AUTH <password> called without any password configured for the default user. "
             "Are you sure your configuration is correct?",
         )
-    authenticate(ctx, b"default", argv[1])
+    check_password(ctx, b"default", argv[1])
+    let_in(ctx, b"default")
     return OK
 
 
@@ -121,13 +126,14 @@ def auth(ctx: Context, argv: list[bytes]) -> Reply:
 def hello(ctx: Context, argv: list[bytes]) -> Reply:
     session = ctx.session
     version = _protocol_version(argv[1]) if len(argv) > 1 else 0
-    credentials: tuple[bytes, bytes] | None = None
+    user = b""
     name: bytes | None = None
     i = 2
     while i < len(argv):
         option = argv[i].upper()
         if option == b"AUTH" and i + 2 < len(argv):
-            credentials = argv[i + 1], argv[i + 2]
+            check_password(ctx, argv[i + 1], argv[i + 2])
+            user = argv[i + 1]
             i += 3
         elif option == b"SETNAME" and i + 1 < len(argv):
             name = checked_name(argv[i + 1])
@@ -135,15 +141,15 @@ def hello(ctx: Context, argv: list[bytes]) -> Reply:
         else:
             text = argv[i].decode("utf-8", "surrogateescape")
             raise CommandError("ERR", f"Syntax error in HELLO option '{text}'")
-    if credentials is not None:
-        authenticate(ctx, credentials[0], credentials[1])
-    if session.gate & NEEDS_AUTH:
+    if session.gate & NEEDS_AUTH and not user:
         raise CommandError(
             "NOAUTH",
             "HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> "
             "<pass> option can be used to authenticate the client and select the RESP protocol version at the same "
             "time",
         )
+    if user:
+        let_in(ctx, user)
     if name is not None:
         session.name = name
     if version:

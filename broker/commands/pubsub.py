@@ -1,12 +1,12 @@
 """Publish and subscribe: fire and forget, to whoever listens now."""
 
 from broker.commands.context import Context, Shared
+from broker.commands.docs import bad_subcommand, help_of
 from broker.commands.registry import FAST, LOADING, MAY_REPLICATE, NOSCRIPT, PUBSUB, SENTINEL, STALE, Group
-from broker.commands.session import SUBSCRIBED, Session
-from broker.errors import CommandError
+from broker.commands.session import REPLY_ON, SUBSCRIBED, Session
 from broker.keyspace.glob import matches
 from broker.protocol.encoder import encode
-from broker.protocol.replies import Map, Push, Replies, Reply
+from broker.protocol.replies import NOTHING, Push, Replies, Reply
 
 command = Group("pubsub").command
 _LISTENING = PUBSUB | NOSCRIPT | LOADING | STALE | SENTINEL
@@ -55,14 +55,17 @@ def publish(ctx: Context, argv: list[bytes]) -> Reply:
 # -- listening
 
 
-def _refuse_in_multi(ctx: Context, name: str) -> None:
-    """In RESP2 a transaction's reply and subscription messages could not be told apart: Redis refuses, so do we."""
-    if ctx.session.in_multi and not ctx.session.resp3:
-        raise CommandError("ERR", f"'{name}' is not allowed inside a transaction")
-
-
 def _gate(session: Session) -> None:
     session.set_gate(SUBSCRIBED, session.subscriptions > 0 and not session.resp3)
+
+
+def _confirm(session: Session, replies: list[Reply]) -> Reply:
+    """Confirmations are pushed: CLIENT REPLY OFF and SKIP don't hold them back. Redis: CLIENT_PUSHING in pubsub.c."""
+    if session.reply_mode == REPLY_ON:
+        return Replies(replies)
+    for reply in replies:
+        session.send(reply)
+    return NOTHING
 
 
 @command("SUBSCRIBE", arity=-2, flags=_LISTENING, since="2.0.0", syntax="channel [channel ...]",
@@ -75,7 +78,7 @@ def subscribe(ctx: Context, argv: list[bytes]) -> Reply:
         ctx.shared.subscriptions.subscribe(session.id, channel)
         replies.append(Push([b"subscribe", channel, session.subscriptions]))
     _gate(session)
-    return Replies(replies)
+    return _confirm(session, replies)
 
 
 @command("PSUBSCRIBE", arity=-2, flags=_LISTENING, since="2.0.0", syntax="pattern [pattern ...]",
@@ -88,19 +91,19 @@ def psubscribe(ctx: Context, argv: list[bytes]) -> Reply:
         ctx.shared.subscriptions.psubscribe(session.id, pattern)
         replies.append(Push([b"psubscribe", pattern, session.subscriptions]))
     _gate(session)
-    return Replies(replies)
+    return _confirm(session, replies)
 
 
 @command("UNSUBSCRIBE", arity=-1, flags=_LISTENING, since="2.0.0", syntax="[channel [channel ...]]",
          summary="Stop listening to channels, or to all of them", cost="O(n), n channels")  # fmt: skip
 def unsubscribe(ctx: Context, argv: list[bytes]) -> Reply:
-    return Replies(unsubscribe_channels(ctx, argv[1:]))
+    return _confirm(ctx.session, unsubscribe_channels(ctx, argv[1:]))
 
 
 @command("PUNSUBSCRIBE", arity=-1, flags=_LISTENING, since="2.0.0", syntax="[pattern [pattern ...]]",
          summary="Stop listening to patterns, or to all of them", cost="O(n), n patterns")  # fmt: skip
 def punsubscribe(ctx: Context, argv: list[bytes]) -> Reply:
-    return Replies(unsubscribe_patterns(ctx, argv[1:]))
+    return _confirm(ctx.session, unsubscribe_patterns(ctx, argv[1:]))
 
 
 def unsubscribe_channels(ctx: Context, channels: list[bytes]) -> list[Reply]:
@@ -133,7 +136,7 @@ def unsubscribe_patterns(ctx: Context, patterns: list[bytes]) -> list[Reply]:
          summary="Channels that somebody listens to", cost="O(n), n channels in use")  # fmt: skip
 def pubsub_channels(ctx: Context, argv: list[bytes]) -> Reply:
     if len(argv) > 3:
-        raise CommandError("ERR", "unknown subcommand or wrong number of arguments for 'CHANNELS'. Try PUBSUB HELP.")
+        raise bad_subcommand(argv)
     channels = ctx.shared.subscriptions.channels
     names: list[Reply] = [name for name in channels if len(argv) == 2 or matches(argv[2], name)]
     return names
@@ -146,10 +149,15 @@ def pubsub_numsub(ctx: Context, argv: list[bytes]) -> Reply:
     for channel in argv[2:]:
         flat.append(channel)
         flat.append(len(ctx.shared.subscriptions.channels.get(channel, {})))
-    return Map(flat)
+    return flat
 
 
 @command("PUBSUB|NUMPAT", arity=2, flags=PUBSUB | LOADING | STALE, since="2.8.0",
          summary="Number of distinct patterns that somebody listens to", cost="O(1)")  # fmt: skip
 def pubsub_numpat(ctx: Context, argv: list[bytes]) -> Reply:
     return len(ctx.shared.subscriptions.patterns)
+
+
+@command("PUBSUB|HELP", arity=2, flags=LOADING | STALE, since="6.2.0", summary="What PUBSUB can do", cost="O(1)")
+def pubsub_help(ctx: Context, argv: list[bytes]) -> Reply:
+    return help_of(ctx, b"PUBSUB")
