@@ -23,6 +23,30 @@ _INTEGERS: Final = frozenset(
 )
 _DOUBLES: Final = frozenset("height latitude longitude max min radius score timeout weight width".split())
 _KEYS: Final = frozenset("destination destkey dst key key1 key2 newkey source sourcekey src storekey".split())
+# Where the name does not tell: {(command or group, argument): type}
+_KINDS: Final[dict[tuple[str, str], str]] = {
+    ("CLIENT|PAUSE", "timeout"): "integer",
+    ("INCRBY", "increment"): "integer",
+    ("HINCRBY", "increment"): "integer",
+    ("ZINCRBY", "increment"): "integer",
+    ("INCRBYFLOAT", "increment"): "double",
+    ("HINCRBYFLOAT", "increment"): "double",
+    ("stream", "start"): "string",
+    ("stream", "end"): "string",
+    ("stream", "min-idle-time"): "string",
+    ("ZRANGE", "start"): "string",
+    ("ZRANGE", "stop"): "string",
+    ("ZRANGEBYLEX", "min"): "string",
+    ("ZRANGEBYLEX", "max"): "string",
+    ("ZREVRANGEBYLEX", "min"): "string",
+    ("ZREVRANGEBYLEX", "max"): "string",
+    ("ZREMRANGEBYLEX", "min"): "string",
+    ("ZREMRANGEBYLEX", "max"): "string",
+    ("ZLEXCOUNT", "min"): "string",
+    ("ZLEXCOUNT", "max"): "string",
+    ("ZRANGESTORE", "min"): "string",
+    ("ZRANGESTORE", "max"): "string",
+}
 _SPOKEN: Final = {"=": "equal", "~": "approximately", "*": "auto-id", "$": "last-id", "+": "last", "-": "first"}
 _PUNCTUATION: Final = "[]<>|"
 
@@ -164,9 +188,7 @@ def _with_token(word: str, own: list[Argument]) -> Argument:
         pure = Argument(_SPOKEN.get(word, word.lower()), "pure-token")
         pure.token = word
         return pure
-    one = own[0] if len(own) == 1 and not own[0].token and own[0].kind != "oneof" else None
-    if one is None:
-        one = own[0] if len(own) == 1 and own[0].kind == "oneof" else _block(own)
+    one = own[0] if len(own) == 1 else _block(own)
     one.token = word
     return one
 
@@ -197,7 +219,7 @@ def _block(inner: list[Argument]) -> Argument:
 
 def _is_token(word: str) -> bool:
     """Upper case (`EX`, `LIB-NAME`), or no letters at all (`*`, `=`, `$`)."""
-    return word != "..." and word == word.upper()
+    return word != "..." and word not in _PUNCTUATION and word == word.upper()
 
 
 def _kind(name: str) -> str:
@@ -225,7 +247,7 @@ def documentation(command: Command) -> Reply:
     arguments = parse_syntax(command.syntax)
     if arguments:
         flat.append(b"arguments")
-        flat.append(_argument_list(arguments, _KeyCounter(len(command.keys))))
+        flat.append(_argument_list(arguments, command, _KeyCounter(len(command.keys))))
     if command.subcommands:
         inner: list[Reply] = []
         for sub in command.subcommands.values():
@@ -255,10 +277,16 @@ class _KeyCounter:
         return index
 
 
-def _argument_list(arguments: list[Argument], counter: _KeyCounter) -> list[Reply]:
+def kind_of(argument: Argument, command: Command) -> str:
+    """The type of an argument of this command."""
+    by_group = _KINDS.get((command.group, argument.name), argument.kind)
+    return _KINDS.get((command.name.decode(), argument.name), by_group)
+
+
+def _argument_list(arguments: list[Argument], command: Command, counter: _KeyCounter) -> list[Reply]:
     items: list[Reply] = []
     for argument in arguments:
-        flat: list[Reply] = [b"name", argument.name.encode(), b"type", argument.kind.encode()]
+        flat: list[Reply] = [b"name", argument.name.encode(), b"type", kind_of(argument, command).encode()]
         if argument.kind == "key" and counter.specs:
             flat.append(b"key_spec_index")
             flat.append(counter.take())
@@ -275,7 +303,7 @@ def _argument_list(arguments: list[Argument], counter: _KeyCounter) -> list[Repl
             flat.append(Set(flags))
         if argument.inner:
             flat.append(b"arguments")
-            flat.append(_argument_list(argument.inner, counter))
+            flat.append(_argument_list(argument.inner, command, counter))
         items.append(Map(flat))
     return items
 
