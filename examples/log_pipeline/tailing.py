@@ -101,12 +101,14 @@ def head_of(descriptor: int, offset: int) -> int:
 
 def family(path: Path) -> list[Path]:
     """The log and its rotated, not compressed, relatives; oldest first, the log itself (if it is there) last."""
-    rotated = [
-        (one.stat().st_mtime_ns, one)
-        for one in path.parent.glob(f"{path.name}[.-]*")
-        if one.suffix not in _PACKED and one.is_file()
-    ]
-    return [one for _, one in sorted(rotated)] + ([path] if path.is_file() else [])
+    rotated = [one for one in path.parent.glob(f"{path.name}[.-]*") if one.suffix not in _PACKED and one.is_file()]
+    return sorted(rotated, key=_age) + ([path] if path.is_file() else [])
+
+
+def _age(rotated: Path) -> tuple[int, int]:
+    """By the last write; files written within one tick of the clock by their number, which counts towards the past."""
+    number = rotated.suffix.removeprefix(".")
+    return rotated.stat().st_mtime_ns, -int(number) if number.isdecimal() else 0
 
 
 def resume(path: Path, position: Position | None) -> OpenLog | None:
