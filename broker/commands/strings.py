@@ -29,7 +29,7 @@ from broker.errors import (
     wrong_type,
 )
 from broker.keyspace.events import GENERIC, STRING
-from broker.protocol.long_double import add_long_double, parse_long_double
+from broker.protocol.long_double import add_long_double, parse_long_double, spells_infinity
 from broker.protocol.numbers import I64_MAX, I64_MIN, parse_int
 from broker.protocol.replies import OK, Reply
 
@@ -144,7 +144,8 @@ def _set_options(argv: list[bytes], position: int, getex: bool) -> _SetOptions:
         elif (
             args.peek() in (b"EX", b"PX", b"EXAT", b"PXAT")
             and args.left >= 2
-            and not (options.keep_ttl or options.persist or options.expire)
+            and not (options.keep_ttl or options.persist)
+            and options.expire in (b"", args.peek())  # the same one again is allowed: the last counts
         ):
             options.expire = args.next().upper()
             options.amount = args.next()
@@ -391,11 +392,12 @@ def decrby(ctx: Context, argv: list[bytes]) -> Reply:
          syntax="key increment", summary="Add a floating point number to a counter", cost="O(1)")  # fmt: skip
 def incrbyfloat(ctx: Context, argv: list[bytes]) -> Reply:
     old = _peek(ctx, argv[1])
-    number = parse_long_double(b"0" if old is None else old)
+    text = b"0" if old is None else old
+    number = parse_long_double(text)
     amount = parse_long_double(argv[2])
-    if number is None or amount is None:
+    if (number is None and not spells_infinity(text)) or (amount is None and not spells_infinity(argv[2])):
         raise not_a_float()
-    total = add_long_double(number, amount)
+    total = add_long_double(number, amount) if number is not None and amount is not None else None
     if total is None:
         raise CommandError("ERR", "increment would produce NaN or Infinity")
     ctx.db.put(argv[1], total)

@@ -84,7 +84,7 @@ class Engine:
         self._slow_length = self.config.integer("slowlog-max-len")
 
     def _read_notifications(self) -> None:
-        self.keyspace.event_classes = parse_classes(self.config.text("notify-keyspace-events")) or 0
+        self.keyspace.event_classes = parse_classes("".join(self.config.event_classes())) or 0
 
     # -- sessions
 

@@ -14,11 +14,16 @@ _DECIMALS: Final = 10**17
 
 
 def parse_long_double(text: bytes) -> Fraction | None:
-    """The number, rounded as strtold does; None for anything else, infinities included (their sum is refused)."""
+    """The number, rounded as strtold does; None for anything else, infinities included."""
     if not _NUMBER.fullmatch(text):
         return None
     value = _rounded(Fraction(text.decode("ascii")))
     return None if abs(value) >= _HUGE else value
+
+
+def spells_infinity(text: bytes) -> bool:
+    """Whether strtold would take the text as an infinity: a number to Redis, but one that no sum may contain."""
+    return text.lower().lstrip(b"+-") in (b"inf", b"infinity") and len(text) - len(text.lstrip(b"+-")) <= 1
 
 
 def add_long_double(a: Fraction, b: Fraction) -> bytes | None:

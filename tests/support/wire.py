@@ -16,24 +16,11 @@ class Push(list[Any]):
     """A RESP3 push."""
 
 
-class Wire:
-    """One connection to a port of this machine."""
+class Reader:
+    """Replies out of a file of bytes, in RESP2 or RESP3."""
 
-    def __init__(self, port: int, timeout: float = 10) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._file: BinaryIO = self.socket.makefile("rb")
-
-    def send(self, *argv: str | bytes | int | float) -> None:
-        self.socket.sendall(encode(*argv))
-
-    def send_raw(self, data: bytes) -> None:
-        self.socket.sendall(data)
-
-    def __call__(self, *argv: str | bytes | int | float) -> Any:
-        """Send one request, read one reply."""
-        self.send(*argv)
-        return self.read()
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
 
     def read(self) -> Any:
         """One reply. EOFError when the server closed the connection."""
@@ -65,6 +52,27 @@ class Wire:
             return {_hashable(self.read()): self.read() for _ in range(size)}
         items = [self.read() for _ in range(size)]
         return Push(items) if kind == b">" else items
+
+
+class Wire:
+    """One connection to a port of this machine."""
+
+    def __init__(self, port: int, timeout: float = 10) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._file: BinaryIO = self.socket.makefile("rb")
+        self.read = Reader(self._file).read
+
+    def send(self, *argv: str | bytes | int | float) -> None:
+        self.socket.sendall(encode(*argv))
+
+    def send_raw(self, data: bytes) -> None:
+        self.socket.sendall(data)
+
+    def __call__(self, *argv: str | bytes | int | float) -> Any:
+        """Send one request, read one reply."""
+        self.send(*argv)
+        return self.read()
 
     def read_raw(self, size: int) -> bytes:
         return self._file.read(size)

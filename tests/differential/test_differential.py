@@ -1,0 +1,88 @@
+"""The same random requests to us and to redis-server: equal replies, equal errors, equal data afterwards.
+
+What differs on purpose is listed in docs/differences.md, and is kept out of the grammar or normalised in comparison.py.
+"""
+
+import io
+from collections.abc import Iterator
+from random import Random
+from typing import Any
+
+import pytest
+from support.comparison_of_servers import describe, normalised
+from support.grammar_of_requests import FAMILIES, requests
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from broker.clock import Clock
+from broker.config import load
+from broker.engine.engine import Engine
+from broker.protocol.encoder import encode
+from support.engine import RecordingControl
+from support.servers import RedisServer
+from support.wire import Reader, Wire
+
+EXAMPLES = 150
+
+
+class Ours:
+    """Our engine with a real clock, spoken to as one client."""
+
+    def __init__(self, resp3: bool) -> None:
+        self.bugs: list[Exception] = []
+        self.engine = Engine(
+            load(None, []), RecordingControl(), Clock(), Random(1), lambda _, error: self.bugs.append(error)
+        )
+        self.ctx = self.engine.open_session()
+        self.ctx.session.resp3 = resp3
+
+    def __call__(self, argv: list[bytes]) -> Any:
+        engine, session = self.engine, self.ctx.session
+        engine.begin_turn()
+        encode(engine.execute(self.ctx, argv), session.out, session.resp3)
+        engine.end_turn()
+        while session.is_blocked:  # for a millisecond or two
+            engine.begin_turn()
+            engine.end_turn()
+        if self.bugs:
+            raise self.bugs[0]
+        data = b"".join(session.out)
+        session.out.clear()
+        return Reader(io.BytesIO(data)).read()
+
+
+@pytest.fixture(scope="module")
+def oracle() -> Iterator[RedisServer]:
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="module", params=[2, 3], ids=["resp2", "resp3"])
+def redis(oracle: RedisServer, request: pytest.FixtureRequest) -> Iterator[tuple[Wire, bool]]:
+    with Wire(oracle.port) as wire:
+        wire("HELLO", request.param)
+        yield wire, request.param == 3
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_replies_are_those_of_redis(redis: tuple[Wire, bool], family: str, data: st.DataObject) -> None:
+    wire, resp3 = redis
+    _reset(wire)
+    ours = Ours(resp3)
+    history = []
+    for argv in data.draw(requests(family)):
+        expected = normalised(argv, wire(*argv))
+        actual = normalised(argv, ours(argv))
+        history.append(argv)
+        assert actual == expected, f"after {history}"
+    wire("DISCARD")
+    ours([b"DISCARD"])
+    assert describe(lambda *argv: ours(list(argv))) == describe(lambda *argv: wire(*argv)), f"after {history}"
+
+
+def _reset(wire: Wire) -> None:
+    for request in ("DISCARD", "UNWATCH", "FLUSHALL"):
+        wire(request)
+    wire("SELECT", 0)

@@ -1,0 +1,92 @@
+"""What may differ between two servers that both answer rightly, taken out of the replies before they are compared."""
+
+from typing import Any
+
+from support.wire import Error
+
+# Replies whose order means nothing.
+_UNORDERED = frozenset([b"SMEMBERS", b"SINTER", b"SUNION", b"SDIFF", b"KEYS", b"HKEYS", b"HVALS"])
+_PAIRS = frozenset([b"HGETALL"])
+_SCANS = frozenset([b"SCAN", b"SSCAN", b"HSCAN", b"ZSCAN"])
+_CHOSEN_AT_RANDOM = frozenset([b"SRANDMEMBER", b"HRANDFIELD", b"ZRANDMEMBER", b"RANDOMKEY", b"SPOP"])
+_TIMES = frozenset([b"TTL", b"PTTL"])
+_TOLERANCE_MS = 3000
+
+
+def normalised(argv: list[bytes], reply: Any) -> Any:
+    """The reply to `argv` in a form that two right servers agree on."""
+    name = argv[0].upper()
+    if isinstance(reply, Error):
+        return reply
+    if name in _UNORDERED and isinstance(reply, list):
+        return sorted(reply)
+    if name in _PAIRS and isinstance(reply, list):
+        return sorted(zip(reply[::2], reply[1::2], strict=True))
+    if name in _SCANS and isinstance(reply, list):
+        items = reply[1]
+        if name in (b"HSCAN", b"ZSCAN"):
+            items = list(zip(items[::2], items[1::2], strict=True))
+        return [reply[0], sorted(items)]
+    if name in _CHOSEN_AT_RANDOM:
+        return len(reply) if isinstance(reply, list) else reply is None
+    if name in _TIMES and isinstance(reply, int) and reply > 0:
+        return reply // (_TOLERANCE_MS * 10)
+    if name in (b"EXPIRETIME", b"PEXPIRETIME") and isinstance(reply, int) and reply < 33_000_000_000:
+        return reply > 0
+    if name == b"XPENDING" and isinstance(reply, list) and len(argv) > 3:
+        return [[entry[0], entry[1], entry[3]] for entry in reply]  # without the idle time
+    if name == b"XINFO":
+        return _without_times(reply)
+    return reply
+
+
+_TIME_FIELDS = frozenset([b"seen-time", b"active-time", b"idle", b"inactive", b"radix-tree-keys", b"radix-tree-nodes"])
+
+
+def _without_times(reply: Any) -> Any:
+    """XINFO's maps (flat lists in RESP2) without clocks and without the sizes of Redis's own trees."""
+    if isinstance(reply, dict):
+        return {key: _pel(key, value) for key, value in reply.items() if key not in _TIME_FIELDS}
+    if isinstance(reply, list):
+        if reply and len(reply) % 2 == 0 and isinstance(reply[0], bytes) and reply[0] in _XINFO_FIRST:
+            pairs = zip(reply[::2], reply[1::2], strict=True)
+            return {key: _pel(key, value) for key, value in pairs if key not in _TIME_FIELDS}
+        return [_without_times(item) for item in reply]
+    return reply
+
+
+_XINFO_FIRST = frozenset([b"length", b"name"])
+
+
+def _pel(key: bytes, value: Any) -> Any:
+    """Pending entries without their delivery times."""
+    if key in (b"pel", b"pending") and isinstance(value, list):
+        return [[entry[0], *([entry[1]] if len(entry) == 4 else []), entry[-1]] for entry in value]
+    return _without_times(value)
+
+
+def describe(ask: Any) -> dict[tuple[int, bytes], Any]:
+    """Everything that a server holds, by database and key: type, content, and whether it expires.
+
+    ask: sends one request, gives its reply.
+    """
+    found: dict[tuple[int, bytes], Any] = {}
+    for database in (2, 1, 0):
+        ask(b"SELECT", b"%d" % database)
+        for name in ask(b"KEYS", b"*"):
+            kind = ask(b"TYPE", name)
+            readers = [[part or name for part in reader] for reader in _READERS[str(kind)]]
+            content = [normalised(argv, ask(*argv)) for argv in readers]
+            found[database, name] = (kind, content, ask(b"PTTL", name) > 0)
+    return found
+
+
+# An empty part stands for the key.
+_READERS: dict[str, list[list[bytes]]] = {
+    "string": [[b"GET", b""]],
+    "list": [[b"LRANGE", b"", b"0", b"-1"]],
+    "hash": [[b"HGETALL", b""]],
+    "set": [[b"SMEMBERS", b""]],
+    "zset": [[b"ZRANGE", b"", b"0", b"-1", b"WITHSCORES"]],
+    "stream": [[b"XRANGE", b"", b"-", b"+"], [b"XINFO", b"STREAM", b"", b"FULL"]],
+}

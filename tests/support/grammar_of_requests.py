@@ -1,0 +1,238 @@
+"""Random requests of every command that both servers have: valid ones, nearly valid ones and wild ones.
+
+A request is a list of bytes. Few keys, few members and few numbers, so that requests meet each other. What a server
+chooses by itself (SPOP's member, XADD's `*`, RANDOMKEY) is left out, or compared in `comparison_of_servers.py` by shape.
+"""
+
+from hypothesis import strategies as st
+
+Request = list[bytes]
+Strategy = st.SearchStrategy[Request]
+
+KEYS = [b"k1", b"k2", b"k3", b"", b"k\r\n4"]
+MEMBERS = [b"a", b"b", b"c", b"aa", b"\x00\xff", b"1", b"-5", b"3.5", b""]
+NUMBERS = [b"0", b"1", b"2", b"-1", b"-2", b"3", b"10", b"-100", b"100"]
+ODD_NUMBERS = [
+    b"9223372036854775807",
+    b"-9223372036854775808",
+    b"9223372036854775808",
+    b"",
+    b"+1",
+    b"01",
+    b" 1",
+    b"1.0",
+]
+ODD_NUMBERS += [b"abc", b"1e2", b"-0", b"inf", b"-inf", b"nan"]
+SCORES = [b"0", b"1", b"2", b"-1.5", b"0.5", b"1e2", b"inf", b"-inf", b"+inf", b"nan", b"x", b"", b"-0"]
+FLOATS = [b"0.1", b"0.2", b"1.5", b"-3.75", b"1e3", b"3", b"0.000001", b"123456789.123456789"]
+IDS = [b"1-1", b"1-2", b"2-1", b"3", b"5-0", b"5-5", b"0-0", b"0-1", b"18446744073709551615-18446744073709551615"]
+ODD_IDS = [b"-", b"+", b"(1-1", b"(-", b"1-", b"-1", b"a-b", b"1-1-1", b"", b"$", b">", b"1-*"]
+
+key = st.sampled_from(KEYS[:3] * 4 + KEYS)
+member = st.sampled_from(MEMBERS)
+number = st.sampled_from(NUMBERS * 3 + ODD_NUMBERS)
+count = st.sampled_from([b"0", b"1", b"2", b"5", b"-1", b"x"])
+positive = st.sampled_from([b"1", b"2", b"5", b"1", b"2", b"0", b"-1", b"x"])
+score = st.sampled_from(SCORES)
+real = st.sampled_from(FLOATS * 2 + ODD_NUMBERS)
+stream_id = st.sampled_from(IDS * 3 + ODD_IDS)
+seconds = st.sampled_from([b"100", b"1000", b"100000", b"0", b"-1", b"x", b"9223372036854775807", b"1.5"])
+far_time = st.sampled_from([b"33177117420", b"33177117421", b"x", b"0", b"-1", b"1"])
+far_time_ms = st.sampled_from([b"33177117420000", b"33177117421000", b"x", b"0", b"1"])
+group = st.sampled_from([b"g1", b"g2"])
+consumer = st.sampled_from([b"alice", b"bob"])
+pattern = st.sampled_from([b"*", b"k*", b"[ab]*", b"?", b"a\\*", b"[^a]", b"", b"*a*a*"])
+score_bound = st.sampled_from([b"-inf", b"+inf", b"(1", b"1", b"2", b"(0.5", b"0", b"(inf", b"x", b"(x", b""])
+lex_bound = st.sampled_from([b"-", b"+", b"[a", b"(a", b"[b", b"(c", b"a", b"", b"[", b"("])
+database = st.sampled_from([b"0", b"1", b"2", b"16", b"-1", b"x"])
+
+
+def one(*choices: bytes) -> st.SearchStrategy[bytes]:
+    return st.sampled_from(choices)
+
+
+def seq(*parts: "bytes | st.SearchStrategy[bytes] | Strategy") -> Strategy:
+    """The parts one after another; a part is a word, one argument, or several."""
+    return st.tuples(*[st.just(part) if isinstance(part, bytes) else part for part in parts]).map(_flat)
+
+
+def _flat(parts: tuple[bytes | list[bytes], ...]) -> Request:
+    flat: Request = []
+    for part in parts:
+        if isinstance(part, bytes):
+            flat.append(part)
+        else:
+            flat.extend(part)
+    return flat
+
+
+def many(part: "st.SearchStrategy[bytes] | Strategy", least: int = 1, most: int = 3) -> Strategy:
+    return st.lists(part, min_size=least, max_size=most).map(lambda parts: _flat(tuple(parts)))
+
+
+def maybe(*parts: "bytes | st.SearchStrategy[bytes] | Strategy") -> Strategy:
+    return st.one_of(st.just([]), seq(*parts))
+
+
+def options(*choices: Strategy) -> Strategy:
+    """None to three of the choices, in any order, also several times."""
+    return many(st.one_of(*choices), 0, 3)
+
+
+def word(*parts: "bytes | st.SearchStrategy[bytes] | Strategy") -> Strategy:
+    return seq(*parts)
+
+
+def counted(part: st.SearchStrategy[bytes], least: int = 1, most: int = 3) -> Strategy:
+    """`numkeys key [key ...]`, the number mostly right."""
+    keys = st.lists(part, min_size=least, max_size=most)
+    return st.tuples(keys, st.sampled_from([0, 0, 0, 0, 1, -1])).map(lambda t: [b"%d" % (len(t[0]) + t[1]), *t[0]])
+
+
+limit = maybe(b"LIMIT", number, number)
+pair = seq(member, member)
+end = one(b"LEFT", b"RIGHT", b"left", b"MIDDLE")
+aggregate = maybe(b"AGGREGATE", one(b"SUM", b"MIN", b"MAX", b"AVG"))
+weights = maybe(b"WEIGHTS", many(real, 1, 3))
+timeout = one(b"0.001", b"0.002", b"-1", b"x")
+
+STRINGS = [
+    seq(b"SET", key, member, options(word(b"NX"), word(b"XX"), word(b"GET"), word(b"KEEPTTL"), seq(b"EX", seconds),
+        seq(b"PX", seconds), seq(b"EXAT", far_time), seq(b"PXAT", far_time_ms), word(b"bogus"))),
+    seq(b"SET", key, number),
+    seq(b"GET", key), seq(b"GETDEL", key), seq(b"GETSET", key, member), seq(b"STRLEN", key),
+    seq(b"GETEX", key, options(word(b"PERSIST"), seq(b"EX", seconds), seq(b"PXAT", far_time_ms), word(b"KEEPTTL"))),
+    seq(b"MGET", many(key)), seq(b"MSET", many(seq(key, member))), seq(b"MSETNX", many(seq(key, member))),
+    seq(b"MSET", many(key, 1, 4)), seq(b"SETNX", key, member), seq(b"SETEX", key, seconds, member),
+    seq(b"PSETEX", key, seconds, member), seq(b"APPEND", key, member), seq(b"GETRANGE", key, number, number),
+    seq(b"SUBSTR", key, number, number), seq(b"SETRANGE", key, one(b"0", b"1", b"3", b"-1", b"x"), member),
+    seq(b"INCR", key), seq(b"DECR", key), seq(b"INCRBY", key, number), seq(b"DECRBY", key, number),
+    seq(b"INCRBYFLOAT", key, real),
+]  # fmt: skip
+
+GENERIC = [
+    seq(b"DEL", many(key)), seq(b"UNLINK", many(key)), seq(b"EXISTS", many(key)), seq(b"TYPE", key),
+    seq(b"TOUCH", many(key)), seq(b"DBSIZE"), seq(b"RENAME", key, key), seq(b"RENAMENX", key, key),
+    seq(b"COPY", key, key, options(word(b"REPLACE"), seq(b"DB", database))), seq(b"MOVE", key, database),
+    seq(one(b"EXPIRE", b"PEXPIRE"), key, seconds, options(word(b"NX"), word(b"XX"), word(b"GT"), word(b"LT"))),
+    seq(b"EXPIREAT", key, far_time, options(word(b"NX"), word(b"XX"), word(b"GT"), word(b"LT"))),
+    seq(b"PEXPIREAT", key, far_time_ms), seq(b"PERSIST", key), seq(b"TTL", key), seq(b"PTTL", key),
+    seq(b"EXPIRETIME", key), seq(b"PEXPIRETIME", key), seq(b"KEYS", pattern), seq(b"SWAPDB", database, database),
+    seq(b"SCAN", b"0", options(seq(b"MATCH", pattern), seq(b"COUNT", positive), seq(b"TYPE", one(b"string", b"x")))),
+    seq(b"SELECT", database), seq(b"FLUSHDB"), seq(b"FLUSHALL", options(word(b"ASYNC"), word(b"SYNC"), word(b"x"))),
+    seq(b"OBJECT", b"REFCOUNT", one(b"missing")), seq(b"OBJECT", one(b"ENCODING"), one(b"missing")),
+    seq(b"OBJECT", b"bogus"), seq(b"PING"), seq(b"PING", member), seq(b"ECHO", member),
+]  # fmt: skip
+
+LISTS = [
+    seq(one(b"LPUSH", b"RPUSH", b"LPUSHX", b"RPUSHX"), key, many(member)),
+    seq(one(b"LPUSH", b"RPUSH"), key, many(member)),
+    seq(one(b"LPOP", b"RPOP"), key, maybe(count)), seq(b"LLEN", key), seq(b"LINDEX", key, number),
+    seq(b"LSET", key, number, member), seq(b"LRANGE", key, number, number), seq(b"LTRIM", key, number, number),
+    seq(b"LREM", key, number, member), seq(b"LINSERT", key, one(b"BEFORE", b"AFTER", b"after", b"x"), member, member),
+    seq(b"LPOS", key, member, options(seq(b"RANK", number), seq(b"COUNT", count), seq(b"MAXLEN", count))),
+    seq(b"LMOVE", key, key, end, end), seq(b"RPOPLPUSH", key, key),
+    seq(b"LMPOP", counted(key), end, options(seq(b"COUNT", positive))),
+    seq(one(b"BLPOP", b"BRPOP"), many(key), timeout), seq(b"BLMOVE", key, key, end, end, timeout),
+    seq(b"BRPOPLPUSH", key, key, timeout), seq(b"BLMPOP", timeout, counted(key), end, maybe(b"COUNT", positive)),
+]  # fmt: skip
+
+HASHES = [
+    seq(one(b"HSET", b"HMSET"), key, many(pair)), seq(b"HSET", key, many(member, 1, 3)),
+    seq(b"HSETNX", key, member, member), seq(b"HGET", key, member), seq(b"HMGET", key, many(member)),
+    seq(one(b"HGETALL", b"HKEYS", b"HVALS", b"HLEN"), key), seq(b"HDEL", key, many(member)),
+    seq(one(b"HEXISTS", b"HSTRLEN"), key, member), seq(b"HINCRBY", key, member, number),
+    seq(b"HINCRBYFLOAT", key, member, real), seq(b"HRANDFIELD", key, count, maybe(one(b"WITHVALUES", b"x"))),
+    seq(b"HSCAN", key, one(b"0", b"x"), options(seq(b"MATCH", pattern), seq(b"COUNT", positive))),
+]  # fmt: skip
+
+SETS = [
+    seq(b"SADD", key, many(member)), seq(b"SADD", key, many(member)), seq(b"SREM", key, many(member)),
+    seq(b"SCARD", key), seq(b"SMEMBERS", key), seq(b"SISMEMBER", key, member), seq(b"SMISMEMBER", key, many(member)),
+    seq(b"SMOVE", key, key, member), seq(one(b"SINTER", b"SUNION", b"SDIFF"), many(key)),
+    seq(one(b"SINTERSTORE", b"SUNIONSTORE", b"SDIFFSTORE"), key, many(key)),
+    seq(b"SINTERCARD", counted(key), options(seq(b"LIMIT", count))), seq(b"SRANDMEMBER", key, count),
+    seq(b"SSCAN", key, b"0", options(seq(b"MATCH", pattern), seq(b"COUNT", positive))),
+]  # fmt: skip
+
+_zflags = options(word(b"NX"), word(b"XX"), word(b"GT"), word(b"LT"), word(b"CH"), word(b"INCR"))
+_zrange = options(word(b"BYSCORE"), word(b"BYLEX"), word(b"REV"), word(b"WITHSCORES"), seq(b"LIMIT", number, number))
+SORTED_SETS = [
+    seq(b"ZADD", key, many(seq(score, member))), seq(b"ZADD", key, many(seq(score, member))),
+    seq(b"ZADD", key, _zflags, many(seq(score, member))), seq(b"ZADD", key, _zflags, many(member, 1, 3)),
+    seq(b"ZINCRBY", key, score, member), seq(b"ZREM", key, many(member)), seq(b"ZCARD", key),
+    seq(b"ZCOUNT", key, score_bound, score_bound), seq(b"ZSCORE", key, member), seq(b"ZMSCORE", key, many(member)),
+    seq(one(b"ZRANK", b"ZREVRANK"), key, member), seq(b"ZRANGE", key, number, number, _zrange),
+    seq(b"ZRANGE", key, score_bound, score_bound, b"BYSCORE", _zrange),
+    seq(b"ZRANGE", key, lex_bound, lex_bound, b"BYLEX", _zrange),
+    seq(b"ZREVRANGE", key, number, number, maybe(b"WITHSCORES")),
+    seq(one(b"ZRANGEBYSCORE", b"ZREVRANGEBYSCORE"), key, score_bound, score_bound, maybe(b"WITHSCORES"), limit),
+    seq(one(b"ZRANGEBYLEX", b"ZREVRANGEBYLEX"), key, lex_bound, lex_bound, limit),
+    seq(b"ZLEXCOUNT", key, lex_bound, lex_bound), seq(b"ZREMRANGEBYRANK", key, number, number),
+    seq(b"ZREMRANGEBYSCORE", key, score_bound, score_bound), seq(b"ZREMRANGEBYLEX", key, lex_bound, lex_bound),
+    seq(one(b"ZPOPMIN", b"ZPOPMAX"), key, maybe(count)), seq(one(b"BZPOPMIN", b"BZPOPMAX"), many(key), timeout),
+    seq(b"ZMPOP", counted(key), one(b"MIN", b"MAX", b"x"), maybe(b"COUNT", positive)),
+    seq(b"BZMPOP", timeout, counted(key), one(b"MIN", b"MAX"), maybe(b"COUNT", positive)),
+    seq(b"ZRANGESTORE", key, key, number, number, _zrange),
+    seq(one(b"ZUNION", b"ZINTER"), counted(key), weights, aggregate, maybe(b"WITHSCORES")),
+    seq(b"ZDIFF", counted(key), maybe(b"WITHSCORES")), seq(b"ZDIFFSTORE", key, counted(key)),
+    seq(one(b"ZUNIONSTORE", b"ZINTERSTORE"), key, counted(key), weights, aggregate),
+    seq(b"ZINTERCARD", counted(key), options(seq(b"LIMIT", count))),
+    seq(b"ZSCAN", key, b"0", options(seq(b"MATCH", pattern))), seq(b"ZRANDMEMBER", key, count, maybe(b"WITHSCORES")),
+]  # fmt: skip
+
+_fields = many(pair, 1, 2)
+_trim = maybe(one(b"MAXLEN", b"MINID"), maybe(one(b"=", b"~")), one(b"0", b"1", b"2", b"5-0", b"x"),
+              maybe(b"LIMIT", one(b"1", b"0", b"-1")))  # fmt: skip
+_claim = options(seq(b"IDLE", b"1000"), seq(b"RETRYCOUNT", positive), word(b"FORCE"), word(b"JUSTID"),
+                 seq(b"LASTID", stream_id))  # fmt: skip
+STREAMS = [
+    seq(b"XADD", key, stream_id, _fields), seq(b"XADD", key, one(*IDS), _fields), seq(b"XADD", key, one(*IDS), _fields),
+    seq(b"XADD", key, maybe(b"NOMKSTREAM"), _trim, stream_id, _fields), seq(b"XLEN", key),
+    seq(one(b"XRANGE", b"XREVRANGE"), key, stream_id, stream_id, maybe(b"COUNT", count)),
+    seq(b"XRANGE", key, b"-", b"+"), seq(b"XREVRANGE", key, b"+", b"-", maybe(b"COUNT", count)),
+    seq(b"XDEL", key, many(stream_id)), seq(b"XDEL", key, many(one(*IDS))), seq(b"XTRIM", key, _trim),
+    seq(b"XREAD", maybe(b"COUNT", count), b"STREAMS", key, stream_id),
+    seq(b"XREAD", maybe(b"COUNT", count), maybe(b"BLOCK", one(b"1", b"-1", b"x")), b"STREAMS", key, key, one(*IDS), b"$"),
+    seq(b"XREAD", b"STREAMS", many(key, 1, 3)),
+    seq(b"XGROUP", b"CREATE", key, group, one(b"0", b"$", b"1-1", b"x"), options(word(b"MKSTREAM"),
+        seq(b"ENTRIESREAD", number))),
+    seq(b"XGROUP", b"CREATE", key, group, b"0", b"MKSTREAM"),
+    seq(b"XGROUP", b"SETID", key, group, stream_id, maybe(b"ENTRIESREAD", number)), seq(b"XGROUP", b"DESTROY", key, group),
+    seq(b"XGROUP", one(b"CREATECONSUMER", b"DELCONSUMER"), key, group, consumer),
+    seq(b"XREADGROUP", b"GROUP", group, consumer, maybe(b"COUNT", count), maybe(b"NOACK"), b"STREAMS", key,
+        one(b">", b">", b">", b"0", b"1-1", b"$", b"x")),
+    seq(b"XREADGROUP", b"GROUP", group, consumer, b"STREAMS", key, b">"),
+    seq(b"XACK", key, group, many(one(*IDS))), seq(b"XACK", key, group, stream_id),
+    seq(b"XPENDING", key, group), seq(b"XPENDING", key, group, maybe(b"IDLE", number), stream_id, stream_id, count,
+        maybe(consumer)),
+    seq(b"XPENDING", key, group, b"-", b"+", b"10"),
+    seq(b"XCLAIM", key, group, consumer, number, many(one(*IDS)), _claim),
+    seq(b"XCLAIM", key, group, consumer, b"0", many(one(*IDS)), _claim),
+    seq(b"XAUTOCLAIM", key, group, consumer, b"0", stream_id, maybe(b"COUNT", positive), maybe(b"JUSTID")),
+    seq(b"XINFO", b"STREAM", key), seq(b"XINFO", b"GROUPS", key), seq(b"XINFO", b"STREAM", key, b"FULL"),
+    seq(b"XSETID", key, stream_id, maybe(b"ENTRIESADDED", number, b"MAXDELETEDID", stream_id)),
+]  # fmt: skip
+
+TRANSACTIONS = [seq(b"MULTI"), seq(b"EXEC"), seq(b"EXEC"), seq(b"DISCARD"), seq(b"WATCH", many(key)), seq(b"UNWATCH")]
+WILD = [
+    many(st.one_of(key, member, number), 1, 4),  # no command at all
+    seq(one(b"GET", b"set", b"LPUSH", b"zadd", b"XADD", b"hset", b"EXPIRE", b"XGROUP", b"OBJECT", b"client"),
+        many(st.one_of(key, member, number), 0, 4)),
+]  # fmt: skip
+
+FAMILIES: dict[str, list[Strategy]] = {
+    "strings": STRINGS,
+    "generic": [*GENERIC, *STRINGS[:3], *LISTS[:2], *HASHES[:1], *SETS[:1], *SORTED_SETS[:1]],
+    "lists": LISTS,
+    "hashes": HASHES,
+    "sets": SETS,
+    "sorted_sets": SORTED_SETS,
+    "streams": STREAMS,
+    "transactions": [*TRANSACTIONS, *TRANSACTIONS, *STRINGS, *LISTS, *SORTED_SETS[:5], *STREAMS[:6]],
+    "everything": [*STRINGS, *GENERIC, *LISTS, *HASHES, *SETS, *SORTED_SETS, *STREAMS, *TRANSACTIONS, *WILD],
+}
+
+
+def requests(family: str) -> st.SearchStrategy[list[Request]]:
+    return st.lists(st.one_of(FAMILIES[family]), min_size=1, max_size=25)
