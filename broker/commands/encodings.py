@@ -57,4 +57,5 @@ def _listpack_bytes(length: int) -> int:
 
 
 def _sorted_set(value: SortedSet, config: Config) -> bytes:
-    return b"listpack" if len(value) <= config.integer("zset-max-listpack-entries") else b"skiplist"
+    small = value.most <= config.integer("zset-max-listpack-entries")
+    return b"listpack" if small and value.longest <= config.memory("zset-max-listpack-value") else b"skiplist"

@@ -18,7 +18,7 @@ from typing import Final
 from mypy_extensions import i64
 
 _LOAD: Final = 24  # keys a shard, on average, before one is split: about what SCAN returns for COUNT 10
-_SAMPLES: Final = 32  # keys that approximate_bytes() looks at
+_SAMPLES: Final = 8  # keys of each of a few dicts that approximate_bytes() looks at
 
 
 class Table:
@@ -110,12 +110,14 @@ class Table:
     def approximate_bytes(self) -> int:
         """Memory of the table with its keys, without its values, projected from a sample."""
         shards = self.shards()
-        structure = getsizeof(shards) if len(shards) > 1 else 0
+        chosen = shards[:: len(shards) // 8 + 1]  # spread out: those that were split are smaller than those that wait
+        structure = sum([getsizeof(shard) for shard in chosen]) * len(shards) // len(chosen)
+        if len(shards) > 1:
+            structure += getsizeof(shards)
         sampled = 0
         keys = 0
-        for shard in islice(shards, 8):
-            structure += getsizeof(shard) * int(self._count) // min(len(shards), 8)
-            for key in islice(shard, _SAMPLES - sampled):
+        for shard in chosen:
+            for key in islice(shard, _SAMPLES):
                 keys += getsizeof(key)
                 sampled += 1
         return 72 + structure + (keys * int(self.size) // sampled if sampled else 0)  # 72: this object

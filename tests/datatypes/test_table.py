@@ -162,6 +162,7 @@ def test_no_single_write_moves_more_than_one_small_dict() -> None:
         table.pop(key(i))
         if i % 1000 == 0:
             assert len(table.shards()) <= 1 + 4 * len(table) // 24
+            assert max(len(shard) for shard in table.shards()) < 24 * 6
     assert len(table.shards()) == 1
 
 
