@@ -4,6 +4,7 @@ What differs on purpose is listed in docs/differences.md, and is kept out of the
 """
 
 import io
+import os
 from collections.abc import Iterator
 from random import Random
 from typing import Any
@@ -22,7 +23,7 @@ from support.engine import RecordingControl
 from support.servers import RedisServer
 from support.wire import Reader, Wire
 
-EXAMPLES = 150
+EXAMPLES = int(os.environ.get("DIFFERENTIAL_EXAMPLES", "60"))  # more by hand: the suite has to stay quick
 
 
 class Ours:

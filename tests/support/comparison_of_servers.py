@@ -37,6 +37,8 @@ def normalised(argv: list[bytes], reply: Any) -> Any:
         return [[entry[0], entry[1], entry[3]] for entry in reply]  # without the idle time
     if name == b"XINFO":
         return _without_times(reply)
+    if name == b"XGROUP" and len(argv) > 1 and argv[1].upper() == b"CREATECONSUMER":
+        return isinstance(reply, int)  # 7.0 does not create a consumer that finds nothing to read, 7.2 and we do
     return reply
 
 
@@ -59,7 +61,10 @@ _XINFO_FIRST = frozenset([b"length", b"name"])
 
 
 def _pel(key: bytes, value: Any) -> Any:
-    """Pending entries without their delivery times."""
+    """Pending entries without their delivery times, and only consumers that have some (see XGROUP above)."""
+    if key == b"consumers":
+        consumers = [_without_times(item) for item in value] if isinstance(value, list) else []
+        return [item for item in consumers if item[b"pel-count"]]
     if key in (b"pel", b"pending") and isinstance(value, list):
         return [[entry[0], *([entry[1]] if len(entry) == 4 else []), entry[-1]] for entry in value]
     return _without_times(value)
