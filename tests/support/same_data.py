@@ -2,13 +2,14 @@
 
 from typing import Any
 
+from support.engine import Harness
+
 from broker.datatypes.hashes import HashValue
 from broker.datatypes.lists import ListValue
 from broker.datatypes.sets import SetValue
 from broker.datatypes.sorted_sets import SortedSet
 from broker.protocol.encoder import encode
 from broker.protocol.requests import RequestParser
-from support.engine import Harness
 
 
 def contents(harness: Harness) -> dict[tuple[int, bytes], tuple[Any, int | None]]:
