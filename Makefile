@@ -37,7 +37,9 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: $(VENV)/bin/python $(SOURCES)
+	rm -rf build
 	$(BIN)/pip install --quiet --disable-pip-version-check .
+	rm -rf build
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/bin/python requirements-dev.txt

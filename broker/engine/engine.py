@@ -17,7 +17,7 @@ from broker.commands.all import command_table
 from broker.commands.blocked import Blocked, RunQueue
 from broker.commands.context import Context, Shared
 from broker.commands.control import Control
-from broker.commands.registry import SKIP_SLOWLOG, Command
+from broker.commands.registry import BLOCKING, SKIP_SLOWLOG, Command
 from broker.commands.session import IN_MULTI, NEEDS_AUTH, Session
 from broker.config import Config
 from broker.engine.admission import IS_LOADING, PAUSED_ALL, PAUSED_WRITES, admit
@@ -179,8 +179,14 @@ class Engine:
         dirty = keyspace.dirty
         reply = self.call(ctx, command, argv)
         if keyspace.dirty != dirty:
-            if ctx.decisions is None and not keyspace.expired and not keyspace.events and not keyspace.ready:
-                self.journal.write(int(session.database), argv)
+            if (
+                ctx.decisions is None
+                and not keyspace.expired
+                and not keyspace.events
+                and not keyspace.ready
+                and not command.flags & BLOCKING
+            ):
+                self.journal.write(int(session.database), argv)  # the common case, without any of what follows
                 return reply
             self._record(ctx, argv)
         if keyspace.expired or keyspace.events or keyspace.ready or ctx.decisions is not None:

@@ -14,9 +14,10 @@ import trio
 
 from broker.clock import Clock
 from broker.commands.session import Session
-from broker.config import Config
+from broker.config import Config, Veto
 from broker.engine.admission import IS_LOADING, WRITES_REFUSED
 from broker.engine.engine import Engine
+from broker.observability.log import configure
 from broker.persistence.aof import AppendOnlyLog
 from broker.persistence.recovery import read_manifest, recover
 from broker.protocol.replies import ErrorReply
@@ -34,6 +35,7 @@ from broker.version import VERSION, is_compiled
 log = structlog.get_logger()
 _TURNS: Final = 16  # before control goes back to Trio, so that the other tasks stay fair
 _DRAIN_SECONDS: Final = 5.0
+_FIXED: Final = ("port", "bind", "appendonly", "http-port", "http-host", "unixsocket")  # Redis changes some of them
 _FULL: Final = b"-ERR max number of clients reached\r\n"
 
 
@@ -276,6 +278,9 @@ class Server:
         for name in ("client-output-buffer-limit", "client-query-buffer-limit", "proto-max-bulk-len"):
             self.config.on_change(name, self._read_limits)
         self.config.on_change("appendfsync", self._read_policy)
+        self.config.on_change("loglevel", self._read_loglevel)
+        for name in _FIXED:
+            self.config.on_change(name, _refuse_change)
         self._read_limits()
 
     def _read_limits(self) -> None:
@@ -291,6 +296,9 @@ class Server:
         if self.log:
             self.log.policy = self.config.text("appendfsync")
 
+    def _read_loglevel(self) -> None:
+        configure(self.config.text("loglevel"), self.config.text("logfile"))
+
     def _warn_of_settings(self) -> None:
         for name in self.config.warnings:
             log.warning("config.setting_without_effect", setting=name)
@@ -299,6 +307,10 @@ class Server:
         path = self.config.text("unixsocket")
         if path:
             Path(path).unlink(missing_ok=True)
+
+
+def _refuse_change() -> None:
+    raise Veto("it can't be changed while the server runs")
 
 
 def _refuse(sock: socket.socket, text: bytes) -> None:
