@@ -1,4 +1,4 @@
-"""The whole pipeline on real logs, with real processes: a worker is killed with SIGKILL while it works, and so is the follower."""
+"""The whole pipeline on real logs, with real processes. A worker is killed while it works, and so is the follower."""
 
 import contextlib
 import io

@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from support.oracle import free_port, wait_until_it_answers
 
 ROOT = Path(__file__).parents[2]
 KINDS = ("redis", "millstream")
+_START_LIMIT = 30.0
 
 
 class Server:
@@ -32,7 +34,7 @@ class Server:
         else:
             self._start_millstream()
         assert self._process is not None
-        wait_until_it_answers(self._process, self.port, seconds=30)
+        wait_until_it_answers(self._process, self.port, seconds=_START_LIMIT)
 
     def kill(self) -> None:
         if self._process is not None:
@@ -62,13 +64,12 @@ class Server:
         self.port = self.port or self._printed_port(log)
 
     def _printed_port(self, log: Path) -> int:
-        """From the line that tells that the server is ready."""
+        """From the line that tells that the server is ready: JSON, its keys in no promised order."""
         assert self._process is not None
-        while self._process.poll() is None:
-            if found := re.search(r"Ready to accept connections.*?port\W+(\d+)", log.read_text()):
-                return int(found[1])
-            try:
-                self._process.wait(0.05)
-            except subprocess.TimeoutExpired:
-                continue
-        raise AssertionError(f"the server ended before it was ready:\n{log.read_text()}")
+        end = time.monotonic() + _START_LIMIT
+        while self._process.poll() is None and time.monotonic() < end:
+            for line in log.read_text().splitlines():
+                if "Ready to accept connections" in line and (found := re.search(r'\bport"?\W+(\d+)', line)):
+                    return int(found[1])
+            time.sleep(0.02)  # a file that grows sets no event
+        raise AssertionError(f"the server was not ready in {_START_LIMIT} s:\n{log.read_text()}")
