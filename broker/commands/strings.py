@@ -1,5 +1,7 @@
 """Strings and counters. A string is `bytes` in the keyspace."""
 
+import math
+
 from broker.commands.args import Args, to_int
 from broker.commands.context import Context
 from broker.commands.registry import (
@@ -29,8 +31,8 @@ from broker.errors import (
     wrong_type,
 )
 from broker.keyspace.events import GENERIC, STRING
-from broker.protocol.long_double import add_long_double, parse_long_double, spells_infinity
-from broker.protocol.numbers import I64_MAX, I64_MIN, parse_int
+from broker.protocol.long_double import add_long_double, parse_long_double
+from broker.protocol.numbers import I64_MAX, I64_MIN, parse_float, parse_int
 from broker.protocol.replies import OK, Reply
 
 command = Group("string").command
@@ -388,6 +390,11 @@ def decrby(ctx: Context, argv: list[bytes]) -> Reply:
     return _add(ctx, argv[1], -amount)
 
 
+def _spells_infinity(text: bytes) -> bool:
+    """A number to Redis, too, but one that no sum may contain."""
+    return parse_float(text) in (math.inf, -math.inf)
+
+
 @command("INCRBYFLOAT", arity=3, flags=WRITE | DENYOOM | FAST, keys=[key(RW, ACCESS, UPDATE)], since="2.6.0",
          syntax="key increment", summary="Add a floating point number to a counter", cost="O(1)")  # fmt: skip
 def incrbyfloat(ctx: Context, argv: list[bytes]) -> Reply:
@@ -395,7 +402,7 @@ def incrbyfloat(ctx: Context, argv: list[bytes]) -> Reply:
     text = b"0" if old is None else old
     number = parse_long_double(text)
     amount = parse_long_double(argv[2])
-    if (number is None and not spells_infinity(text)) or (amount is None and not spells_infinity(argv[2])):
+    if (number is None and not _spells_infinity(text)) or (amount is None and not _spells_infinity(argv[2])):
         raise not_a_float()
     total = add_long_double(number, amount) if number is not None and amount is not None else None
     if total is None:
