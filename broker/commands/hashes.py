@@ -96,10 +96,12 @@ def _set_fields(ctx: Context, argv: list[bytes]) -> int:
 @command("HSETNX", arity=4, flags=WRITE | DENYOOM | FAST, keys=[key(RW, INSERT)], since="2.0.0",
          syntax="key field value", summary="Set a field of a hash that does not exist", cost="O(1)")  # fmt: skip
 def hsetnx(ctx: Context, argv: list[bytes]) -> Reply:
-    old = _peek(ctx, argv[1])
-    if old is not None and old.fields.has(argv[2]):
+    fields = _peek(ctx, argv[1])
+    if fields is None:
+        fields = _made(ctx, argv[1])
+    elif fields.fields.has(argv[2]):
         return 0
-    _made(ctx, argv[1]).set(argv[2], argv[3])
+    fields.set(argv[2], argv[3])
     ctx.changed(argv[1], b"hset", HASH)
     return 1
 
@@ -133,7 +135,9 @@ def hincrby(ctx: Context, argv: list[bytes]) -> Reply:
     number += amount
     if number > I64_MAX or number < I64_MIN:
         raise CommandError("ERR", "increment or decrement would overflow")
-    _made(ctx, argv[1]).set(argv[2], b"%d" % number)
+    if fields is None:
+        fields = _made(ctx, argv[1])
+    fields.set(argv[2], b"%d" % number)
     ctx.changed(argv[1], b"hincrby", HASH)
     return number
 
@@ -142,27 +146,30 @@ def hincrby(ctx: Context, argv: list[bytes]) -> Reply:
          syntax="key field increment", summary="Add a floating point number to a counter in a hash",
          cost="O(1)")  # fmt: skip
 def hincrbyfloat(ctx: Context, argv: list[bytes]) -> Reply:
+    if _is_infinite(argv[3]):
+        raise CommandError("ERR", "value is NaN or Infinity")
     amount = parse_long_double(argv[3])
     if amount is None:
-        raise _no_amount(argv[3])
+        raise not_a_float()
     fields = _peek(ctx, argv[1])
     old = fields.get(argv[2]) if fields is not None else None
     number = parse_long_double(b"0" if old is None else old)
-    if number is None:
+    if number is None and (old is None or not _is_infinite(old)):
         raise CommandError("ERR", "hash value is not a float")
-    total = add_long_double(number, amount)
+    total = add_long_double(number, amount) if number is not None else None
     if total is None:
         raise CommandError("ERR", "increment would produce NaN or Infinity")
-    _made(ctx, argv[1]).set(argv[2], total)
+    if fields is None:
+        fields = _made(ctx, argv[1])
+    fields.set(argv[2], total)
     ctx.changed(argv[1], b"hincrbyfloat", HASH)
     ctx.journal(b"HSET", argv[1], argv[2], total)
     return total
 
 
-def _no_amount(text: bytes) -> CommandError:
-    if text.lower().lstrip(b"+-") in _INFINITIES:
-        return CommandError("ERR", "value is NaN or Infinity")
-    return not_a_float()
+def _is_infinite(text: bytes) -> bool:
+    digits = text[1:] if text[:1] in (b"+", b"-") else text
+    return digits.lower() in _INFINITIES
 
 
 # -- reading

@@ -224,6 +224,8 @@ def keys(ctx: Context, argv: list[bytes]) -> Reply:
     pattern = argv[1]
     if pattern != b"*":
         names = [name for name in names if matches(pattern, name)]
+    if not db.expires:
+        return names
     found: list[Reply] = []
     now = ctx.now_ms
     for name in names:

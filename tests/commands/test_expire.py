@@ -2,7 +2,7 @@
 
 import pytest
 from support.engine import Harness
-from support.same_data import assert_replays
+from support.same_data import assert_replays, contents
 
 NOW = 1_700_000_000_000  # where the harness's clock stands, in ms
 
@@ -131,6 +131,17 @@ def test_a_time_beyond_64_bits_is_refused(h: Harness, name: str, value: int) -> 
 def test_the_greatest_time_is_taken(h: Harness) -> None:
     assert h.run("PEXPIREAT k 9223372036854775807") == 1
     assert h.run("PEXPIRETIME k") == 9223372036854775807
+
+
+def test_replay_keeps_a_key_whose_time_is_over_until_its_del_comes() -> None:
+    """The log decides, not the clock: what stands between the two may still need the key."""
+    h = Harness()
+    h.engine.keyspace.expiry = False
+    session = h.engine.replay_session()
+    h.engine.begin_turn()
+    for argv in ([b"SET", b"k", b"v"], [b"PEXPIREAT", b"k", b"5"], [b"APPEND", b"k", b"w"]):
+        h.engine.execute(session, argv)
+    assert contents(h) == {(0, b"k"): (b"vw", 5)}
 
 
 def test_the_journal_gives_the_same_data() -> None:

@@ -92,6 +92,8 @@ def test_hincrbyfloat_prints_as_long_doubles_do(h: Harness) -> None:
     assert h.run("HINCRBYFLOAT k text 1") == "-ERR hash value is not a float"
     for infinity in ("inf", "+INF", "-infinity"):
         assert h.run("HINCRBYFLOAT", "k", "f", infinity) == "-ERR value is NaN or Infinity"
+    h.run("HSET k endless -inf")
+    assert h.run("HINCRBYFLOAT k endless 1") == "-ERR increment would produce NaN or Infinity"
     assert h.run("HINCRBYFLOAT k f nan") == "-ERR value is not a valid float"
 
 
