@@ -1,6 +1,7 @@
 """Numbers as Redis reads and prints them: strict integers, doubles as text."""
 
 import math
+import re
 from typing import Final
 
 I64_MIN: Final = -(1 << 63)
@@ -34,6 +35,7 @@ _SPELLED: Final[dict[bytes, float]] = {
     b"+infinity": math.inf,
     b"-infinity": -math.inf,
 }
+_HEXADECIMAL: Final = re.compile(rb"[+-]?0x([0-9a-f]+\.?[0-9a-f]*|\.[0-9a-f]+)(p[+-]?\d+)?")
 _FLOAT_CHARS: Final = frozenset(b"0123456789+-.eE")
 
 
@@ -48,25 +50,35 @@ def parse_float(text: bytes) -> float | None:
         value = float(text)
     except ValueError:
         return None
-    return None if math.isinf(value) else value  # strtod says ERANGE for 1e999
+    if math.isinf(value) or (value == 0 and not _spells_zero(text.lower().partition(b"e")[0])):
+        return None  # strtod says ERANGE, for 1e-999 too
+    return value
+
+
+def _spells_zero(mantissa: bytes) -> bool:
+    return not mantissa.strip(b"+-0x.")
 
 
 def _parse_odd_float(text: bytes) -> float | None:
     lowered = text.lower()
     if lowered in _SPELLED:
         return _SPELLED[lowered]
-    if b"0x" in lowered:  # strtod reads hexadecimal
-        try:
-            return float.fromhex(lowered.decode("ascii"))
-        except (ValueError, OverflowError):
-            return None
-    return None
+    if not _HEXADECIMAL.fullmatch(lowered):  # strtod reads that, too
+        return None
+    try:
+        value = float.fromhex(lowered.decode("ascii"))
+    except (ValueError, OverflowError):
+        return None
+    return None if value == 0 and not _spells_zero(lowered.partition(b"p")[0]) else value
+
+
+_INTEGRAL: Final = float(I64_MAX // 2)  # beyond it a whole number is not printed as one. Redis: double2ll
 
 
 def format_double(value: float) -> bytes:
-    """A double as Redis prints it: 17 significant digits, integers without a point, shortest form otherwise.
+    """A double as Redis prints it: the shortest digits that read back as the same double; `inf`, `-inf`, `nan`.
 
-    Redis: d2string in util.c (fpconv's shortest form), `inf`, `-inf`.
+    Whole numbers have no point. Redis: d2string in util.c, with fpconv_dtoa for what is no whole number.
     """
     if value == math.inf:
         return b"inf"
@@ -76,14 +88,27 @@ def format_double(value: float) -> bytes:
         return b"nan"
     if value == 0:
         return b"-0" if math.copysign(1.0, value) < 0 else b"0"
-    if -1e15 < value < 1e15 and value == int(value):
+    if -_INTEGRAL <= value <= _INTEGRAL and value == int(value):
         return b"%d" % int(value)
-    return b"%.17g" % value
+    return _shortest(value)
 
 
-def format_long_double(value: float) -> bytes:
-    """As INCRBYFLOAT prints: fixed notation, up to 17 decimals, no trailing zeros. Redis: ld2string, LD_STR_HUMAN."""
-    text = b"%.17f" % value
-    if b"." in text:
-        text = text.rstrip(b"0").rstrip(b".")
-    return b"0" if text == b"-0" else text
+def _shortest(value: float) -> bytes:
+    """repr() knows the digits; where point and exponent go is fpconv's own way (emit_digits in fpconv_dtoa.c)."""
+    sign = b"-" if value < 0 else b""
+    mantissa, _, power = repr(abs(value)).partition("e")
+    whole, _, decimals = mantissa.partition(".")
+    spelled = (whole + decimals).lstrip("0")
+    digits = spelled.rstrip("0")
+    n = len(digits)
+    k = int(power or "0") - len(decimals) + len(spelled) - n  # value = digits * 10**k
+    exponent = k + n - 1
+    if k >= 0 and exponent < n + 7:
+        text = digits + "0" * k
+    elif k < 0 and (k > -7 or abs(exponent) < 4):
+        padded = digits.rjust(1 - k, "0")
+        text = f"{padded[:k]}.{padded[k:]}"
+    else:
+        point = "." if n > 1 else ""
+        text = f"{digits[0]}{point}{digits[1:]}e{exponent:+d}"
+    return sign + text.encode("ascii")

@@ -1,6 +1,7 @@
 """Requests: bytes in, lists of arguments out. Knows no socket.
 
 Promise: any bytes give requests or one ProtocolError, nothing else; what came before the error is delivered first.
+An error without a text is not to be told to the peer.
 Nothing is allocated for a length that was only announced.
 
 Two ways through. The fast one splits a whole chunk at CRLF and compares each length line with a table of known ones:
@@ -14,6 +15,7 @@ from typing import Final
 from mypy_extensions import i64
 
 from broker.errors import ProtocolError
+from broker.protocol.numbers import parse_int
 
 MAX_LINE: Final = 64 * 1024  # an inline command, or a length line. Redis: PROTO_INLINE_MAX_SIZE
 UNTRUSTED_ARGUMENTS: Final = 10  # before a client has authenticated. Redis: processMultibulkBuffer
@@ -22,7 +24,11 @@ _MAX_ARGUMENTS: Final = 2**31 - 1
 
 _COUNT: Final[dict[bytes, int]] = {b"*%d" % n: n for n in range(1, 256)}
 _LENGTH: Final[dict[bytes, int]] = {b"$%d" % n: n for n in range(4096)}
-_BLANK: Final = b" \t\r\n\v\f\0"
+_ARGUMENT_COST: Final = 40  # bytes that an argument takes besides its own: many empty ones must count, too
+_BLANK: Final = b" \t\r\n\v\f\0"  # between words
+_WORD_ENDS: Final = b" \t\r\n\0"  # Redis: sdssplitargs has these two sets
+# A browser that was lured into talking to this port: no reply, and no look at the body, which may hold commands.
+_HTTP: Final = frozenset([b"post", b"host:"])  # Redis: securityWarningCommand
 
 
 class RequestParser:
@@ -36,6 +42,7 @@ class RequestParser:
         self.trusted = trusted
         self.max_bulk: int = max_bulk
         self._rest: bytes = b""  # received, not yet looked at or an unfinished line
+        self._at: i64 = 0  # where in _rest to go on
         self._argv: list[bytes] = []  # of a request that is not complete yet
         self._argv_bytes: i64 = 0
         self._missing: i64 = 0  # arguments that it still lacks
@@ -47,18 +54,20 @@ class RequestParser:
 
     @property
     def pending(self) -> int:
-        """Bytes held for a request that is not complete: what client-query-buffer-limit bounds."""
-        return int(len(self._rest) + self._argv_bytes + self._chunk_bytes)
+        """Bytes held for requests that are not taken yet: what client-query-buffer-limit bounds."""
+        return int(len(self._rest) - self._at + self._argv_bytes + self._chunk_bytes)
 
     def feed(self, data: bytes) -> None:
         self._fed += len(data)
         if self._chunks:
             self._chunks.append(data)
             self._chunk_bytes += len(data)
-        elif self._rest:
-            self._rest += data
+        elif self._at < len(self._rest):
+            self._rest = (self._rest[self._at :] if self._at else self._rest) + data
+            self._at = 0
         else:
             self._rest = data
+            self._at = 0
 
     def take(self, out: list[list[bytes]]) -> bool:
         """Append complete requests to `out`; False when nothing more can be had before the next feed().
@@ -69,51 +78,59 @@ class RequestParser:
             if self._chunk_bytes < self._bulk + 2:
                 return False
             self._rest = b"".join(self._chunks)
+            self._at = 0
             self._chunks = []
             self._chunk_bytes = 0
-        if not self._rest:
-            return False
         before = len(out)
-        pos: i64 = 0
-        if self.trusted and self._missing == 0:
-            pos = _take_plain(self._rest, out)
-            if pos:
-                self.complete = self._fed - len(self._rest) + pos
-        if pos == len(self._rest):
-            self._rest = b""
-            return False
-        return self._take_careful(pos, out, before)
-
-    def _take_careful(self, start: i64, out: list[list[bytes]], before: int) -> bool:
-        data = self._rest
-        pos = start
-        while pos < len(data):
+        if self.trusted:
+            while self._missing and self._step(out):
+                pass  # what the end of the last chunk cut through; the fast way can take what follows
             if self._missing == 0:
-                if not self.trusted and len(out) > before:
-                    self._rest = data[pos:]
-                    return True
-                after = self._begin(data, pos, out)
-            else:
-                after = self._argument(data, pos, out)
-            if after < 0:
+                self._take_plain(out)
+        while self._at < len(self._rest):
+            if not self.trusted and self._missing == 0 and len(out) > before:
+                return True
+            if not self._step(out):
                 break
-            pos = after
-            if self._missing == 0:
-                self.complete = self._fed - len(data) + pos
-        if not self._chunks:
-            self._rest = data[pos:] if pos else data
+        if self._at:  # a whole chunk must not live on for the sake of its last bytes
+            self._rest = self._rest[self._at :]
+            self._at = 0
         return False
+
+    def _take_plain(self, out: list[list[bytes]]) -> None:
+        data = self._rest[self._at :] if self._at else self._rest
+        pos = _take_plain(data, out)
+        self._rest = data
+        self._at = pos
+        if pos:
+            self.complete = self._fed - len(data) + pos
+
+    def _step(self, out: list[list[bytes]]) -> bool:
+        """Read one line, or one argument; False: more bytes are needed."""
+        data = self._rest
+        if self._at >= len(data):
+            return False
+        if self._missing == 0:
+            after = self._begin(data, self._at, out)
+        else:
+            after = self._argument(data, self._at, out)
+        if after < 0:
+            return False
+        self._at = after
+        if self._missing == 0:
+            self.complete = self._fed - len(data) + after
+        return True
 
     def _begin(self, data: bytes, pos: i64, out: list[list[bytes]]) -> i64:
         """Read the first line of a request. Position after it, or -1: more bytes are needed."""
         if data[pos] != 42:  # '*'
             return self._inline(data, pos, out)
         end: i64 = data.find(b"\r", pos)
+        if _too_long(data, pos, end):
+            raise self._failed("too big mbulk count string")
         if end < 0 or end + 1 >= len(data):
-            if len(data) - pos > MAX_LINE:
-                raise self._failed("too big mbulk count string")
             return -1
-        count = _parse_length(data[pos + 1 : end])
+        count = parse_int(data[pos + 1 : end])
         if count is None or count > _MAX_ARGUMENTS:
             raise self._failed("invalid multibulk length")
         if count > UNTRUSTED_ARGUMENTS and not self.trusted:
@@ -131,12 +148,10 @@ class RequestParser:
         end = pos + self._bulk
         if end + 2 > len(data):
             # Keep the piece as it is: it is joined once, when all of it is here.
-            self._chunks.append(data[pos:])
-            self._chunk_bytes = len(data) - pos
-            self._rest = b""
+            self._hold(data[pos:])
             return -1
         self._argv.append(data[pos:end])
-        self._argv_bytes += self._bulk
+        self._argv_bytes += self._bulk + _ARGUMENT_COST
         self._bulk = -1
         self._missing -= 1
         if self._missing == 0:
@@ -147,14 +162,13 @@ class RequestParser:
 
     def _length_line(self, data: bytes, pos: i64) -> i64:
         end: i64 = data.find(b"\r", pos)
+        if _too_long(data, pos, end):
+            raise self._failed("too big bulk count string")
         if end < 0 or end + 1 >= len(data):
-            if len(data) - pos > MAX_LINE:
-                raise self._failed("too big bulk count string")
-            # The line is scanned again with the next chunk; it is short. _rest holds it (see _take_careful).
-            return -1
+            return -1  # the line is scanned again with the next chunk; it is short
         if data[pos] != 36:  # '$'
-            raise self._failed(f"expected '$', got '{chr(data[pos])}'")
-        length = _parse_length(data[pos + 1 : end])
+            raise self._failed(f"expected '$', got '{data[pos : pos + 1].decode('utf-8', 'surrogateescape')}'")
+        length = parse_int(data[pos + 1 : end])
         if length is None or length < 0 or length > self.max_bulk:
             raise self._failed("invalid bulk length")
         if length > UNTRUSTED_BULK and not self.trusted:
@@ -162,16 +176,22 @@ class RequestParser:
         self._bulk = length
         if end + 2 >= len(data):
             # Nothing of the argument is here yet: an empty piece marks that we are inside it.
-            self._chunks.append(b"")
-            self._rest = b""
+            self._hold(b"")
             return -1
         return end + 2
 
+    def _hold(self, piece: bytes) -> None:
+        """Keep the first piece of an argument whose rest is still to come."""
+        self._chunks.append(piece)
+        self._chunk_bytes = len(piece)
+        self._rest = b""
+        self._at = 0
+
     def _inline(self, data: bytes, pos: i64, out: list[list[bytes]]) -> i64:
         end: i64 = data.find(b"\n", pos)
+        if _too_long(data, pos, end):
+            raise self._failed("too big inline request")
         if end < 0:
-            if len(data) - pos > MAX_LINE:
-                raise self._failed("too big inline request")
             return -1
         line = data[pos:end]
         if line.endswith(b"\r"):
@@ -180,11 +200,15 @@ class RequestParser:
         if argv is None:
             raise self._failed("unbalanced quotes in request")
         if argv:
+            if argv[0].lower() in _HTTP:
+                self._failed("")
+                raise ProtocolError("")
             out.append(argv)
         return end + 1
 
     def _failed(self, why: str) -> ProtocolError:
         self._rest = b""
+        self._at = 0
         self._chunks = []
         self._missing = 0
         return ProtocolError(f"Protocol error: {why}")
@@ -222,14 +246,9 @@ def _take_plain(data: bytes, out: list[list[bytes]]) -> i64:
     return pos
 
 
-def _parse_length(text: bytes) -> i64 | None:
-    """A decimal number as Redis reads it in a length line, or None. Redis: string2ll."""
-    if not text or len(text) > 18:
-        return None
-    digits = text[1:] if text[0] == 45 else text
-    if not digits.isdigit() or (digits[0] == 48 and len(text) > 1):
-        return None
-    return int(text)
+def _too_long(data: bytes, pos: i64, end: i64) -> bool:
+    """Whether the line that begins at `pos` and ends at `end` (-1: not yet) is more than a line may be."""
+    return (end if end >= 0 else len(data)) - pos > MAX_LINE
 
 
 _ESCAPES: Final[dict[int, int]] = {110: 10, 114: 13, 116: 9, 98: 8, 97: 7}  # \n \r \t \b \a
@@ -250,7 +269,7 @@ def split_line(line: bytes) -> list[bytes] | None:
         if i >= n:
             return argv
         word = bytearray()
-        while i < n and line[i] not in _BLANK:
+        while i < n and line[i] not in _WORD_ENDS:
             char = line[i]
             if char == 34 or char == 39:
                 i = _quoted(line, i, word)
