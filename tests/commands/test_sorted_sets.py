@@ -228,9 +228,7 @@ def test_bzmpop_waits_for_any_of_its_keys(h: Harness) -> None:
     waiter = waiting(h, "BZMPOP 0 2 k1 k2 MAX COUNT 2")
     h.run("SET k1 text")
     h.run("ZADD k2 1 a 2 b 3 c")
-    assert waiter.received() == (
-        b"*2\r\n$2\r\nk2\r\n*2\r\n*2\r\n$1\r\nc\r\n$1\r\n3\r\n*2\r\n$1\r\nb\r\n$1\r\n2\r\n"
-    )
+    assert waiter.received() == (b"*2\r\n$2\r\nk2\r\n*2\r\n*2\r\n$1\r\nc\r\n$1\r\n3\r\n*2\r\n$1\r\nb\r\n$1\r\n2\r\n")
     assert h.journal()[-1] == [b"ZPOPMAX", b"k2", b"2"]
 
 
@@ -265,9 +263,10 @@ def test_the_journal_of_many_requests_gives_the_same_sorted_sets() -> None:
             rng.choice(
                 [
                     f"ZADD {k} {n} {m} 1.5 x", f"ZADD {k} GT CH {n} {m}", f"ZADD {k} XX INCR {n} {m}",
-                    f"ZINCRBY {k} 0.1 {m}", f"ZREM {k} {m}", f"ZPOPMIN {k}", f"ZPOPMAX {k} 2", f"ZMPOP 2 {k} {other} MIN COUNT 2",
-                    f"ZUNIONSTORE {k} 2 {k} {other} WEIGHTS 1 0.5", f"ZINTERSTORE {k} 2 k1 k2",
-                    f"ZDIFFSTORE {k} 2 k3 {other}", f"ZRANGESTORE {k} {other} (-1 +inf BYSCORE LIMIT 0 4", f"ZREMRANGEBYRANK {k} {n} 1",
+                    f"ZINCRBY {k} 0.1 {m}", f"ZREM {k} {m}", f"ZPOPMIN {k}", f"ZPOPMAX {k} 2",
+                    f"ZMPOP 2 {k} {other} MIN COUNT 2", f"ZUNIONSTORE {k} 2 {k} {other} WEIGHTS 1 0.5",
+                    f"ZINTERSTORE {k} 2 k1 k2", f"ZDIFFSTORE {k} 2 k3 {other}",
+                    f"ZRANGESTORE {k} {other} (-1 +inf BYSCORE LIMIT 0 4", f"ZREMRANGEBYRANK {k} {n} 1",
                     f"ZREMRANGEBYSCORE {k} {n} (3", f"BZPOPMAX {k} 0" if busy else f"ZCARD {k}",
                     f"BZMPOP 0 1 {k} MIN COUNT 2" if busy else f"ZCARD {k}",
                 ]
