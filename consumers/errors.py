@@ -6,13 +6,23 @@ base `ConsumerError`.
 
 from collections.abc import Iterator
 
+import anyio
 import trio
 from coredis.exceptions import ConnectionError as LostConnection
 from coredis.exceptions import ReadOnlyError
 
 # A dead server, a server that still loads (BusyLoadingError is a LostConnection), a reply that never came, a primary
 # that has just become a replica: all pass by waiting.
-TRANSIENT = (LostConnection, ReadOnlyError, OSError, TimeoutError, trio.TooSlowError)
+TRANSIENT = (
+    LostConnection,
+    ReadOnlyError,
+    OSError,
+    TimeoutError,
+    trio.TooSlowError,
+    anyio.BrokenResourceError,
+    anyio.ClosedResourceError,
+    anyio.EndOfStream,
+)
 
 
 class ConsumerError(Exception):

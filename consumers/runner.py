@@ -61,6 +61,7 @@ class Station:
         )
         self._claimer = Claimer(self._pending, name, options, self._leases, self._submit_claimed, self._bury)
         self._handling = Handling(client, consumer, self._leases, self._claimer)
+        self._ready = False
         self._intake_scope = trio.CancelScope()
         self._work_scope = trio.CancelScope()
 
@@ -104,10 +105,13 @@ class Station:
     async def _intake(self, task_status: trio.TaskStatus[None]) -> None:
         with self._send, self._intake_scope:
             await self._ensure_group()
+            self._ready = True
             task_status.started()
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._claimer.run)
                 nursery.start_soon(self._read)
+        if not self._ready:
+            task_status.started()  # drained before there was a server: whoever waits for the start need not any more
 
     async def _ensure_group(self) -> None:
         while True:
@@ -265,11 +269,11 @@ class Worker:
         """Until drained or cancelled. `task_status.started()` is called when every consumer reads."""
         async with self._client() as client:
             self._stations = [Station(client, one, self.name) for one in self._consumers]
-            if self._draining:
-                return
             with self._scope:
                 async with trio.open_nursery() as nursery:
                     log.info("worker.started", worker=self.name, consumers=len(self._stations))
+                    if self._draining:
+                        self.drain()
                     for station in self._stations:
                         await nursery.start(station.run)
                     task_status.started()

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 import trio
 from coredis import Redis
+from support.worker_server import Server
 from support.workers import Seen, add, next_entry, pending, working
 
 from consumers import App, Backoff, ConsumerError, LeaseLost, Message
+from consumers.connection import open_client, ride_out
 from consumers.transactions import Claim, collector, commit
 
 
@@ -242,3 +244,32 @@ async def test_many_racing_commits_of_the_same_messages_add_up_to_one_effect_eac
     assert await client.get("count") == str(done).encode()
     assert len(await pending(client, "s", "g")) == 50 - done
     assert done > 0
+
+
+async def test_effects_happen_once_through_crashes_of_the_server(own_server: Server) -> None:
+    app, count = App(), 400
+
+    @app.consumer("s", group="g", concurrency=8, claim_idle=0.5, max_deliveries=100)
+    async def handle(message: Message) -> None:
+        async with message.transaction() as effects:
+            effects.zincrby("times", message.text("n"), 1)
+
+    async with open_client(own_server.url) as client:
+        await add(client, "s", *map(str, range(count)))
+        async with working(app, own_server.url), working(app, own_server.url):
+            for part in (1, 2, 3):
+                await _until_counted(client, count * part // 5)
+                await trio.to_thread.run_sync(own_server.kill)
+                await trio.to_thread.run_sync(own_server.start)
+            await _until_counted(client, count)
+        times = await client.zrange("times", 0, -1, withscores=True)
+        assert await pending(client, "s", "g") == {}
+        assert await client.exists(["s.dead"]) == 0
+    assert len(times) == count
+    assert {one.score for one in times} == {1.0}
+
+
+async def _until_counted(client: Redis[bytes], count: int) -> None:
+    """A sorted set can't be waited on, so it is asked; across crashes of the server, too."""
+    while await ride_out(lambda: client.zcard("times"), "testing") < count:  # noqa: ASYNC110
+        await trio.sleep(0.01)

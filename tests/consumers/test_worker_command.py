@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -115,6 +116,22 @@ def test_a_second_signal_ends_the_worker_at_once_and_frees_the_message(
     assert entry["message_id"] == id_
     assert entry["times_delivered"] == 1
     assert entry["time_since_delivered"] > 30_000, "free for every other worker at once"
+
+
+def test_a_signal_ends_a_worker_that_still_waits_for_its_server(project: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        url = f"redis://127.0.0.1:{probe.getsockname()[1]}"
+        process = start(project, "shop:app", "--url", url)
+        try:
+            assert wait_for_event(process, "connection.lost")
+            process.terminate()
+            _, error = process.communicate(timeout=LIMIT)
+        finally:
+            process.kill()
+            process.wait()
+    assert process.returncode == 0, error
+    assert "Traceback" not in error
 
 
 def wait_for_event(process: subprocess.Popen[str], event: str) -> bool:
