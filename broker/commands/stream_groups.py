@@ -74,7 +74,7 @@ def subcommand_syntax(argv: list[bytes]) -> CommandError:
 def help_lines(name: bytes, lines: list[bytes]) -> Reply:
     """Redis: addReplyHelp."""
     head = name.upper() + b" <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"
-    replies: list[Reply] = [Simple(line) for line in [head, *lines, b"HELP", b"    Print this help."]]
+    replies: list[Reply] = [Simple(line) for line in [head, *lines, b"HELP", b"    Prints this help."]]
     return replies
 
 
@@ -101,8 +101,9 @@ def _seen_consumer(ctx: Context, name: bytes, group_name: bytes, group: Group, c
 
 
 def _journal_group_id(ctx: Context, name: bytes, group_name: bytes, group: Group) -> None:
+    entries_read = min(group.entries_read, I64_MAX)  # more, and the reader of the log would refuse it
     last_id = format_id(group.last_id)
-    ctx.journal(b"XGROUP", b"SETID", name, group_name, last_id, b"ENTRIESREAD", b"%d" % group.entries_read)
+    ctx.journal(b"XGROUP", b"SETID", name, group_name, last_id, b"ENTRIESREAD", b"%d" % entries_read)
 
 
 def _journal_claim(

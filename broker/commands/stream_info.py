@@ -9,6 +9,7 @@ from broker.commands.streams import read_stream, rows
 from broker.datatypes.stream_groups import NEVER, UNKNOWN, Consumer, Group, ids_from
 from broker.datatypes.streams import MAX_ID, Stream, format_id
 from broker.errors import CommandError, no_such_key
+from broker.protocol.numbers import I64_MAX, I64_MIN
 from broker.protocol.replies import Map, Reply
 
 command = CommandGroup("stream").command
@@ -21,8 +22,13 @@ def _existing(ctx: Context, name: bytes) -> Stream:
     return stream
 
 
-def _known(count: int) -> Reply:
-    return None if count == UNKNOWN else count
+def _entries_read(group: Group) -> Reply:
+    return None if group.entries_read == UNKNOWN else min(group.entries_read, I64_MAX)
+
+
+def _lag(stream: Stream, group: Group) -> Reply:
+    lag = stream.lag(group)
+    return None if lag is None else max(min(lag, I64_MAX), I64_MIN)
 
 
 @command("XINFO|STREAM", arity=-3, flags=READONLY, keys=[key(RO, ACCESS, at=2)], since="5.0.0",
@@ -52,7 +58,7 @@ def _facts(stream: Stream) -> list[Reply]:
         b"radix-tree-nodes", blocks + 1,
         b"last-generated-id", format_id(stream.last_id),
         b"max-deleted-entry-id", format_id(stream.max_deleted_id),
-        b"entries-added", stream.entries_added,
+        b"entries-added", min(stream.entries_added, I64_MAX),
         b"recorded-first-entry-id", format_id(stream.first_id),
     ]  # fmt: skip
 
@@ -87,8 +93,8 @@ def _full_group(stream: Stream, name: bytes, count: int) -> Reply:
     return Map([
         b"name", name,
         b"last-delivered-id", format_id(group.last_id),
-        b"entries-read", _known(group.entries_read),
-        b"lag", _known(stream.lag(group)),
+        b"entries-read", _entries_read(group),
+        b"lag", _lag(stream, group),
         b"pel-count", len(group.pending),
         b"pending", pending,
         b"consumers", consumers,
@@ -121,8 +127,8 @@ def xinfo_groups(ctx: Context, argv: list[bytes]) -> Reply:
             b"consumers", len(group.consumers),
             b"pending", len(group.pending),
             b"last-delivered-id", format_id(group.last_id),
-            b"entries-read", _known(group.entries_read),
-            b"lag", _known(stream.lag(group)),
+            b"entries-read", _entries_read(group),
+            b"lag", _lag(stream, group),
         ]))  # fmt: skip
     return replies
 

@@ -369,7 +369,7 @@ def xsetid(ctx: Context, argv: list[bytes]) -> Reply:
             raise CommandError("ERR", "The ID specified in XSETID is smaller than the target stream top item")
         if 0 <= added < stream.size:
             raise CommandError("ERR", "The entries_added specified in XSETID is smaller than the target stream length")
-    stream.last_id = last_id
+    stream.set_last_id(last_id)
     if added >= 0:
         stream.entries_added = added
     if max_deleted:

@@ -7,7 +7,7 @@ Costs: append, length, newest id O(1); a look-up by id O(log n); a range O(log n
 when it empties one; a trim O(what it removes).
 Invariant: ids rise through blocks and slots, deleted ones included; no block is without a live entry; `_firsts[i]` is
 the first id of `_blocks[i]`, deleted or not; `size` is the number of live entries and `first_id` the least of their
-ids (0 when there is none); last_id is at least every id that ever was in the stream.
+ids (0 when there is none); last_id is at least every id in the blocks.
 """
 
 from bisect import bisect_left, bisect_right
@@ -57,16 +57,18 @@ def _parse_u64(text: bytes, whole: int) -> int:
 
 def _parse_odd_u64(text: bytes, whole: int) -> int:
     """What strtoull takes and string2ll does not. Redis: string2ull in util.c, which tries one after the other."""
-    text = text.split(b"\0", 1)[0].lstrip(b" \t\n\v\f\r")
-    digits = text[1:] if text[:1] in (b"+", b"-") else text
+    text = text.split(b"\0", 1)[0]
+    bare = text.lstrip(b" \t\n\v\f\r")
+    is_negative = bare[:1] == b"-"
+    digits = bare[1:] if is_negative or bare[:1] == b"+" else bare
     if whole > 127 or not digits.isdigit():
         return -1
     value = int(digits)
     if value > _SEQ_MASK:
         return -1
-    if text[:1] != b"-" or value == 0:
+    if not is_negative or value == 0:
         return value
-    if digits[:1] != b"0" and value <= 1 << 63:
+    if text == bare and digits[:1] != b"0" and value <= 1 << 63:
         return -1  # a negative number that string2ll reads
     return (1 << 64) - value  # strtoull negates
 
@@ -159,6 +161,12 @@ class Block:
         self._head = i
         self.live -= count
 
+    def drop_deleted_tail(self) -> None:
+        """Forget the deleted entries after the last live one; there must be one."""
+        while self._fields[-1] is None:
+            self._fields.pop()
+            self._ids.pop()
+
     def count_below(self, entry_id: int) -> int:
         """Live entries with ids below `entry_id`."""
         stop: i64 = bisect_left(self._ids, entry_id)
@@ -222,9 +230,9 @@ class Stream:
         self._last: Block | None = None  # _blocks[-1]
         self.size: i64 = 0
         self.first_id = 0
-        self.last_id = 0  # greatest id ever, or what XSETID said
+        self.last_id = 0  # greatest id ever, or what set_last_id() said
         self.max_deleted_id = 0  # greatest id ever deleted by name (a trim does not count)
-        self.entries_added: int = 0  # ever, or what XSETID said
+        self.entries_added: int = 0  # ever, or what XSETID said: then it may outgrow 64 bits
         self.groups: dict[bytes, Group] = {}
 
     def __len__(self) -> int:
@@ -250,6 +258,12 @@ class Stream:
             self.first_id = entry_id
         self.size += 1
         self.entries_added += 1
+        self.last_id = entry_id
+
+    def set_last_id(self, entry_id: int) -> None:
+        """entry_id: at least newest_id(). It may be below ids that were deleted, which are free again then."""
+        if self._last is not None:
+            self._last.drop_deleted_tail()
         self.last_id = entry_id
 
     def delete(self, entry_id: int) -> bool:
@@ -394,14 +408,17 @@ class Stream:
                 return self.entries_added - int(self.size) + 1
         return UNKNOWN
 
-    def lag(self, group: Group) -> int:
-        """How many entries `group` has yet to read, or UNKNOWN. Redis: streamReplyWithCGLag."""
+    def lag(self, group: Group) -> int | None:
+        """How many entries `group` has yet to read, or None. Below 0 when XSETID or ENTRIESREAD said odd things.
+
+        Redis: streamReplyWithCGLag.
+        """
         if self.entries_added == 0:
             return 0
         if group.entries_read != UNKNOWN and not self.has_gap_after(group.last_id):
             return self.entries_added - group.entries_read
         read = self.entries_up_to(group.last_id)
-        return UNKNOWN if read == UNKNOWN else self.entries_added - read
+        return None if read == UNKNOWN else self.entries_added - read
 
     def advance(self, group: Group, entry_id: int) -> None:
         """`group` reads the entry `entry_id`, the next one after its last_id. Redis: streamReplyWithRange."""
