@@ -5,7 +5,7 @@ The engine comes here only when a bit of Session.gate or of Engine.gate is set: 
 
 from typing import Final
 
-from broker.commands.registry import DENYOOM, LOADING, NO_AUTH, NO_MULTI, WRITE, Command
+from broker.commands.registry import LOADING, MAY_REPLICATE, NO_AUTH, NO_MULTI, WRITE, Command
 from broker.commands.session import IN_MULTI, NEEDS_AUTH, SUBSCRIBED, Session
 from broker.protocol.replies import QUEUED, ErrorReply, Reply
 
@@ -56,7 +56,7 @@ def admit(session: Session, command: Command, argv: list[bytes], gate: int) -> R
         return POSTPONED
     if session.gate & IN_MULTI and command.name not in _RUN_AT_ONCE:
         session.queue.append(argv)
-        if command.flags & WRITE:
+        if command.flags & (WRITE | MAY_REPLICATE):
             session.queue_writes = True
         return QUEUED
     return None
@@ -67,4 +67,4 @@ def _is_paused(session: Session, command: Command, gate: int) -> bool:
         return True
     if command.name == b"EXEC":
         return session.queue_writes
-    return bool(command.flags & (WRITE | DENYOOM)) or command.name in (b"PUBLISH", b"SPUBLISH", b"PFCOUNT")
+    return command.flags & (WRITE | MAY_REPLICATE) != 0

@@ -9,6 +9,7 @@ from heapq import heapify, heappop, heappush
 
 from broker.commands.blocked import Blocked
 from broker.commands.context import Context
+from broker.commands.session import REPLY_ON, REPLY_SKIP
 from broker.keyspace.database import Keyspace
 from broker.keyspace.types import type_name
 from broker.protocol.replies import ErrorReply, Reply
@@ -136,7 +137,12 @@ class Blocking:
 
     def _finish(self, waiter: Waiter, reply: Reply) -> None:
         self.unpark(waiter)
-        waiter.ctx.session.send(reply)
+        session = waiter.ctx.session
+        if session.reply_mode == REPLY_ON:
+            session.send(reply)
+        elif session.reply_mode == REPLY_SKIP:
+            session.reply_mode = REPLY_ON
+        session.mark()  # its further requests can go on, reply or not
 
     def next_deadline_ms(self) -> int | None:
         """Monotonic time at which the next waiter gives up, or None."""

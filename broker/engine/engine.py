@@ -218,6 +218,9 @@ class Engine:
             note(self.shared, ctx.session, argv, elapsed, self._slow_length)
         return reply
 
+    def report_bug(self, where: str, error: Exception) -> None:
+        self._on_bug(where, error)
+
     def _record(self, ctx: Context, argv: list[bytes]) -> None:
         """Note the effects of the call that just changed something."""
         database = int(ctx.session.database)

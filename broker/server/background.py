@@ -14,9 +14,9 @@ _FREEZE_AT: Final = 50_000  # new containers: collecting more of them than this 
 
 
 class Timer:
-    """Runs turns at the time that set() names, however quiet the sockets are. Setting it again is cheap."""
+    """Calls `due` at the time that set() names, however quiet the sockets are. Setting it again is cheap."""
 
-    def __init__(self, due: Callable[[], object]) -> None:
+    def __init__(self, due: Callable[[], None]) -> None:
         self._due = due
         self._scope = trio.CancelScope()
         self._deadline = math.inf

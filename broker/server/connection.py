@@ -23,6 +23,7 @@ _RECEIVE: Final = 16 * 1024
 _RECEIVE_MORE: Final = 256 * 1024  # once a client sends more than the above at a time
 _REQUESTS_PER_TURN: Final = 1024
 _PIECES_PER_TURN: Final = 8192  # of output: a request makes 1 to 3
+_BYTES_PER_TURN: Final = 1024 * 1024  # of output, so that many large replies do not meet in memory
 _HELD_WHILE_WAITING: Final = 1024 * 1024  # bytes read ahead of a client that is blocked or paused
 _BACKPRESSURE: Final = 128 * 1024 * 1024  # unsent bytes at which a client without an output limit is not read
 
@@ -49,7 +50,10 @@ class Traffic:
 
 
 class Connection:
-    """One client's socket. `closing` says why it has to end: empty while it lives."""
+    """One client's socket. `closing` says why it has to end: empty while it lives.
+
+    ended: the client sends no more. What it sent before is still executed and answered, unless it waits for a key.
+    """
 
     def __init__(self, sock: socket, ctx: Context, engine: Engine, limits: Limits, traffic: Traffic) -> None:
         self.socket: Final = sock
@@ -57,6 +61,7 @@ class Connection:
         self.ctx: Final = ctx
         self.session: Final = ctx.session
         self.closing = ""
+        self.ended = False
         self.events: i64 = 1  # what epoll watches for; kept by the hub
         self._engine: Final = engine
         self._limits: Final = limits
@@ -78,6 +83,8 @@ class Connection:
 
     def on_readable(self) -> None:
         """Read once, execute what is complete."""
+        if self.closing:
+            return
         try:
             data = self._recv(self._receive)
         except BlockingIOError:
@@ -86,7 +93,8 @@ class Connection:
             self.closing = "connection_reset"
             return
         if not data:
-            self.closing = "peer_closed"
+            self.ended = True
+            self.end_if_done()
             return
         size: i64 = len(data)
         self._traffic.bytes_in += size
@@ -108,19 +116,26 @@ class Connection:
         session = self.session
         engine = self._engine
         ctx = self.ctx
-        left: i64 = _REQUESTS_PER_TURN
+        out = session.out
+        owed: i64 = 0
+        left: i64 = 0 if self._unsent_bytes > _BACKPRESSURE else _REQUESTS_PER_TURN
         while True:
             queue = self._queue
             while self._next < len(queue):
-                if session.is_blocked or left == 0 or len(session.out) > _PIECES_PER_TURN:
+                if session.is_blocked or left == 0 or len(out) > _PIECES_PER_TURN or owed > _BYTES_PER_TURN:
                     return _REQUESTS_PER_TURN - left
+                before: i64 = len(out)
                 reply = engine.execute(ctx, queue[self._next])
                 if reply is POSTPONED:
                     return _REQUESTS_PER_TURN - left
                 left -= 1
                 self._next += 1
                 if session.reply_mode == REPLY_ON:
-                    encode(reply, session.out, session.resp3)
+                    encode(reply, out, session.resp3)
+                    if isinstance(reply, bytes):
+                        owed += len(reply)
+                    elif len(out) > before + 1:
+                        owed += _size(out, before)
                 else:
                     self._withhold()
                 if session.close_after_reply or session.closed:
@@ -131,7 +146,8 @@ class Connection:
             queue.clear()
             self._next = 0
             if self._failure is not None:
-                encode(self._failure, session.out, session.resp3)
+                if self._failure.text:
+                    encode(self._failure, out, session.resp3)
                 self.closing = "protocol_error"
                 return _REQUESTS_PER_TURN - left
             if not self._take():
@@ -141,15 +157,19 @@ class Connection:
         """Fetch complete requests from the parser; False when there is nothing to execute."""
         parser = self._parser
         parser.trusted = self.session.gate & NEEDS_AUTH == 0
+        parser.max_bulk = self._limits.max_bulk
         try:
             parser.take(self._queue)
         except ProtocolError as error:
-            self._failure = ErrorReply(b"ERR " + str(error).encode("utf-8", "surrogateescape"))
+            text = str(error).encode("utf-8", "surrogateescape")
+            self._failure = ErrorReply(b"ERR " + text if text else b"")
         return len(self._queue) > 0 or self._failure is not None
 
     def _withhold(self) -> None:
-        """CLIENT REPLY OFF or SKIP."""
+        """CLIENT REPLY OFF or SKIP. For a request that waits, blocking.py does it when the reply is due."""
         session = self.session
+        if session.is_blocked:
+            return
         if session.reply_mode == REPLY_SKIP_NEXT:
             session.reply_mode = REPLY_SKIP
         elif session.reply_mode == REPLY_SKIP:
@@ -158,14 +178,23 @@ class Connection:
     @property
     def has_work(self) -> bool:
         """Requests are complete and nothing keeps them from being executed (but a pause, which the hub knows)."""
-        return self._next < len(self._queue) and not self.session.is_blocked
+        if self.session.is_blocked or self._unsent_bytes > _BACKPRESSURE:
+            return False
+        return self._next < len(self._queue)
 
     @property
     def wants_input(self) -> bool:
         """False while more input would only be piled up."""
-        if self._unsent_bytes > _BACKPRESSURE:
+        if self.ended or self.closing or self._unsent_bytes > _BACKPRESSURE:
             return False
         return self._next >= len(self._queue) or self._parser.pending < _HELD_WHILE_WAITING
+
+    def end_if_done(self) -> None:
+        """Close when the client sends no more and all it asked for is done. One that waits for a key is done at once:
+        it must not take an element."""
+        if self.ended and not self.closing:
+            if self.session.is_blocked or not (self._next < len(self._queue) or self.owes):
+                self.closing = "peer_closed"
 
     @property
     def query_bytes(self) -> int:
@@ -266,9 +295,22 @@ class Connection:
         return len(self._unsent) > 0
 
     @property
+    def owes(self) -> bool:
+        """Something is to be sent still, now or after an fsync."""
+        return len(self.session.out) > 0 or len(self._unsent) > 0 or len(self._sealed) > 0
+
+    @property
     def unsent_pieces(self) -> int:
         return len(self._unsent) + len(self.session.out) + len(self._sealed)
 
     @property
     def unsent_bytes(self) -> int:
         return int(self._unsent_bytes) if self._unsent else 0
+
+
+def _size(pieces: list[bytes], start: i64) -> i64:
+    """Bytes of pieces[start:]."""
+    size: i64 = 0
+    for i in range(start, len(pieces)):
+        size += len(pieces[i])
+    return size

@@ -5,6 +5,7 @@ replies are sent: that order carries the durability promise. With `appendfsync a
 too, which runs in a thread while the next turns read on; what those owe waits for the next fsync.
 """
 
+import os
 from collections.abc import Callable
 from select import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, epoll
 from socket import socket
@@ -21,6 +22,7 @@ _IN: Final[int] = EPOLLIN | EPOLLRDHUP
 _OUT: Final[int] = EPOLLOUT
 _GONE: Final[int] = EPOLLHUP | EPOLLERR
 _MAX_EVENTS: Final = 512
+_OWED_ITS_REPLIES: Final = frozenset(["asked", "protocol_error"])  # why a connection ends when it has got them all
 _CLOSED_IS_NORMAL: Final = frozenset(["peer_closed", "asked", "connection_reset"])
 
 
@@ -55,6 +57,12 @@ class Hub:
         self._fresh = False  # something was added to it that is not known to be held up
         self._waiting: list[Connection] = []  # with output that waits for the fsync under way
         self._syncing = False
+        self._wake: Final = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._epoll.register(self._wake, EPOLLIN)
+
+    def wake(self) -> None:
+        """There is something to do for a turn that no socket tells of."""
+        os.eventfd_write(self._wake, 1)
 
     def fileno(self) -> int:
         """Readable when a turn has something to do."""
@@ -96,6 +104,7 @@ class Hub:
         for connection in list(self.connections.values()):
             self.close(connection, "asked")
         self._epoll.close()
+        os.close(self._wake)
 
     # -- a turn
 
@@ -110,17 +119,24 @@ class Hub:
         for fd, mask in events:
             connection = connections.get(fd)
             if connection is None:
-                continue  # closed by a request of this turn
+                if fd == self._wake:
+                    os.eventfd_read(fd)
+                continue  # or it was closed by a request of this turn
             if mask & EPOLLIN:
-                connection.on_readable()
+                try:
+                    connection.on_readable()
+                except Exception as error:
+                    self._crashed(connection, error)
                 session = connection.session
                 if session.out and not session.queued_for_sending:
                     session.queued_for_sending = True
                     outgoing.append(session)
                 if connection.closing or connection.has_work or not connection.wants_input:
                     self._unusual(connection)
+                    if connection.closing:
+                        continue
             elif mask & (_GONE | EPOLLRDHUP):
-                connection.closing = "peer_closed"
+                connection.closing = "connection_reset"
                 self._unusual(connection)
             if mask & _OUT:
                 connection.on_writable()
@@ -133,8 +149,14 @@ class Hub:
         self._finish()
         return busy or self._fresh
 
+    def _crashed(self, connection: Connection, error: Exception) -> None:
+        """A bug of ours met one client: it ends, with what it is owed possibly cut in the middle; the others go on."""
+        self.engine.report_bug("connection", error)
+        connection.closing = "internal_error"
+
     def _unusual(self, connection: Connection) -> None:
         """After something else than a plain read: close, queue for another turn, or change what epoll watches for."""
+        connection.end_if_done()
         if connection.closing:
             self._end(connection)
             return
@@ -146,15 +168,22 @@ class Hub:
     def _end(self, connection: Connection) -> None:
         """Close, at once or when what the client is owed is out."""
         session = connection.session
-        if session.out or connection.has_unsent:
-            if connection.closing in ("asked", "protocol_error"):
-                session.close_after_reply = True
+        if connection.owes and connection.closing in _OWED_ITS_REPLIES:
+            session.close_after_reply = True
+            if session.out:
                 session.mark()
-                return
-        self.close(connection, connection.closing)
+            self._watch(connection)
+        else:
+            self.close(connection, connection.closing)
 
     def _watch(self, connection: Connection) -> None:
-        events = _IN if connection.wants_input and not connection.session.close_after_reply else EPOLLRDHUP
+        """Tell epoll what is of interest. (That the peer has closed is, to who waits for a key, also when there is no
+        room for more input; to others it would be told again and again.)"""
+        events = 0
+        if connection.wants_input:
+            events = _IN
+        elif connection.session.is_blocked:
+            events = EPOLLRDHUP
         if connection.has_unsent:
             events |= _OUT
         if events != connection.events:
@@ -169,8 +198,11 @@ class Hub:
         for connection in backlog:
             if self.connections.get(connection.fd) is not connection:
                 continue
-            if connection.run() > 0:
-                moved = True
+            try:
+                if connection.run() > 0:
+                    moved = True
+            except Exception as error:
+                self._crashed(connection, error)
             if connection.session.out:
                 connection.session.mark()
             self._unusual(connection)
@@ -199,16 +231,20 @@ class Hub:
             connection = by_session.get(session.id)
             if connection is not None:
                 connection.flush()
-                if connection.closing or connection.has_unsent or connection.has_work or session.close_after_reply:
+                if (
+                    connection.has_unsent
+                    or connection.has_work
+                    or connection.closing
+                    or connection.ended
+                    or session.close_after_reply
+                ):
                     self._after_sending(connection)
         outgoing.clear()
 
     def _after_sending(self, connection: Connection) -> None:
-        if connection.closing or connection.session.close_after_reply:
-            if connection.closing not in ("", "asked", "protocol_error") or not connection.has_unsent:
-                self.close(connection, connection.closing or "asked")
-                return
-        self._unusual(connection) if not connection.closing else self._watch(connection)
+        if connection.session.close_after_reply and not connection.closing:
+            connection.closing = "asked"  # CLIENT KILL by another
+        self._unusual(connection)
 
     # -- replies that wait for the disk
 
@@ -219,6 +255,9 @@ class Hub:
             if connection is not None:
                 connection.seal()
                 self._waiting.append(connection)
+                if connection.has_work:
+                    self._backlog[connection] = None
+                    self._fresh = True
         self.engine.outgoing.clear()
         self._syncing = True
         self._start_sync()
@@ -233,3 +272,5 @@ class Hub:
                 connection.release()
                 self._after_sending(connection)
         self._finish()
+        if self._backlog:
+            self.wake()

@@ -67,7 +67,7 @@ class Info:
         }
 
     def text(self, asked: list[str]) -> bytes:
-        """asked: section names in lower case; `default`, `all`, `everything` stand for several. Unknown ones: no text."""
+        """asked: section names in lower case; `default`, `all`, `everything` are several. Unknown ones: no text."""
         parts = []
         for name in self._chosen(asked):
             fields = self._sections[name]()

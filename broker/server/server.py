@@ -59,7 +59,7 @@ class Server:
         self.engine = Engine(config, self.control, self.clock, rng or Random(), _log_bug)
         self.log: AppendOnlyLog | None = None
         self.hub = Hub(self.engine, self._write_log, self._replies_wait, self._start_sync, _log_close)
-        self._timer = Timer(self._run_turns)
+        self._timer = Timer(self.hub.wake)
         self._drain = Drain(self._owes)
         self._facts = Facts(secrets.token_hex(20), 0, self.clock.now_ms(), sys.argv[0])
         self._watch_settings()
@@ -114,7 +114,9 @@ class Server:
             for listener in [*tcp, *([unix] if unix else [])]:
                 await listener.aclose()
             self._remove_unix_socket()
-            if not await self._drain.wait(_DRAIN_SECONDS):
+            with self.shutdown.patience:
+                await self._drain.wait(_DRAIN_SECONDS)
+            if self._owes():
                 log.warning("server.drain_incomplete", seconds=_DRAIN_SECONDS)
 
     async def _listen(
@@ -191,7 +193,7 @@ class Server:
         self.hub.add(sock, address, local)
 
     def _owes(self) -> bool:
-        return any(c.has_unsent or c.session.out for c in self.hub.connections.values())
+        return any(connection.owes for connection in self.hub.connections.values())
 
     def _sample(self) -> None:
         traffic = self.hub.traffic
@@ -211,7 +213,7 @@ class Server:
             directory / self.config.text("appenddirname"),
             self.config.text("appendfilename"),
             self.config.text("appendfsync"),
-            lambda: self.hub.synced(),
+            self._synced,
             self._log_state,
         )
         self.log.lock()
@@ -247,6 +249,10 @@ class Server:
     def _write_log(self, data: bytes) -> None:
         if self.log:
             self.log.append(data)
+
+    def _synced(self) -> None:
+        self.hub.synced()
+        self._drain.after_turn()
 
     def _replies_wait(self) -> bool:
         return self.log is not None and self.log.replies_wait()

@@ -10,15 +10,21 @@ log = structlog.get_logger()
 
 
 class Shutdown:
-    """Asked for once, by a signal or by SHUTDOWN; wait() returns then."""
+    """Asked for once, by a signal or by SHUTDOWN; wait() returns then.
+
+    patience: the scope of waiting for clients that are owed something; it is cancelled when the end is to come at once.
+    """
 
     def __init__(self) -> None:
         self._asked = trio.Event()
+        self.patience = trio.CancelScope()
         self.forced = False  # end even if the log can't be written
 
-    def ask(self, force: bool = False) -> None:
+    def ask(self, force: bool = False, at_once: bool = False) -> None:
         self.forced = self.forced or force
         self._asked.set()
+        if at_once:
+            self.patience.cancel()
 
     @property
     def asked(self) -> bool:
@@ -29,12 +35,12 @@ class Shutdown:
 
 
 async def watch_signals(shutdown: Shutdown, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-    """SIGTERM and SIGINT ask for the end."""
+    """SIGTERM and SIGINT ask for the end; the second one does not wait for clients."""
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         task_status.started()
         async for number in signals:
             log.warning("server.signal", signal=signal.Signals(number).name)
-            shutdown.ask(force=shutdown.asked)
+            shutdown.ask(force=shutdown.asked, at_once=shutdown.asked)
 
 
 class Drain:
@@ -48,10 +54,9 @@ class Drain:
         if self._done is not None and not self._owed():
             self._done.set()
 
-    async def wait(self, seconds: float) -> bool:
-        """At most so long. False when somebody is still owed something."""
+    async def wait(self, seconds: float) -> None:
+        """At most so long."""
         self._done = trio.Event()
         self.after_turn()
         with trio.move_on_after(seconds):
             await self._done.wait()
-        return not self._owed()
