@@ -1,6 +1,7 @@
 """A connection's own affairs: PING, ECHO, HELLO, AUTH, SELECT, RESET, QUIT. CLIENT is in clients.py."""
 
 from hmac import compare_digest
+from typing import Final
 
 from broker.commands.context import Context
 from broker.commands.pubsub import unsubscribe_channels, unsubscribe_patterns
@@ -22,6 +23,9 @@ from broker.protocol.replies import OK, PONG, RESET, Map, Reply
 from broker.version import COMPATIBLE_WITH
 
 command = Group("connection").command
+
+# Put in the place of secrets in `argv` once they were read: the slow log shows what is in there.
+REDACTED: Final = b"(redacted)"
 
 
 @command("PING", arity=-1, flags=FAST | SENTINEL, since="1.0.0", syntax="[message]",
@@ -106,16 +110,20 @@ def auth(ctx: Context, argv: list[bytes]) -> Reply:
     if len(argv) > 3:
         raise syntax_error()
     if len(argv) == 3:
-        check_password(ctx, argv[1], argv[2])
-        let_in(ctx, argv[1])
+        user, password = argv[1], argv[2]
+        argv[1] = argv[2] = REDACTED
+        check_password(ctx, user, password)
+        let_in(ctx, user)
         return OK
+    password = argv[1]
+    argv[1] = REDACTED
     if not ctx.config.text("requirepass"):
         raise CommandError(
             "ERR",
             "AUTH <password> called without any password configured for the default user. "
             "Are you sure your configuration is correct?",
         )
-    check_password(ctx, b"default", argv[1])
+    check_password(ctx, b"default", password)
     let_in(ctx, b"default")
     return OK
 
@@ -132,8 +140,9 @@ def hello(ctx: Context, argv: list[bytes]) -> Reply:
     while i < len(argv):
         option = argv[i].upper()
         if option == b"AUTH" and i + 2 < len(argv):
-            check_password(ctx, argv[i + 1], argv[i + 2])
-            user = argv[i + 1]
+            user, password = argv[i + 1], argv[i + 2]
+            argv[i + 1] = argv[i + 2] = REDACTED
+            check_password(ctx, user, password)
             i += 3
         elif option == b"SETNAME" and i + 1 < len(argv):
             name = checked_name(argv[i + 1])

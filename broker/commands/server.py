@@ -7,6 +7,7 @@ from sys import getsizeof
 from typing import Final
 
 from broker.commands.args import to_int
+from broker.commands.connection import REDACTED
 from broker.commands.context import Context
 from broker.commands.docs import bad_subcommand, help_of
 from broker.commands.registry import (
@@ -123,6 +124,12 @@ def is_local(session: Session) -> bool:
     return not address or address.startswith((b"127.", b"[::1]", b"::1", b"/"))
 
 
+_SECRETS: Final = frozenset(
+    [b"requirepass", b"masterauth", b"primaryauth", b"masteruser", b"primaryuser", b"tls-key-file-pass"]
+    + [b"tls-client-key-file-pass"]
+)
+
+
 @command("CONFIG|GET", arity=-3, flags=_ADMIN, since="2.0.0", syntax="parameter [parameter ...]",
          summary="Settings whose names match", cost="O(n m), n settings, m patterns")  # fmt: skip
 def config_get(ctx: Context, argv: list[bytes]) -> Reply:
@@ -139,6 +146,9 @@ def config_set(ctx: Context, argv: list[bytes]) -> Reply:
     if len(argv) % 2:
         raise syntax_error()
     pairs = [(argv[i], argv[i + 1]) for i in range(2, len(argv), 2)]
+    for i in range(2, len(argv), 2):
+        if argv[i].lower() in _SECRETS:
+            argv[i + 1] = REDACTED
     ctx.config.set_many(pairs, is_local(ctx.session))
     return OK
 

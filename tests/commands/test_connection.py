@@ -183,3 +183,26 @@ def test_commands_and_subcommands_are_taken_in_any_case(h: Harness) -> None:
     assert h.run("client SetName x") == "OK"
     assert h.run("CLIENT getname") == b"x"
     assert hello_facts(h.run("hello 2 setname y"))[b"proto"] == 2
+
+
+@pytest.mark.parametrize(
+    ("request_line", "shown"),
+    [
+        ("AUTH secret", "AUTH (redacted)"),
+        ("AUTH wrong", "AUTH (redacted)"),
+        ("AUTH default secret", "AUTH (redacted) (redacted)"),
+        ("HELLO 3 SETNAME me AUTH default secret", "HELLO 3 SETNAME me AUTH (redacted) (redacted)"),
+        ("HELLO 3 AUTH default wrong", "HELLO 3 AUTH (redacted) (redacted)"),
+        ("CONFIG SET maxmemory 0 RequirePass new", "CONFIG SET maxmemory 0 RequirePass (redacted)"),
+    ],
+)
+def test_no_password_gets_into_the_slow_log(request_line: str, shown: str) -> None:
+    h = Harness("--requirepass", "secret", "--slowlog-log-slower-than", "0")
+    h.run("AUTH secret")
+    h.run("MULTI")
+    h.run(request_line)
+    h.run("EXEC")
+    h.run(request_line)
+    entries = [b" ".join(entry[3]).decode() for entry in h.run("SLOWLOG GET -1")]
+    assert entries.count(shown) >= 2
+    assert not any("secret" in entry or "wrong" in entry for entry in entries)
