@@ -266,7 +266,9 @@ def xgroup_destroy(ctx: Context, argv: list[bytes]) -> Reply:
     stream = _xgroup_stream(ctx, argv[2])
     if stream.groups.pop(argv[3], None) is None:
         return 0
-    ctx.changed(argv[2], b"xgroup-destroy", STREAM)  # who is blocked on the group has to learn that it is gone
+    changed_aside(ctx, argv[2], b"xgroup-destroy")
+    if argv[2] in ctx.db.waited:  # who is blocked on the group has to learn that it is gone
+        ctx.keyspace.ready.append((ctx.db.index, argv[2]))
     return 1
 
 

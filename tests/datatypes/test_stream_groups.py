@@ -1,0 +1,90 @@
+"""Group against a dict of pending entries."""
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from broker.datatypes.stream_groups import NEVER, UNKNOWN, Consumer, Group, ids_from
+
+ids = st.integers(1, 40)
+names = st.sampled_from([b"ann", b"bob", b"eve"])
+
+
+class GroupMachine(RuleBasedStateMachine):
+    """The model: {id: (consumer, delivered_ms, deliveries)}."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.group = Group(0, UNKNOWN)
+        self.model: dict[int, tuple[bytes, int, int]] = {}
+
+    def consumer(self, name: bytes) -> Consumer:
+        return self.group.consumers.get(name) or self.group.add_consumer(name, 5)
+
+    @rule(entry_id=ids, name=names, when=st.integers(0, 9), deliveries=st.integers(1, 5))
+    def assign(self, entry_id: int, name: bytes, when: int, deliveries: int) -> None:
+        self.group.assign(entry_id, self.consumer(name), when, deliveries)
+        self.model[entry_id] = (name, when, deliveries)
+
+    @rule(entry_id=ids)
+    def acknowledge(self, entry_id: int) -> None:
+        assert self.group.acknowledge(entry_id) == (self.model.pop(entry_id, None) is not None)
+
+    @rule(name=names)
+    def remove_consumer(self, name: bytes) -> None:
+        mine = [entry_id for entry_id, pending in self.model.items() if pending[0] == name]
+        assert self.group.remove_consumer(name) == len(mine)
+        for entry_id in mine:
+            del self.model[entry_id]
+        assert name not in self.group.consumers
+
+    @rule()
+    def go_on_with_a_copy(self) -> None:
+        old = self.group
+        self.group = old.copy()
+        for name in list(old.consumers):
+            old.remove_consumer(name)
+
+    @rule(start=ids, count=st.integers(0, 10))
+    def ids_from_a_start_agree(self, start: int, count: int) -> None:
+        expected = sorted(entry_id for entry_id in self.model if entry_id >= start)
+        assert ids_from(self.group.order, start, count) == expected[:count]
+
+    @invariant()
+    def pending_entries_agree(self) -> None:
+        found = {i: (one.consumer.name, one.delivered_ms, one.deliveries) for i, one in self.group.pending.items()}
+        assert found == self.model
+        assert list(self.group.order) == sorted(self.model)
+
+    @invariant()
+    def each_entry_is_with_its_consumer_alone(self) -> None:
+        for name, consumer in self.group.consumers.items():
+            assert list(consumer.order) == sorted(i for i, pending in self.model.items() if pending[0] == name)
+            for entry_id in consumer.order:
+                assert self.group.pending[entry_id].consumer is consumer
+
+
+TestGroup = GroupMachine.TestCase
+TestGroup.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+def test_a_new_consumer_was_seen_but_got_nothing_yet() -> None:
+    consumer = Group(7, 3).add_consumer(b"ann", 1000)
+    assert (consumer.seen_ms, consumer.active_ms, len(consumer.order)) == (1000, NEVER, 0)
+
+
+def test_a_copy_keeps_times_and_positions() -> None:
+    group = Group(7, 3)
+    group.add_consumer(b"ann", 1000).active_ms = 900
+    copy = group.copy()
+    assert (copy.last_id, copy.entries_read) == (7, 3)
+    assert (copy.consumers[b"ann"].seen_ms, copy.consumers[b"ann"].active_ms) == (1000, 900)
+
+
+def test_memory_counts_consumers_and_pending_entries() -> None:
+    group = Group(0, UNKNOWN)
+    empty = group.approximate_bytes()
+    consumer = group.add_consumer(b"ann", 1)
+    with_consumer = group.approximate_bytes()
+    group.assign(1, consumer, 1, 1)
+    assert empty < with_consumer < group.approximate_bytes()

@@ -1,0 +1,250 @@
+"""Stream against a list of entries, ids against what Redis reads, lags against its rules."""
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from broker.datatypes.stream_groups import UNKNOWN, Group
+from broker.datatypes.streams import BLOCK_ENTRIES, MAX_ID, NO_ID, Stream, format_id, parse_id, parse_ms
+
+FIELDS = [b"f", b"v"]
+
+places = st.floats(0, 1)
+lengths = st.one_of(st.integers(0, 400), st.just(0))
+
+
+class StreamMachine(RuleBasedStateMachine):
+    """The model: {id: fields} in the order of ids, and what was ever added or deleted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stream = Stream()
+        self.model: dict[int, list[bytes]] = {}
+        self.added = 0
+        self.last_id = 0
+        self.max_deleted = 0
+
+    def an_id(self, place: float) -> int:
+        return int(place * (self.last_id + 2))
+
+    @rule(count=st.integers(1, 150), step=st.integers(1, 3))
+    def append(self, count: int, step: int) -> None:
+        for _ in range(count):
+            self.last_id += step
+            fields = [b"f", b"%d" % self.last_id]
+            self.stream.append(self.last_id, fields)
+            self.model[self.last_id] = fields
+            self.added += 1
+
+    @rule(place=places, count=st.integers(1, 130))
+    def delete(self, place: float, count: int) -> None:
+        start = self.an_id(place)
+        for entry_id in range(start, start + count):
+            was_there = self.model.pop(entry_id, None) is not None
+            assert self.stream.delete(entry_id) == was_there
+            if was_there:
+                self.max_deleted = max(self.max_deleted, entry_id)
+
+    @rule(length=lengths)
+    def trim_to_length(self, length: int) -> None:
+        gone = list(self.model)[: max(len(self.model) - length, 0)]
+        assert self.stream.trim_to_length(length, False, 0) == len(gone)
+        for entry_id in gone:
+            del self.model[entry_id]
+
+    @rule(place=places)
+    def trim_below(self, place: float) -> None:
+        threshold = self.an_id(place)
+        gone = [entry_id for entry_id in self.model if entry_id < threshold]
+        assert self.stream.trim_below(threshold, False, 0) == len(gone)
+        for entry_id in gone:
+            del self.model[entry_id]
+
+    @rule(length=lengths, limit=st.sampled_from([0, 1, 99, 100, 250]))
+    def trim_whole_blocks_to_length(self, length: int, limit: int) -> None:
+        before = len(self.model)
+        self.drop_oldest(self.stream.trim_to_length(length, True, limit), limit)
+        assert len(self.model) >= min(length, before)
+
+    @rule(place=places, limit=st.sampled_from([0, 1, 99, 100, 250]))
+    def trim_whole_blocks_below(self, place: float, limit: int) -> None:
+        threshold = self.an_id(place)
+        wanted = sum(entry_id < threshold for entry_id in self.model)
+        removed = self.stream.trim_below(threshold, True, limit)
+        assert removed <= wanted
+        if not limit:
+            assert wanted - removed < BLOCK_ENTRIES
+        self.drop_oldest(removed, limit)
+
+    def drop_oldest(self, count: int, limit: int) -> None:
+        if limit:
+            assert count <= limit
+        for entry_id in list(self.model)[:count]:
+            del self.model[entry_id]
+
+    @rule()
+    def lower_the_last_id(self) -> None:
+        self.last_id = max(self.model, default=0)
+        self.stream.set_last_id(self.last_id)
+
+    @rule()
+    def go_on_with_a_copy(self) -> None:
+        old = self.stream
+        self.stream = old.copy()
+        old.append(self.last_id + 1, FIELDS)
+        old.trim_to_length(0, False, 0)
+
+    @rule(start=places, end=places, limit=st.sampled_from([-1, 0, 1, 7, 150]))
+    def ranges_agree(self, start: float, end: float, limit: int) -> None:
+        low, high = self.an_id(start), self.an_id(end)
+        expected = [(i, fields) for i, fields in self.model.items() if low <= i <= high]
+        cut = len(expected) if limit < 0 else limit
+        forward = self.stream.range(low, high, limit, False)
+        assert list(zip(forward.ids, forward.fields, strict=True)) == expected[:cut]
+        backward = self.stream.range(low, high, limit, True)
+        assert list(zip(backward.ids, backward.fields, strict=True)) == expected[::-1][:cut]
+
+    @rule(place=places)
+    def look_up_agrees(self, place: float) -> None:
+        assert self.stream.get(self.an_id(place)) == self.model.get(self.an_id(place))
+
+    @invariant()
+    def everything_agrees(self) -> None:
+        stream = self.stream
+        assert len(stream) == len(self.model)
+        assert stream.range(0, MAX_ID, -1, False).ids == list(self.model)
+        assert stream.first_id == min(self.model, default=0)
+        assert stream.newest_id() == max(self.model, default=0)
+        assert stream.last_id == self.last_id
+        assert stream.entries_added == self.added
+        assert stream.max_deleted_id == self.max_deleted
+
+    @invariant()
+    def blocks_are_in_order(self) -> None:
+        blocks = self.stream._blocks
+        slots = [entry_id for block in blocks for entry_id in block._ids]
+        assert slots == sorted(set(slots))
+        assert self.stream._firsts == [block._ids[0] for block in blocks]
+        for block in blocks:
+            assert 0 < block.live <= block.slots() <= BLOCK_ENTRIES
+            assert block.live == sum(fields is not None for fields in block._fields)
+
+
+TestStream = StreamMachine.TestCase
+TestStream.settings = settings(max_examples=60, stateful_step_count=20, deadline=None)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (b"0-0", 0),
+        (b"5", 5 << 64 | 9),
+        (b"5-3", 5 << 64 | 3),
+        (b"18446744073709551615-18446744073709551615", MAX_ID),
+        (b"18446744073709551616-0", NO_ID),
+        (b"5-18446744073709551616", NO_ID),
+        (b"007-03", 7 << 64 | 3),
+        (b"+5", 5 << 64 | 9),
+        (b" 5- 3", 5 << 64 | 3),
+        (b"5- -3", 5 << 64 | (1 << 64) - 3),  # strtoull negates
+        (b"5--0", 5 << 64),
+        (b"5--3", NO_ID),
+        (b"5-3\0more", 5 << 64 | 3),
+        (b"", NO_ID),
+        (b"-", NO_ID),
+        (b"+", NO_ID),
+        (b"-5", NO_ID),
+        (b"5-", NO_ID),
+        (b"5-3-1", NO_ID),
+        (b"5-*", NO_ID),
+        (b"x", NO_ID),
+        (b"1_0", NO_ID),
+        (b"\xd9\xa1", NO_ID),
+        (b"0" * 127 + b"-5", NO_ID),
+    ],
+)
+def test_ids_are_read_as_redis_reads_them(text: bytes, expected: int) -> None:
+    assert parse_id(text, 9) == expected
+
+
+@pytest.mark.parametrize(("text", "expected"), [(b"5-*", 5), (b"5", NO_ID), (b"5-3*", NO_ID), (b"-*", NO_ID)])
+def test_an_open_sequence_is_a_star_after_the_milliseconds(text: bytes, expected: int) -> None:
+    assert parse_ms(text) == expected
+
+
+def test_formatting_undoes_parsing() -> None:
+    for text in (b"0-0", b"1700000000000-12", b"18446744073709551615-18446744073709551615"):
+        assert format_id(parse_id(text, 0)) == text
+
+
+def test_new_ids_never_go_back_in_time() -> None:
+    stream = Stream()
+    assert stream.next_id(7) == 7 << 64
+    stream.append(9 << 64, FIELDS)
+    assert stream.next_id(7) == (9 << 64) + 1
+    assert stream.next_id(10) == 10 << 64
+    stream.append((11 << 64) - 1, FIELDS)
+    assert stream.next_id(10) == 11 << 64, "the sequence of that millisecond is used up"
+
+
+def test_large_entries_make_shorter_blocks() -> None:
+    stream = Stream()
+    for i in range(1, 9):
+        stream.append(i, [b"f", b"x" * 40_000])
+    assert stream.block_count() == 4
+
+
+def test_memory_grows_and_shrinks_with_the_entries() -> None:
+    stream = Stream()
+    empty = stream.approximate_bytes()
+    for i in range(1, 1001):
+        stream.append(i, [b"field", b"value" * 10])
+    full = stream.approximate_bytes()
+    assert full > empty + 1000 * 55
+    stream.groups[b"g"] = Group(0, UNKNOWN)
+    assert stream.approximate_bytes() > full
+    stream.trim_to_length(100, False, 0)
+    assert stream.approximate_bytes() < full / 5
+
+
+def stream_of(count: int) -> Stream:
+    stream = Stream()
+    for i in range(1, count + 1):
+        stream.append(i, FIELDS)
+    return stream
+
+
+def test_the_lag_counts_down_as_a_group_reads() -> None:
+    stream = stream_of(3)
+    group = Group(0, UNKNOWN)
+    assert stream.lag(group) == 3
+    for read in (1, 2, 3):
+        stream.advance(group, read)
+        assert (group.entries_read, stream.lag(group)) == (read, 3 - read)
+
+
+def test_the_lag_is_unknown_when_an_entry_ahead_was_deleted() -> None:
+    stream = stream_of(5)
+    group = Group(0, UNKNOWN)
+    stream.advance(group, 1)
+    stream.delete(3)
+    assert stream.lag(group) is None
+    stream.advance(group, 2)
+    assert group.entries_read == UNKNOWN
+    stream.advance(group, 4)
+    stream.advance(group, 5)
+    assert (group.entries_read, stream.lag(group)) == (5, 0), "at the last id it is known again"
+
+
+def test_the_lag_survives_a_trim_and_an_empty_stream() -> None:
+    stream = stream_of(5)
+    group = Group(0, UNKNOWN)
+    stream.trim_to_length(2, False, 0)
+    assert stream.entries_up_to(0) == 3
+    assert stream.entries_up_to(4) == 4
+    stream.trim_to_length(0, False, 0)
+    assert stream.entries_up_to(4) == 5
+    assert stream.entries_up_to(9) == UNKNOWN
+    assert stream.lag(group) == 0
+    assert Stream().lag(group) == 0
