@@ -364,10 +364,11 @@ class Engine:
 
 
 def unknown_command(argv: list[bytes]) -> ErrorReply:
-    """Redis: commandCheckExistence in server.c (128 bytes of the arguments, each cut to what is left)."""
+    """Redis: commandCheckExistence in server.c (128 bytes of the arguments, each cut to what is left, and at a NUL)."""
+    name = argv[0].partition(b"\0")[0][:128]
     shown = b""
     for argument in argv[1:]:
         if len(shown) >= 128:
             break
-        shown += b"'%b' " % argument[: 128 - len(shown)]
-    return ErrorReply(b"ERR unknown command '%b', with args beginning with: %b" % (argv[0][:128], shown))
+        shown += b"'%b' " % argument.partition(b"\0")[0][: 128 - len(shown)]
+    return ErrorReply(b"ERR unknown command '%b', with args beginning with: %b" % (name, shown))
