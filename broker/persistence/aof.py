@@ -5,8 +5,10 @@ system likes. A write or fsync that fails keeps the bytes, refuses further write
 second; nothing that was acknowledged under `always` is lost, since nothing was acknowledged.
 """
 
+import errno
 import fcntl
 import os
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -14,11 +16,46 @@ from typing import Final
 import structlog
 import trio
 
-from broker.errors import CorruptFile
 from broker.persistence.aof_format import BASE, INCREMENT, LogFile, Manifest
 
 log = structlog.get_logger()
 _RETRY_SECONDS: Final = 1.0
+_MOST_KEPT: Final = 64 * 1024 * 1024  # bytes kept for writing again, unless replies wait for them
+
+
+class Disk:
+    """What the log asks of the operating system. Tests pass one that fails. All raise OSError."""
+
+    def write(self, file: int, data: memoryview, offset: int) -> int:
+        """The number of bytes written; it may be less than there are."""
+        return os.pwrite(file, data, offset)
+
+    def truncate(self, file: int, size: int) -> None:
+        os.ftruncate(file, size)
+
+    def sync(self, file: int) -> None:
+        """Runs in a thread."""
+        os.fdatasync(file)
+
+    def create(self, path: Path) -> None:
+        path.touch()
+
+    def write_file(self, path: Path, data: bytes) -> None:
+        """A whole new file, fsynced."""
+        with path.open("wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+
+    def rename(self, path: Path, target: Path) -> None:
+        path.rename(target)
+
+    def sync_folder(self, folder: Path) -> None:
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 class AppendOnlyLog:
@@ -26,81 +63,98 @@ class AppendOnlyLog:
 
     on_synced: an fsync that replies waited for has ended well. on_state: called with False when the disk fails, with
     True when it works again.
+
+    Offsets within the last file, always in this order:
+    `_durable` (known to be on the disk) <= `_size` (written) <= `_end` (with what could not be written, `_held`).
+    `_tail` is what stands in the file from `_tail_from` to `_size`: needed again if an fsync fails.
     """
 
     def __init__(
-        self, folder: Path, name: str, policy: str, on_synced: Callable[[], None], on_state: Callable[[bool], None]
+        self,
+        folder: Path,
+        name: str,
+        policy: str,
+        on_synced: Callable[[], None],
+        on_state: Callable[[bool], None],
+        disk: Disk | None = None,
     ) -> None:
         self.folder = folder
         self.name = name
-        self.policy = policy  # always, everysec, no
+        self.disk = disk or Disk()
+        self.retry_seconds = _RETRY_SECONDS
         self.size = 0  # bytes of all files of the log
         self.last_error = ""
         self.last_sync_seconds = 0.0
         self.syncs = 0
+        self._policy = policy
         self._on_synced = on_synced
         self._on_state = on_state
         self._file = -1
         self._lock = -1
-        self._good = 0  # length of the file up to the last whole write
-        self._tail: list[bytes] = []  # under `always`: written, not known to be on the disk
-        self._held = b""  # could not be written
-        self._unsynced = 0  # bytes written since the last fsync began
-        self._waited_for = False  # replies wait for the next fsync to end
+        self._durable = 0
+        self._size = 0
+        self._held = b""
+        self._tail: deque[bytes] = deque()
+        self._tail_from = 0
+        self._rewrite = False  # an fsync failed: `_tail` has to be written once more before the next one
+        self._waited_for = -1  # the offset up to which replies wait, -1: none do
         self._wake = trio.Event()
 
     # -- opening and closing
 
     def lock(self) -> None:
-        """Keep a second server out of the folder. Raises CorruptFile when one is there."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        """Keep a second server out of the folder. Raises OSError when one is there."""
+        if not self.folder.is_dir():
+            self.folder.mkdir(parents=True)
+            self.disk.sync_folder(self.folder.parent)
         self._lock = os.open(self.folder, os.O_RDONLY)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise CorruptFile(str(self.folder), 0, "another server uses this log") from None
+        except OSError as error:
+            self.unlock()
+            if error.errno != errno.EWOULDBLOCK:
+                raise
+            raise OSError(error.errno, "another server uses this log", str(self.folder)) from None
 
     def open(self, manifest: Manifest | None) -> None:
-        """Go on with a log that was recovered, or begin a new one."""
-        if manifest is None:
-            manifest = self._begin()
-        elif not manifest.increments:
-            manifest.increments.append(LogFile(f"{self.name}.1.incr.aof", 1, INCREMENT))
-            self._write_manifest(manifest)
+        """Go on with a log that was recovered, or begin a new one. Raises OSError."""
+        manifest = manifest or Manifest(LogFile(f"{self.name}.1.base.aof", 1, BASE))
+        if not manifest.increments:
+            self._begin(manifest)
         path = self.folder / manifest.increments[-1].name
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        self._good = os.fstat(self._file).st_size
+        # No O_APPEND: what failed half-way is written again at its own offset.
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT, 0o644)
+        self.disk.sync(self._file)  # clients will see what was recovered: it has to be as durable as what they write
+        self._durable = self._size = self._tail_from = os.fstat(self._file).st_size
         self.size = sum((self.folder / file.name).stat().st_size for file in manifest.files())
-        _sync_folder(self.folder)
 
-    def _begin(self) -> Manifest:
-        base = LogFile(f"{self.name}.1.base.aof", 1, BASE)
-        (self.folder / base.name).touch()
-        manifest = Manifest(base, [LogFile(f"{self.name}.1.incr.aof", 1, INCREMENT)])
-        (self.folder / manifest.increments[0].name).touch()
-        self._write_manifest(manifest)
-        return manifest
-
-    def _write_manifest(self, manifest: Manifest) -> None:
-        path = self.folder / f"{self.name}.manifest"
+    def _begin(self, manifest: Manifest) -> None:
+        """Add the first increment, and a base that is not there yet. The manifest comes last: whatever a server that
+        dies in between leaves behind, none of it counts."""
+        used = max([0, *(file.sequence for file in manifest.history if file.kind == INCREMENT)])
+        manifest.increments.append(LogFile(f"{self.name}.{used + 1}.incr.aof", used + 1, INCREMENT))
+        for file in manifest.files():
+            self.disk.create(self.folder / file.name)
+        self.disk.sync_folder(self.folder)
         temporary = self.folder / f"temp-{self.name}.manifest"
-        with temporary.open("wb") as stream:
-            stream.write(manifest.encode())
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.rename(path)
-        _sync_folder(self.folder)
+        self.disk.write_file(temporary, manifest.encode())
+        self.disk.rename(temporary, self.folder / f"{self.name}.manifest")
+        self.disk.sync_folder(self.folder)
 
     def close(self) -> None:
         """Write what is left and fsync. Raises OSError when that fails."""
         if self._file < 0:
             return
-        self._write(b"")
-        if self._held:
-            raise OSError(f"{len(self._held)} bytes of the log could not be written: {self.last_error}")
-        os.fsync(self._file)
-        os.close(self._file)
-        self._file = -1
+        try:
+            self._write(b"")
+            if self._held:
+                raise OSError(f"{len(self._held)} bytes of the log could not be written: {self.last_error}")
+            if self._rewrite:
+                self._write_at(b"".join(self._tail), self._tail_from)
+            self.disk.sync(self._file)
+        finally:
+            os.close(self._file)
+            self._file = -1
 
     def unlock(self) -> None:
         if self._lock >= 0:
@@ -109,17 +163,31 @@ class AppendOnlyLog:
 
     # -- writing
 
+    @property
+    def policy(self) -> str:
+        """appendfsync: always, everysec, no."""
+        return self._policy
+
+    @policy.setter
+    def policy(self, policy: str) -> None:
+        """Whoever waits already goes on waiting, whatever the new one is; what was written so far is fsynced soon."""
+        self._policy = policy
+        self._wake.set()
+
     def append(self, data: bytes) -> None:
         """Write what a turn journaled. Raises nothing."""
         self._write(data)
 
     def replies_wait(self) -> bool:
-        """Whether what was appended has to be on the disk before replies may go out."""
-        return self.policy == "always" and (self._unsynced > 0 or self._held != b"")
+        """Whether what was appended has to be on the disk before replies may go out.
+
+        That of an fsync under way counts, too: nobody may see what is not durable.
+        """
+        return self._policy == "always" and self._durable < self._end
 
     def start_sync(self) -> None:
         """Begin the fsync that replies wait for; on_synced tells when it has ended."""
-        self._waited_for = True
+        self._waited_for = self._end
         self._wake.set()
 
     @property
@@ -130,43 +198,58 @@ class AppendOnlyLog:
     def held_bytes(self) -> int:
         return len(self._held)
 
+    @property
+    def _end(self) -> int:
+        return self._size + len(self._held)
+
     def _write(self, data: bytes) -> None:
         if self._held:
             data = self._held + data
-        view = memoryview(data)
+        if not data:
+            return
         try:
-            while view:
-                written = os.write(self._file, view)
-                view = view[written:]
+            self._write_at(data, self._size)
         except OSError as error:
+            self._held = data
             self._failed(error)
-            self._held = bytes(view) if self._keep_part() else data
-            done = len(data) - len(self._held)
-        else:
-            self._held = b""
-            done = len(data)
-        if self.policy == "always" and done:
-            self._tail.append(data[:done])
-        self._good += done
-        self._unsynced += done
-        self.size += done
+            self._take_back()
+            return
+        self._held = b""
+        self._size += len(data)
+        self.size += len(data)
+        self._keep(data)
 
-    def _keep_part(self) -> bool:
-        """After a short write: take back the part that was written, so that the file ends with a whole command.
+    def _write_at(self, data: bytes, offset: int) -> None:
+        """All of it, or OSError."""
+        view = memoryview(data)
+        while view:
+            written = self.disk.write(self._file, view, offset)
+            if written <= 0:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            view = view[written:]
+            offset += written
 
-        True when that can't be done, and the rest has to be written after it.
-        """
+    def _take_back(self) -> None:
+        """Let the file end with a whole command even now, for whoever reads it (and for aof-load-truncated no)."""
         try:
-            os.ftruncate(self._file, self._good)
-        except OSError:
-            return True
-        return False
+            self.disk.truncate(self._file, self._size)
+        except OSError as error:
+            log.warning("log.torn_write_left", folder=str(self.folder), offset=self._size, error=str(error))
+
+    def _keep(self, data: bytes) -> None:
+        """Remember what was written until an fsync has ended well."""
+        if self._policy != "no" or self._tail:
+            self._tail.append(data)
+        if not self._tail or (self._policy != "always" and self._size - self._tail_from > _MOST_KEPT):
+            self._tail.clear()
+            self._tail_from = self._size
 
     def _failed(self, error: OSError) -> None:
-        if not self.last_error:
+        known = self.failing
+        self.last_error = str(error)
+        if not known:
             log.error("log.write_failed", folder=str(self.folder), error=str(error))
             self._on_state(False)
-        self.last_error = str(error)
 
     def _recovered(self) -> None:
         if self.last_error:
@@ -174,64 +257,52 @@ class AppendOnlyLog:
             self.last_error = ""
             self._on_state(True)
 
-    # -- the tasks
+    # -- the task
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Fsync for as long as the server lives: when asked to, and once a second. One task, so one fsync at a time."""
         task_status.started()
         while True:
-            with trio.move_on_after(_RETRY_SECONDS):
+            with trio.move_on_after(self.retry_seconds):
                 await self._wake.wait()
             self._wake = trio.Event()
-            if self._held:
-                self._write(b"")
-            if self._waited_for or (self.policy != "no" and self._unsynced) or self.failing:
+            self._write(b"")
+            if not self._held and self._has_work():  # held: what replies wait for is not even written
                 await self._sync()
 
+    def _has_work(self) -> bool:
+        unsynced = self._durable < self._size and (self._policy != "no" or len(self._tail) > 0)
+        return self._waited_for >= 0 or unsynced or self.failing
+
     async def _sync(self) -> None:
-        waited_for = self._waited_for
-        if self._held:
-            return  # replies go on waiting: what they acknowledge is not even written
-        unsynced, pieces = self._unsynced, len(self._tail)
-        self._unsynced = 0
+        upto = self._size
         started = trio.current_time()
         try:
+            if self._rewrite:
+                self._write_at(b"".join(self._tail), self._tail_from)
             # Not to be abandoned: an fsync whose outcome nobody hears of is worth nothing.
-            await trio.to_thread.run_sync(os.fdatasync, self._file)
+            await trio.to_thread.run_sync(self.disk.sync, self._file)
         except OSError as error:
-            self._unsynced += unsynced
+            # The kernel may drop the pages that it could not write and call the next fsync a success. Writing the same
+            # bytes once more, in place, makes them dirty again; and at no time is anything missing from the file.
+            self._rewrite = True
             self._failed(error)
-            self._rewind()
             return
-        del self._tail[:pieces]
+        self._rewrite = False
+        self._durable = upto
+        self._forget_tail(upto)
         self.last_sync_seconds = trio.current_time() - started
         self.syncs += 1
-        self._recovered()
-        if waited_for:
-            self._waited_for = False
+        if not self._held:
+            self._recovered()
+        if 0 <= self._waited_for <= upto:
+            self._waited_for = -1
             self._on_synced()
 
-
-    def _rewind(self) -> None:
-        """After a failed fsync the kernel may have dropped the pages and call the next fsync a success: write again."""
-        length = sum(map(len, self._tail))
-        if not length:
-            return
-        try:
-            os.ftruncate(self._file, self._good - length)
-        except OSError as error:
-            self._failed(error)  # the bytes stay as they are, unacknowledged, until the disk answers
-            return
-        self._good -= length
-        self.size -= length
-        self._unsynced -= length
-        self._held = b"".join(self._tail) + self._held
-        self._tail.clear()
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    def _forget_tail(self, upto: int) -> None:
+        """upto: an offset between two writes."""
+        tail = self._tail
+        while tail and self._tail_from < upto:
+            self._tail_from += len(tail.popleft())
+        if not tail:
+            self._tail_from = self._size
