@@ -198,8 +198,6 @@ def _position_options(argv: list[bytes]) -> _PositionOptions:
             raise syntax_error()
         if word == b"RANK":
             options.rank = to_int(args.next())
-            if options.rank == I64_MIN:
-                options.rank = -1  # C cannot negate it, so that any match is beyond it (t_list.c, lposCommand)
             if options.rank == 0:
                 raise CommandError(
                     "ERR",
@@ -212,6 +210,10 @@ def _position_options(argv: list[bytes]) -> _PositionOptions:
             options.most = _not_negative(args.next(), "MAXLEN")
         else:
             raise syntax_error()
+    if options.rank == I64_MIN:
+        # C cannot negate it: any match is beyond it, and none ever fills the count (t_list.c, lposCommand).
+        options.rank = -1
+        options.count = min(options.count, 0)
     return options
 
 
