@@ -4,6 +4,7 @@ import attrs
 import structlog
 import trio
 from coredis import Redis
+from coredis.exceptions import ConnectionError as LostConnection
 from coredis.exceptions import RedisError
 
 from consumers import dead_letters
@@ -155,5 +156,6 @@ def describe(error: BaseException) -> str:
 
 
 def _traceback(error: BaseException) -> BaseException | None:
-    """A traceback is for what wasn't meant: not for Retry, nor for a timeout."""
-    return None if control_flow(error) is not None or isinstance(error, HandlerTimeout) else error
+    """A traceback is for what wasn't meant: not for Retry, a timeout, or a server that went away."""
+    meant = control_flow(error) is not None or isinstance(error, HandlerTimeout | LostConnection)
+    return None if meant else error

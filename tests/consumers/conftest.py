@@ -5,10 +5,19 @@ from pathlib import Path
 
 import pytest
 import redis
+import structlog
 from coredis import Redis
 from support.worker_server import KINDS, Server
+from support.workers import log_plainly
 
 from consumers.connection import open_client
+
+
+@pytest.fixture(autouse=True)
+def plain_logs() -> Iterator[None]:
+    log_plainly()
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session", params=KINDS)

@@ -4,7 +4,16 @@ from collections.abc import Iterator
 
 import pytest
 import redis
+import structlog
 from support.worker_server import KINDS, Server
+from support.workers import log_plainly
+
+
+@pytest.fixture(autouse=True)
+def plain_logs() -> Iterator[None]:
+    log_plainly()
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session", params=KINDS)

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import structlog
 import trio
 from coredis import Redis
 
@@ -66,3 +67,8 @@ async def pending(client: Redis[bytes], stream: str, group: str) -> dict[str, tu
     """{id: (consumer, deliveries)}"""
     found: Any = await client.xpending(stream, group, "-", "+", 1000)
     return {one.identifier.decode(): (one.consumer.decode(), one.delivered) for one in found}
+
+
+def log_plainly() -> None:
+    """structlog's default prints the local variables of every frame of a traceback: seconds for each failed message."""
+    structlog.configure(processors=[structlog.processors.KeyValueRenderer(sort_keys=True)])
