@@ -128,7 +128,10 @@ def rows(found: Entries) -> list[Reply]:
 
 
 class _AddOptions:
-    """The options of XADD and XTRIM. max_length, min_id: -1 when not given. id_at: where in argv the id stands."""
+    """The options of XADD and XTRIM. max_length, min_id: -1 when not given.
+
+    id_at: where in argv the id stands; new_id: NO_ID when it is left to us, open_ms: NO_ID unless it is `ms-*`.
+    """
 
     def __init__(self) -> None:
         self.only_existing = False
@@ -137,6 +140,8 @@ class _AddOptions:
         self.approximately = False
         self.limit = 0
         self.id_at = 0
+        self.new_id = NO_ID
+        self.open_ms = NO_ID
 
     @property
     def trims(self) -> bool:
@@ -172,7 +177,11 @@ def _add_options(ctx: Context, argv: list[bytes], is_xadd: bool) -> _AddOptions:
             raise syntax_error()
     options.id_at = int(args.position)
     if is_xadd and args.more() and argv[options.id_at] != b"*":
-        _check_new_id(argv[options.id_at])
+        options.new_id = parse_id(argv[options.id_at], 0)
+        if options.new_id < 0:
+            options.open_ms = parse_ms(argv[options.id_at])
+            if options.open_ms < 0:
+                raise invalid_id()
     _settle_limit(ctx, options, limit_given, is_xadd)
     return options
 
@@ -189,11 +198,6 @@ def _threshold(options: _AddOptions, args: Args) -> None:
     options.max_length = args.next_int()
     if options.max_length < 0:
         raise CommandError("ERR", "The MAXLEN argument must be >= 0.")
-
-
-def _check_new_id(text: bytes) -> None:
-    if parse_id(text, 0) < 0 and parse_ms(text) < 0:
-        raise invalid_id()
 
 
 def _settle_limit(ctx: Context, options: _AddOptions, limit_given: bool, is_xadd: bool) -> None:
@@ -220,8 +224,11 @@ def _trim(stream: Stream, options: _AddOptions) -> int:
                 "field value [field value ...]",
          summary="Append an entry to a stream", cost="O(1), O(n) when n entries are trimmed")  # fmt: skip
 def xadd(ctx: Context, argv: list[bytes]) -> Reply:
+    entry_id = NO_ID
     if argv[2] != b"*":
-        return _xadd_with_options(ctx, argv)
+        entry_id = parse_id(argv[2], 0)
+        if entry_id <= 0:
+            return _xadd_with_options(ctx, argv)
     if len(argv) % 2 == 0:
         raise wrong_arity("xadd")
     name = argv[1]
@@ -230,17 +237,24 @@ def xadd(ctx: Context, argv: list[bytes]) -> Reply:
         stream = value
         if stream.last_id == MAX_ID:
             raise _exhausted()
+        if 0 < entry_id <= stream.last_id:
+            raise _not_rising()
     elif value is None:
         stream = Stream()
         ctx.db.put(name, stream)
     else:
         raise wrong_type()
-    entry_id = stream.next_id(ctx.now_ms)
+    if entry_id < 0:
+        entry_id = stream.next_id(ctx.now_ms)
     stream.append(entry_id, argv[3:])
     ctx.changed(name, b"xadd", STREAM)
     text = format_id(entry_id)
     argv[2] = text  # the request itself is journaled, with the id that was chosen
     return text
+
+
+def _not_rising() -> CommandError:
+    return CommandError("ERR", "The ID specified in XADD is equal or smaller than the target stream top item")
 
 
 def _exhausted() -> CommandError:
@@ -253,12 +267,12 @@ def _xadd_with_options(ctx: Context, argv: list[bytes]) -> Reply:
     at = options.id_at
     if len(argv) - at < 3 or (len(argv) - at) % 2 == 0:
         raise wrong_arity("xadd")
-    if parse_id(argv[at], 0) == 0:
+    if options.new_id == 0:
         raise CommandError("ERR", "The ID specified in XADD must be greater than 0-0")
     stream = peek_stream(ctx, name)
     if stream is None and options.only_existing:
         return None
-    entry_id = _new_id(ctx, stream, argv[at])
+    entry_id = _new_id(ctx, stream, options)
     if stream is None:
         stream = Stream()
         ctx.db.put(name, stream)
@@ -272,21 +286,20 @@ def _xadd_with_options(ctx: Context, argv: list[bytes]) -> Reply:
     return text
 
 
-def _new_id(ctx: Context, stream: Stream | None, text: bytes) -> int:
+def _new_id(ctx: Context, stream: Stream | None, options: _AddOptions) -> int:
     """The id of the next entry, as `*`, `ms-*` or an id asks for it."""
     last = 0 if stream is None else stream.last_id
     if last == MAX_ID:
         raise _exhausted()
-    if text == b"*":
-        return max(ctx.now_ms << 64, last + 1)
-    entry_id = parse_id(text, 0)
-    if entry_id < 0:
-        ms = parse_ms(text)
-        entry_id = ms << 64
-        if last >> 64 == ms and last != entry_id | _LAST_SEQ:
+    entry_id = options.new_id
+    if options.open_ms >= 0:
+        entry_id = options.open_ms << 64
+        if last >> 64 == options.open_ms and last != entry_id | _LAST_SEQ:
             entry_id = last + 1
+    elif entry_id < 0:
+        return max(ctx.now_ms << 64, last + 1)
     if entry_id <= last:
-        raise CommandError("ERR", "The ID specified in XADD is equal or smaller than the target stream top item")
+        raise _not_rising()
     return entry_id
 
 
