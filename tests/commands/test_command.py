@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from support.engine import Harness
 from support.same_data import wire
 
@@ -325,3 +327,12 @@ def test_every_key_argument_has_a_key_spec() -> None:
     for command in command_table().values():
         for each in [command, *command.subcommands.values()]:
             assert bool(keys_of(parse_syntax(each.syntax))) == bool(each.keys), each.name
+
+
+@given(st.lists(st.sampled_from(["key", "X", "[", "]", "<", ">", "|", "...", "count", "*"]), max_size=12))
+def test_any_words_are_a_tree_or_a_slip(words: list[str]) -> None:
+    try:
+        tree = parse_syntax(" ".join(words))
+    except ValueError:
+        return
+    assert not tree or words.count("[") + words.count("<") == words.count("]") + words.count(">")
