@@ -9,7 +9,7 @@ class Blocked:
     """The request has to wait until one of `keys` is written to; then `argv` is executed again, oldest waiter first.
 
     timeout_ms: 0 waits for ever. argv: the request with whatever is relative pinned down (XREAD's `$`).
-    on_timeout: the reply then, and the reply inside MULTI, where nothing blocks.
+    on_timeout: the reply then, and the reply inside MULTI, where nothing blocks (null_in_multi: a null there).
     wants: the type that the key must have for another try to make sense (`list`, `zset`, `stream`).
     on_deletion: try again, too, when the key is gone or of another type (XREADGROUP: its group is gone).
     competes: waiters of one key with the same non-empty word take from one supply (a consumer group): when one of them
@@ -25,6 +25,7 @@ class Blocked:
         wants: bytes,
         on_deletion: bool = False,
         competes: bytes = b"",
+        null_in_multi: bool = False,
     ) -> None:
         self.keys: Final = keys
         self.timeout_ms: Final = timeout_ms
@@ -33,6 +34,7 @@ class Blocked:
         self.wants: Final = wants
         self.on_deletion: Final = on_deletion
         self.competes: Final = competes
+        self.in_multi: Final = None if null_in_multi else on_timeout
 
 
 class RunQueue:

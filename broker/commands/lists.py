@@ -373,13 +373,18 @@ class _PopOptions:
 
 
 def _first_list(ctx: Context, names: list[bytes]) -> bytes | None:
-    """The first of the keys that holds a list."""
+    """The first of the keys that holds a list.
+
+    A request that waited takes from the key that became ready, and from no other: there, others may wait longer.
+    """
+    served = ctx.session.served_key
+    if served is not None:
+        return served if isinstance(ctx.db.peek(served), ListValue) else None
     for name in names:
         value = ctx.db.peek(name)
         if isinstance(value, ListValue):
             return name
-        # A key may have got another type while this request waits; that is no reason to give up on the other keys.
-        if value is not None and not ctx.session.is_blocked:
+        if value is not None:
             raise wrong_type()
     return None
 
@@ -498,7 +503,7 @@ def blmove(ctx: Context, argv: list[bytes]) -> Reply:
     timeout = to_timeout_ms(argv[5], ctx.now_ms)
     value = _move(ctx, argv[1], argv[2], from_left, to_left)
     if value is None:
-        return Blocked([argv[1]], timeout, argv, NULL_ARRAY, b"list")
+        return Blocked([argv[1]], timeout, argv, NULL_ARRAY, b"list", null_in_multi=True)
     ctx.journal_argv([b"LMOVE", argv[1], argv[2], argv[3], argv[4]])
     return value
 
@@ -511,6 +516,6 @@ def brpoplpush(ctx: Context, argv: list[bytes]) -> Reply:
     timeout = to_timeout_ms(argv[3], ctx.now_ms)
     value = _move(ctx, argv[1], argv[2], False, True)
     if value is None:
-        return Blocked([argv[1]], timeout, argv, NULL_ARRAY, b"list")
+        return Blocked([argv[1]], timeout, argv, NULL_ARRAY, b"list", null_in_multi=True)
     ctx.journal_argv([b"RPOPLPUSH", argv[1], argv[2]])
     return value

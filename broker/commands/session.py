@@ -60,6 +60,7 @@ class Session:
         self.patterns: dict[bytes, None] = {}
         self.blocked_on: list[bytes] = []
         self.is_blocked = False
+        self.served_key: bytes | None = None  # while a blocked request is tried again: the key that became ready
 
     @property
     def in_multi(self) -> bool:

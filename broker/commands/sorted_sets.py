@@ -423,13 +423,18 @@ def zpopmax(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def _first_zset(ctx: Context, names: list[bytes]) -> bytes | None:
-    """The first of the keys that holds a sorted set."""
+    """The first of the keys that holds a sorted set.
+
+    A request that waited takes from the key that became ready, and from no other: there, others may wait longer.
+    """
+    served = ctx.session.served_key
+    if served is not None:
+        return served if isinstance(ctx.db.peek(served), SortedSet) else None
     for name in names:
         value = ctx.db.peek(name)
         if isinstance(value, SortedSet):
             return name
-        # A key may have got another type while this request waits; that is no reason to give up on the other keys.
-        if value is not None and not ctx.session.is_blocked:
+        if value is not None:
             raise wrong_type()
     return None
 

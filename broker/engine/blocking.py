@@ -129,7 +129,9 @@ class Blocking:
             value = self._keyspace.databases[place[0]].peek(place[1])
             if (value is None or type_name(value) != blocked.wants) and not blocked.on_deletion:
                 continue
+            waiter.ctx.session.served_key = place[1]
             reply = self._retry(waiter.ctx, blocked.argv)
+            waiter.ctx.session.served_key = None
             if not isinstance(reply, Blocked):
                 self._finish(waiter, reply)
             elif blocked.competes:

@@ -201,6 +201,7 @@ class Engine:
         """Run a command's function; errors become replies; statistics are kept. Settles nothing."""
         self.executed += 1
         ctx.command = command
+        ctx.session.last_command = command.wire_name
         ctx.decisions = None
         start = self._mark
         try:
@@ -290,7 +291,7 @@ class Engine:
             reply = self.call(ctx, found, argv)
             if self.keyspace.dirty != dirty:
                 self._record(ctx, argv)
-            replies.append(reply.on_timeout if isinstance(reply, Blocked) else reply)
+            replies.append(reply.in_multi if isinstance(reply, Blocked) else reply)
         self.settle()
         if self.shared.unblock_requests:
             self._unblock()

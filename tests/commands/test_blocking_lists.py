@@ -230,3 +230,23 @@ def test_waiting_itself_is_not_journaled(h: Harness) -> None:
     waiting(h, "BLPOP k 1")
     h.advance(2)
     assert h.journal() == []
+
+
+def test_who_waits_for_several_keys_takes_only_from_the_one_that_became_ready() -> None:
+    harness = Harness()
+    mover, longest, both = harness.client(), harness.client(), harness.client()
+    mover.run("BLMOVE k1 k2 LEFT LEFT 0")
+    both.run("BLPOP k2 k1 0")
+    longest.run("BLPOP k2 0")
+    harness.run("RPUSH k1 a b")
+    # The mover took `a` to k2. `both` is then tried for k1, and must not take `a` instead of `b`: that is for k2 to
+    # give out, in the order of those who wait there then.
+    assert both.received() == b"*2\r\n$2\r\nk1\r\n$1\r\nb\r\n"
+    assert longest.received() == b"*2\r\n$2\r\nk2\r\n$1\r\na\r\n"
+
+
+def test_blmove_in_multi_answers_a_null() -> None:
+    harness = Harness()
+    harness.run("MULTI")
+    harness.run("BLMOVE k1 k2 LEFT LEFT 0")
+    assert harness.main.raw("EXEC") == [None]
