@@ -350,6 +350,4 @@ def bad_subcommand(argv: list[bytes]) -> CommandError:
     """Redis: addReplySubcommandSyntaxError."""
     given = argv[1][:128].decode("utf-8", "surrogateescape")
     name = argv[0].decode("utf-8", "surrogateescape").upper()
-    return CommandError(
-        "ERR", f"unknown subcommand or wrong number of arguments for '{given}'. Try {name} HELP."
-    )
+    return CommandError("ERR", f"unknown subcommand or wrong number of arguments for '{given}'. Try {name} HELP.")
