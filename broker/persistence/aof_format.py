@@ -21,6 +21,9 @@ INCREMENT: Final = "i"
 _BAD_LINE: Final = "a line that is no `file <name> seq <number> type <b|h|i>`"
 _MAX_BULK: Final = 4 * 1024**3  # proto-max-bulk-len may have been raised when the log was written
 _ANNOTATION: Final = 35  # '#': a line such as `#TS:1700000000`, which Redis writes with aof-timestamp-enabled
+# What changes data without any argument, and EXEC. A damaged EXEC is none of them; taken for a command, it would make
+# one unfinished transaction of all that follows, which would be cut.
+_MAY_STAND_IN_TRANSACTION: Final = (b"EXEC", b"FLUSHALL", b"FLUSHDB")
 _ESCAPES: Final = {10: b"\\n", 13: b"\\r", 9: b"\\t", 7: b"\\a", 8: b"\\b", 34: b'\\"', 92: b"\\\\"}
 _COMMAND_HEAD: Final = re.compile(rb"\n\*[1-9][0-9]*\r\n\$[0-9]+\r\n")
 _MOST_CANDIDATES: Final = 10_000
@@ -178,7 +181,7 @@ class LogReader:
                 if self._unit is None:
                     self.whole = start + after
             elif not self._take(argv, start + after, given):
-                self._damaged(start + at, "MULTI inside MULTI, or EXEC without it")
+                self._damaged(start + at, "this has no place here: MULTI and EXEC do not match")
                 break
             at = after
         self.complete = start + at
@@ -190,9 +193,11 @@ class LogReader:
         """One command that ends at `after`. False when it has no place here."""
         name = argv[0].upper() if len(argv) == 1 else b""
         unit = self._unit
+        if unit is not None and name and name not in _MAY_STAND_IN_TRANSACTION:
+            return False
         if name == b"MULTI":
             self._unit = []
-            return unit is None
+            return True
         if name == b"EXEC":
             if unit is None:
                 return False

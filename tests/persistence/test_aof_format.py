@@ -181,6 +181,7 @@ BREAKS = {
     "other bytes for the line end": b"*1\r\n$8\r\nFLUSHALLxx",
     "EXEC without MULTI": encode("EXEC"),
     "MULTI inside MULTI": encode("MULTI"),
+    "no EXEC inside MULTI": encode("EXEB"),
 }
 
 
@@ -191,7 +192,7 @@ def test_damage_is_found_where_it_is_and_what_stands_before_is_given(what, chunk
     for raw, stands_for in UNITS:
         before += raw
         commands = commands + stands_for
-    start = before + (encode("MULTI") + encode("INCR", "n") if what == "MULTI inside MULTI" else b"")
+    start = before + (encode("MULTI") + encode("INCR", "n") if what.endswith("inside MULTI") else b"")
     reader, given = read(start + BREAKS[what] + SET[0] * 3, chunk)
     assert reader.damage is not None
     assert (reader.damage.path, reader.damage.offset) == ("a.log", len(start))
