@@ -105,7 +105,7 @@ class Claimer:
         """Take our own entry once more. It bears repeating: on a lost connection the entry is still ours, delivered
         once more at worst.
         """
-        found = (await self.pending.look([lease.id])).get(lease.id)
+        found = await self.pending.look_at(lease.id)
         if found is None or found.consumer != self.consumer:
             self.leases.drop(lease)
             return

@@ -68,6 +68,12 @@ class PendingList:
         answers = [cast(tuple[Any, ...], await request) for request in asked]
         return {one.id: one for answer in answers for one in map(_pending, answer)}
 
+    async def look_at(self, id_: str) -> Pending | None:
+        """The entry, if it is still pending."""
+        for raw in await self.client.xpending(self.stream, self.group, id_, id_, 1):
+            return _pending(raw)
+        return None
+
     async def take(self, id_: str, consumer: str, min_idle: float) -> Entry | None:
         """Make the entry `consumer`'s, as a new delivery; None where it has been idle for less than `min_idle`
         seconds, or is gone.

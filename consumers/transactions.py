@@ -60,10 +60,10 @@ async def commit(client: Redis[bytes], claim: Claim, effects: Effects) -> None:
 
 async def _commit_once(client: Redis[bytes], claim: Claim, effects: Effects) -> None:
     async with client.pipeline(transaction=True, raise_on_error=False) as pipe, pipe.watch(claim.fence):
-        found = await PendingList(client, claim.stream, claim.group).look([claim.id])
-        if claim.id not in found:
+        found = await PendingList(client, claim.stream, claim.group).look_at(claim.id)
+        if found is None:
             raise LeaseLost("already acknowledged")
-        if found[claim.id].consumer != claim.consumer:
+        if found.consumer != claim.consumer:
             raise LeaseLost("taken over by another worker")
         pipe.scripts.update(effects.scripts)
         pipe.command_stack.extend(effects.command_stack)

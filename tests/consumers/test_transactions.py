@@ -1,7 +1,6 @@
 """Effects that happen once: the guarantee of `message.transaction()`, attacked."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -25,14 +24,10 @@ class Interrupted:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)
 
-    def pipeline(self, *, transaction: bool, **options: Any) -> Any:
-        return self._client.pipeline(transaction=True, **options) if transaction else self._looking()
-
-    @asynccontextmanager
-    async def _looking(self) -> AsyncIterator[Any]:
-        async with self._client.pipeline(transaction=False) as pipe:
-            yield pipe
+    async def xpending(self, *arguments: Any) -> Any:
+        found = await self._client.xpending(*arguments)
         await self._between()
+        return found
 
 
 async def delivered(client: Redis[bytes], to: str) -> Claim:

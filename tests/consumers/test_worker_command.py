@@ -47,10 +47,13 @@ def server(broker_url: str) -> Iterator[redis.Redis]:
 
 
 def start(project: Path, *arguments: str) -> subprocess.Popen[str]:
-    command = "import sys, typer; from broker.cli.worker import worker; typer.run(worker)"
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     return subprocess.Popen(
-        [sys.executable, "-c", command, *arguments], cwd=project, env=environment, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "broker", "worker", *arguments],
+        cwd=project,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
     )
 
 

@@ -73,8 +73,7 @@ class Pipeline:
         return self.start("-m", "examples.log_pipeline.follow", str(self.path))
 
     def worker(self) -> subprocess.Popen[bytes]:
-        command = "import typer; from broker.cli.worker import worker; typer.run(worker)"
-        return self.start("-c", command, "examples.log_pipeline.app")
+        return self.start("-m", "broker", "worker", "examples.log_pipeline.app")
 
     def close(self) -> None:
         for process in self._processes:
