@@ -28,7 +28,7 @@ from broker.commands.registry import (
     Group,
     KeySpec,
 )
-from broker.errors import CommandError, syntax_error, wrong_arity
+from broker.errors import CommandError, syntax_error
 from broker.keyspace.glob import matches
 from broker.protocol.replies import Map, Reply, Set, Simple
 
@@ -138,21 +138,7 @@ def flag_names(command: Command) -> list[bytes]:
 @command("COMMAND", arity=-1, flags=_FLAGS, acl=("CONNECTION",), since="2.8.13",
          summary="Facts about all commands", cost="O(n), n commands")  # fmt: skip
 def command_(ctx: Context, argv: list[bytes]) -> Reply:
-    if len(argv) > 1:
-        return _run_subcommand(ctx, argv)
     return [command_entry(each) for each in ctx.shared.commands.values()]
-
-
-def _run_subcommand(ctx: Context, argv: list[bytes]) -> Reply:
-    """The engine takes a name with a function of its own for a command without sub-commands, so they are found here."""
-    sub = ctx.shared.commands[b"COMMAND"].subcommands.get(argv[1].upper())
-    if sub is None:
-        given = argv[1][:128].decode("utf-8", "surrogateescape")
-        raise CommandError("ERR", f"unknown subcommand '{given}'. Try COMMAND HELP.")
-    if not sub.fits(len(argv)):
-        raise wrong_arity(sub.wire_name.decode())
-    sub.calls += 1
-    return sub.function(ctx, argv)
 
 
 @command("COMMAND|COUNT", arity=2, flags=_FLAGS, acl=("CONNECTION",), since="2.8.13",

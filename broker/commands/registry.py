@@ -190,6 +190,7 @@ class Command:
         is_container: bool,
     ) -> None:
         self.name: Final = name  # upper case; container and sub-command are joined by a bar
+        self.wire_name: Final = name.lower()  # as replies and error texts show it: `config|get`
         self.function: Final = function
         self.arity: i64 = arity  # negative: at least so many, the name included
         self.flags: i64 = flags
@@ -206,11 +207,6 @@ class Command:
         self.seconds: float = 0.0
         self.rejected: i64 = 0
         self.failed: i64 = 0
-
-    @property
-    def wire_name(self) -> bytes:
-        """As replies and error texts show it: `config|get`."""
-        return self.name.lower()
 
     @property
     def is_write(self) -> bool:

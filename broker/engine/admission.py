@@ -43,7 +43,7 @@ def admit(session: Session, command: Command, argv: list[bytes], gate: int) -> R
         return _NO_AUTH
     if session.gate & IN_MULTI and command.flags & NO_MULTI:
         return ErrorReply(b"ERR Command not allowed inside a transaction")
-    if gate & WRITES_REFUSED and (command.flags & WRITE or command.name == b"PING"):
+    if gate & WRITES_REFUSED and (_writes(session, command) or command.name == b"PING"):
         return _DISK
     if session.gate & SUBSCRIBED and command.name not in _WHILE_SUBSCRIBED:
         return ErrorReply(
@@ -65,6 +65,8 @@ def admit(session: Session, command: Command, argv: list[bytes], gate: int) -> R
 def _is_paused(session: Session, command: Command, gate: int) -> bool:
     if gate & PAUSED_ALL:
         return True
-    if command.name == b"EXEC":
-        return session.queue_writes
-    return command.flags & (WRITE | MAY_REPLICATE) != 0
+    return _writes(session, command) or command.flags & MAY_REPLICATE != 0
+
+
+def _writes(session: Session, command: Command) -> bool:
+    return session.queue_writes if command.name == b"EXEC" else command.flags & WRITE != 0

@@ -19,6 +19,7 @@ from broker.commands.context import Context, Shared
 from broker.commands.control import Control
 from broker.commands.registry import BLOCKING, SKIP_SLOWLOG, Command
 from broker.commands.session import IN_MULTI, NEEDS_AUTH, Session
+from broker.commands.transactions import discard_queue
 from broker.config import Config
 from broker.engine.admission import IS_LOADING, PAUSED_ALL, PAUSED_WRITES, admit
 from broker.engine.blocking import Blocking
@@ -156,7 +157,7 @@ class Engine:
         """Execute one request of a client. The reply; NOTHING when it comes later; POSTPONED: offer it again."""
         session = ctx.session
         command = self.commands.get(argv[0])
-        if command is None or command.is_container:
+        if command is None or command.subcommands:
             found = self._find(argv)
             if isinstance(found, ErrorReply):
                 return self._refuse(session, found)
@@ -173,6 +174,8 @@ class Engine:
             if refused is not None:
                 if isinstance(refused, ErrorReply):
                     command.rejected += 1
+                    if command.name == b"EXEC" and session.gate & IN_MULTI:
+                        refused = self._abort(ctx, refused)
                     self._refuse(session, refused)
                 return refused
         keyspace = self.keyspace
@@ -306,9 +309,11 @@ class Engine:
                 return unknown_command(argv)
             if len(self._spellings) < 10_000:
                 self._spellings[argv[0]] = command
-        if not command.is_container:
+        if not command.subcommands:
             return command
         if len(argv) < 2:
+            if not command.is_container:  # COMMAND alone is a request, too
+                return command
             return ErrorReply(b"ERR wrong number of arguments for '%b' command" % command.wire_name)
         sub = command.subcommands.get(argv[1]) or command.subcommands.get(argv[1].upper())
         if sub is None:
@@ -321,6 +326,11 @@ class Engine:
             session.queue_failed = True
         self._count_error(reply)
         return reply
+
+    def _abort(self, ctx: Context, why: ErrorReply) -> ErrorReply:
+        """EXEC itself was refused: the transaction is over. Redis: execCommandAbort in multi.c."""
+        discard_queue(ctx)
+        return ErrorReply(b"EXECABORT Transaction discarded because of: " + why.text.removeprefix(b"ERR "))
 
     def _failed(self, command: Command, reply: ErrorReply) -> ErrorReply:
         command.failed += 1

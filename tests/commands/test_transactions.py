@@ -4,6 +4,8 @@ import pytest
 from support.engine import Harness
 from support.same_data import assert_replays
 
+from broker.engine.admission import WRITES_REFUSED
+
 ABORTED = "-EXECABORT Transaction discarded because of previous errors."
 
 
@@ -208,3 +210,21 @@ def test_select_in_a_transaction_lasts(h: Harness) -> None:
     assert h.run("EXEC") == ["OK", "OK"]
     assert h.run("GET a") == b"1"
     assert h.client().run("GET a") is None
+
+
+def test_a_refused_exec_ends_the_transaction() -> None:
+    harness = Harness()
+    harness.run("MULTI")
+    harness.run("SET k v")
+    harness.engine.gate |= WRITES_REFUSED
+    assert harness.run("EXEC").startswith("-EXECABORT Transaction discarded because of: MISCONF ")
+    harness.engine.gate &= ~WRITES_REFUSED
+    assert harness.run("EXEC") == "-ERR EXEC without MULTI"
+    assert harness.run("GET k") is None
+
+
+def test_an_unknown_subcommand_of_command_fails_the_transaction_when_it_is_queued() -> None:
+    harness = Harness()
+    harness.run("MULTI")
+    assert harness.run("COMMAND bogus") == "-ERR unknown subcommand 'bogus'. Try COMMAND HELP."
+    assert harness.run("EXEC") == "-EXECABORT Transaction discarded because of previous errors."

@@ -33,13 +33,19 @@ member = st.sampled_from(MEMBERS)
 number = st.sampled_from(NUMBERS * 3 + ODD_NUMBERS)
 count = st.sampled_from([b"0", b"1", b"2", b"5", b"-1", b"x"])
 positive = st.sampled_from([b"1", b"2", b"5", b"1", b"2", b"0", b"-1", b"x"])
+# Below it, a server may return as much or as little as it likes at a time.
+scan_count = st.sampled_from([b"1000", b"0", b"x"])
 score = st.sampled_from(SCORES)
 real = st.sampled_from(FLOATS * 2 + ODD_NUMBERS)
+# Redis 7.0 does not know XREAD's `+`.
+read_id = st.sampled_from([x for x in IDS * 3 + ODD_IDS if x != b"+"])
 stream_id = st.sampled_from(IDS * 3 + ODD_IDS)
 seconds = st.sampled_from([b"100", b"1000", b"100000", b"0", b"-1", b"x", b"9223372036854775807", b"1.5"])
 far_time = st.sampled_from([b"33177117420", b"33177117421", b"x", b"0", b"-1", b"1"])
 far_time_ms = st.sampled_from([b"33177117420000", b"33177117421000", b"x", b"0", b"1"])
 group = st.sampled_from([b"g1", b"g2"])
+# Ranges by text are specified for equal scores only: these keys hold such sets and nothing else.
+lex_key = st.sampled_from([b"lex1", b"lex2"])
 consumer = st.sampled_from([b"alice", b"bob"])
 pattern = st.sampled_from([b"*", b"k*", b"[ab]*", b"?", b"a\\*", b"[^a]", b"", b"*a*a*"])
 score_bound = st.sampled_from([b"-inf", b"+inf", b"(1", b"1", b"2", b"(0.5", b"0", b"(inf", b"x", b"(x", b""])
@@ -118,7 +124,7 @@ GENERIC = [
     seq(b"EXPIREAT", key, far_time, options(word(b"NX"), word(b"XX"), word(b"GT"), word(b"LT"))),
     seq(b"PEXPIREAT", key, far_time_ms), seq(b"PERSIST", key), seq(b"TTL", key), seq(b"PTTL", key),
     seq(b"EXPIRETIME", key), seq(b"PEXPIRETIME", key), seq(b"KEYS", pattern), seq(b"SWAPDB", database, database),
-    seq(b"SCAN", b"0", options(seq(b"MATCH", pattern), seq(b"COUNT", positive), seq(b"TYPE", one(b"string", b"x")))),
+    seq(b"SCAN", b"0", options(seq(b"MATCH", pattern), seq(b"COUNT", scan_count), seq(b"TYPE", one(b"string", b"x")))),
     seq(b"SELECT", database), seq(b"FLUSHDB"), seq(b"FLUSHALL", options(word(b"ASYNC"), word(b"SYNC"), word(b"x"))),
     seq(b"OBJECT", b"REFCOUNT", one(b"missing")), seq(b"OBJECT", one(b"ENCODING"), one(b"missing")),
     seq(b"OBJECT", b"bogus"), seq(b"PING"), seq(b"PING", member), seq(b"ECHO", member),
@@ -143,7 +149,7 @@ HASHES = [
     seq(one(b"HGETALL", b"HKEYS", b"HVALS", b"HLEN"), key), seq(b"HDEL", key, many(member)),
     seq(one(b"HEXISTS", b"HSTRLEN"), key, member), seq(b"HINCRBY", key, member, number),
     seq(b"HINCRBYFLOAT", key, member, real), seq(b"HRANDFIELD", key, count, maybe(one(b"WITHVALUES", b"x"))),
-    seq(b"HSCAN", key, one(b"0", b"x"), options(seq(b"MATCH", pattern), seq(b"COUNT", positive))),
+    seq(b"HSCAN", key, one(b"0", b"x"), options(seq(b"MATCH", pattern), seq(b"COUNT", scan_count))),
 ]  # fmt: skip
 
 SETS = [
@@ -152,24 +158,25 @@ SETS = [
     seq(b"SMOVE", key, key, member), seq(one(b"SINTER", b"SUNION", b"SDIFF"), many(key)),
     seq(one(b"SINTERSTORE", b"SUNIONSTORE", b"SDIFFSTORE"), key, many(key)),
     seq(b"SINTERCARD", counted(key), options(seq(b"LIMIT", count))), seq(b"SRANDMEMBER", key, count),
-    seq(b"SSCAN", key, b"0", options(seq(b"MATCH", pattern), seq(b"COUNT", positive))),
+    seq(b"SSCAN", key, b"0", options(seq(b"MATCH", pattern), seq(b"COUNT", scan_count))),
 ]  # fmt: skip
 
 _zflags = options(word(b"NX"), word(b"XX"), word(b"GT"), word(b"LT"), word(b"CH"), word(b"INCR"))
-_zrange = options(word(b"BYSCORE"), word(b"BYLEX"), word(b"REV"), word(b"WITHSCORES"), seq(b"LIMIT", number, number))
+_zrange = options(word(b"BYSCORE"), word(b"REV"), word(b"WITHSCORES"), seq(b"LIMIT", number, number))
 SORTED_SETS = [
+    seq(b"ZADD", lex_key, many(seq(b"0", member))), seq(b"ZREM", lex_key, member),
     seq(b"ZADD", key, many(seq(score, member))), seq(b"ZADD", key, many(seq(score, member))),
     seq(b"ZADD", key, _zflags, many(seq(score, member))), seq(b"ZADD", key, _zflags, many(member, 1, 3)),
     seq(b"ZINCRBY", key, score, member), seq(b"ZREM", key, many(member)), seq(b"ZCARD", key),
     seq(b"ZCOUNT", key, score_bound, score_bound), seq(b"ZSCORE", key, member), seq(b"ZMSCORE", key, many(member)),
     seq(one(b"ZRANK", b"ZREVRANK"), key, member), seq(b"ZRANGE", key, number, number, _zrange),
     seq(b"ZRANGE", key, score_bound, score_bound, b"BYSCORE", _zrange),
-    seq(b"ZRANGE", key, lex_bound, lex_bound, b"BYLEX", _zrange),
+    seq(b"ZRANGE", lex_key, lex_bound, lex_bound, b"BYLEX", _zrange),
     seq(b"ZREVRANGE", key, number, number, maybe(b"WITHSCORES")),
     seq(one(b"ZRANGEBYSCORE", b"ZREVRANGEBYSCORE"), key, score_bound, score_bound, maybe(b"WITHSCORES"), limit),
-    seq(one(b"ZRANGEBYLEX", b"ZREVRANGEBYLEX"), key, lex_bound, lex_bound, limit),
-    seq(b"ZLEXCOUNT", key, lex_bound, lex_bound), seq(b"ZREMRANGEBYRANK", key, number, number),
-    seq(b"ZREMRANGEBYSCORE", key, score_bound, score_bound), seq(b"ZREMRANGEBYLEX", key, lex_bound, lex_bound),
+    seq(one(b"ZRANGEBYLEX", b"ZREVRANGEBYLEX"), lex_key, lex_bound, lex_bound, limit),
+    seq(b"ZLEXCOUNT", lex_key, lex_bound, lex_bound), seq(b"ZREMRANGEBYRANK", key, number, number),
+    seq(b"ZREMRANGEBYSCORE", key, score_bound, score_bound), seq(b"ZREMRANGEBYLEX", lex_key, lex_bound, lex_bound),
     seq(one(b"ZPOPMIN", b"ZPOPMAX"), key, maybe(count)), seq(one(b"BZPOPMIN", b"BZPOPMAX"), many(key), timeout),
     seq(b"ZMPOP", counted(key), one(b"MIN", b"MAX", b"x"), maybe(b"COUNT", positive)),
     seq(b"BZMPOP", timeout, counted(key), one(b"MIN", b"MAX"), maybe(b"COUNT", positive)),
@@ -192,7 +199,7 @@ STREAMS = [
     seq(one(b"XRANGE", b"XREVRANGE"), key, stream_id, stream_id, maybe(b"COUNT", count)),
     seq(b"XRANGE", key, b"-", b"+"), seq(b"XREVRANGE", key, b"+", b"-", maybe(b"COUNT", count)),
     seq(b"XDEL", key, many(stream_id)), seq(b"XDEL", key, many(one(*IDS))), seq(b"XTRIM", key, _trim),
-    seq(b"XREAD", maybe(b"COUNT", count), b"STREAMS", key, stream_id),
+    seq(b"XREAD", maybe(b"COUNT", count), b"STREAMS", key, read_id),
     seq(b"XREAD", maybe(b"COUNT", count), maybe(b"BLOCK", one(b"1", b"-1", b"x")), b"STREAMS", key, key, one(*IDS), b"$"),
     seq(b"XREAD", b"STREAMS", many(key, 1, 3)),
     seq(b"XGROUP", b"CREATE", key, group, one(b"0", b"$", b"1-1", b"x"), options(word(b"MKSTREAM"),

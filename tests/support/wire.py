@@ -31,7 +31,7 @@ class Reader:
         if kind == b"+":
             return Status(rest.decode())
         if kind == b"-":
-            return Error(rest.decode())
+            return Error(rest.decode("utf-8", "replace"))
         if kind == b":":
             return int(rest)
         if kind == b",":
