@@ -1,0 +1,266 @@
+"""What the journal says is what happened: replaying it gives the same data, whatever the commands were.
+
+Over every writing command that there is, alone and in random company: several clients, blocked ones, transactions,
+time that passes and keys that expire.
+"""
+
+import shlex
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.engine import Client, Harness
+from support.grammar_of_requests import (
+    FAMILIES,
+    TRANSACTIONS,
+    consumer,
+    count,
+    database,
+    end,
+    group,
+    key,
+    many,
+    maybe,
+    member,
+    one,
+    seq,
+    stream_id,
+)
+
+from broker.commands.all import command_table
+from broker.commands.registry import WRITE
+from broker.keyspace.digest import dataset_digest
+from broker.persistence.aof_format import LogReader
+from broker.protocol.replies import ErrorReply
+
+
+def digest(harness: Harness) -> bytes:
+    return dataset_digest(harness.engine.keyspace, True)
+
+
+class Copy:
+    """A second engine that reads the journal of the first one as a server reads its log."""
+
+    def __init__(self, original: Harness) -> None:
+        self.original = original
+        self.harness = Harness()
+        self.harness.time = original.time
+        self.harness.engine.clock = original.engine.clock
+        self.harness.engine.journal.enabled = self.harness.engine.keyspace.expiry = False
+        self._ctx = self.harness.engine.replay_session()
+        self._reader = LogReader("the journal")
+
+    def follow(self) -> int:
+        """Apply what was journaled since the last call; the number of bytes."""
+        data = self.original.engine.journal.take()
+        engine = self.harness.engine
+        engine.begin_turn()
+        for argv in self._reader.feed(data):
+            reply = engine.execute(self._ctx, argv)
+            assert not isinstance(reply, ErrorReply), (argv, reply.text)
+        assert self._reader.damage is None and self._reader.torn == 0
+        assert not self.harness.bugs and not self.original.bugs
+        return len(data)
+
+
+# -- every command, once
+
+# {command: what has to be there before, then the command: it changes something}
+CHANGES = {
+    "APPEND": "APPEND k v",
+    "BLMOVE": "RPUSH k a; BLMOVE k k2 LEFT RIGHT 0",
+    "BLMPOP": "RPUSH k a b; BLMPOP 0 2 none k LEFT COUNT 2",
+    "BLPOP": "RPUSH k a b; BLPOP none k 0",
+    "BRPOP": "RPUSH k a b; BRPOP none k 0",
+    "BRPOPLPUSH": "RPUSH k a b; BRPOPLPUSH k k2 0",
+    "BZMPOP": "ZADD k 1 a 2 b; BZMPOP 0 1 k MAX",
+    "BZPOPMAX": "ZADD k 1 a 2 b; BZPOPMAX k 0",
+    "BZPOPMIN": "ZADD k 1 a 2 b; BZPOPMIN k 0",
+    "COPY": "SET k v EX 100; COPY k k2 DB 1",
+    "DECR": "DECR k",
+    "DECRBY": "DECRBY k 5",
+    "DEL": "SET k v; DEL k",
+    "EXPIRE": "SET k v; EXPIRE k 100",
+    "EXPIREAT": "SET k v; EXPIREAT k 1",
+    "FLUSHALL": "SET k v; FLUSHALL",
+    "FLUSHDB": "SET k v; FLUSHDB ASYNC",
+    "GETDEL": "SET k v; GETDEL k",
+    "GETEX": "SET k v; GETEX k EX 100",
+    "GETSET": "SET k v EX 100; GETSET k w",
+    "HDEL": "HSET k a 1 b 2; HDEL k a c",
+    "HINCRBY": "HINCRBY k f 3",
+    "HINCRBYFLOAT": "HSET k f 0.1; HINCRBYFLOAT k f 0.2",
+    "HMSET": "HMSET k a 1 b 2",
+    "HSET": "HSET k a 1 b 2",
+    "HSETNX": "HSETNX k a 1",
+    "INCR": "INCR k",
+    "INCRBY": "INCRBY k 7",
+    "INCRBYFLOAT": "SET k 0.1 EX 100; INCRBYFLOAT k 0.2",
+    "LINSERT": "RPUSH k a c; LINSERT k BEFORE c b",
+    "LMOVE": "RPUSH k a b c; LMOVE k k LEFT RIGHT",
+    "LMPOP": "RPUSH k a b c; LMPOP 2 none k RIGHT COUNT 2",
+    "LPOP": "RPUSH k a b c; LPOP k 2",
+    "LPUSH": "LPUSH k a b c",
+    "LPUSHX": "RPUSH k a; LPUSHX k b",
+    "LREM": "RPUSH k a b a; LREM k -1 a",
+    "LSET": "RPUSH k a b a; LSET k 1 c",
+    "LTRIM": "RPUSH k a b a; LTRIM k 1 1",
+    "MOVE": "SET k v EX 100; MOVE k 2",
+    "MSET": "MSET k v k2 v2",
+    "MSETNX": "MSETNX k v k2 v2",
+    "PERSIST": "SET k v EX 100; PERSIST k",
+    "PEXPIRE": "SET k v; PEXPIRE k 1500",
+    "PEXPIREAT": "SET k v; PEXPIREAT k 33177117420000",
+    "PSETEX": "PSETEX k 1500 v",
+    "RENAME": "SET k v EX 100; RENAME k k2",
+    "RENAMENX": "SET k v EX 100; RENAMENX k k2",
+    "RPOP": "RPUSH k a; RPOP k",
+    "RPOPLPUSH": "RPUSH k a; RPOPLPUSH k k2",
+    "RPUSH": "RPUSH k a",
+    "RPUSHX": "RPUSH k a; RPUSHX k b",
+    "SADD": "SADD k a b",
+    "SDIFFSTORE": "SADD k a b; SADD k2 a; SDIFFSTORE k3 k k2",
+    "SET": "SET k v PX 1500",
+    "SETEX": "SETEX k 10 v",
+    "SETNX": "SETNX k v",
+    "SETRANGE": "SETRANGE k 3 v",
+    "SINTERSTORE": "SADD k a b; SADD k2 a; SINTERSTORE k3 k k2",
+    "SMOVE": "SADD k a b; SMOVE k k2 a",
+    "SPOP": "SADD k a b c d e f; SPOP k 3",
+    "SREM": "SADD k a b; SREM k a c",
+    "SUNIONSTORE": "SADD k a b; SET k3 v EX 10; SUNIONSTORE k3 k k2",
+    "SWAPDB": "SET k v EX 100; SWAPDB 0 1",
+    "UNLINK": "SET k v; UNLINK k",
+    "XACK": "XADD k 1-1 f v; XGROUP CREATE k g 0; XREADGROUP GROUP g c STREAMS k >; XACK k g 1-1",
+    "XADD": "XADD k MAXLEN ~ 1000 * f v",
+    "XAUTOCLAIM": "XADD k 1-1 f v; XGROUP CREATE k g 0; XREADGROUP GROUP g c STREAMS k >; XAUTOCLAIM k g d 0 0",
+    "XCLAIM": "XADD k 1-1 f v; XGROUP CREATE k g 0; XREADGROUP GROUP g c STREAMS k >; XCLAIM k g d 0 1-1 IDLE 500",
+    "XDEL": "XADD k 1-1 f v; XADD k 1-2 f v; XDEL k 1-2",
+    "XGROUP CREATE": "XGROUP CREATE k g $ MKSTREAM ENTRIESREAD 3",
+    "XGROUP CREATECONSUMER": "XGROUP CREATE k g $ MKSTREAM; XGROUP CREATECONSUMER k g c",
+    "XGROUP DELCONSUMER": "XGROUP CREATE k g $ MKSTREAM; XGROUP CREATECONSUMER k g c; XGROUP DELCONSUMER k g c",
+    "XGROUP DESTROY": "XGROUP CREATE k g $ MKSTREAM; XGROUP DESTROY k g",
+    "XGROUP SETID": "XADD k 1-1 f v; XGROUP CREATE k g 0; XGROUP SETID k g $ ENTRIESREAD 1",
+    "XREADGROUP": "XADD k 1-1 f v; XGROUP CREATE k g 0; XREADGROUP GROUP g c COUNT 1 STREAMS k >",
+    "XSETID": "XADD k 1-1 f v; XSETID k 9-9 ENTRIESADDED 5 MAXDELETEDID 2-2",
+    "XTRIM": "XADD k 1-1 f v; XADD k 1-2 f v; XTRIM k MAXLEN 1",
+    "ZADD": "ZADD k 0.1 a inf b",
+    "ZDIFFSTORE": "ZADD k 1 a 2 b; ZADD k2 1 a; ZDIFFSTORE k3 2 k k2",
+    "ZINCRBY": "ZADD k 0.1 a; ZINCRBY k 0.2 a",
+    "ZINTERSTORE": "ZADD k 1 a 2 b; ZADD k2 0.1 a; ZINTERSTORE k3 2 k k2 WEIGHTS 3 0.1",
+    "ZMPOP": "ZADD k 1 a 2 b; ZMPOP 2 none k MIN COUNT 5",
+    "ZPOPMAX": "ZADD k 1 a 2 b; ZPOPMAX k",
+    "ZPOPMIN": "ZADD k 1 a 2 b; ZPOPMIN k 2",
+    "ZRANGESTORE": "ZADD k 1 a 2 b; ZRANGESTORE k2 k 0 0",
+    "ZREM": "ZADD k 1 a 2 b; ZREM k a",
+    "ZREMRANGEBYLEX": "ZADD k 1 a 1 b; ZREMRANGEBYLEX k [a (b",
+    "ZREMRANGEBYRANK": "ZADD k 1 a 1 b; ZREMRANGEBYRANK k 0 0",
+    "ZREMRANGEBYSCORE": "ZADD k 1 a 2 b; ZREMRANGEBYSCORE k (1 inf",
+    "ZUNIONSTORE": "ZADD k 1 a 2 b; SADD k2 a; ZUNIONSTORE k3 2 k k2 AGGREGATE MAX",
+}
+
+
+def writing_commands() -> set[str]:
+    commands = [sub for command in command_table().values() for sub in command.subcommands.values()]
+    commands += [command for command in command_table().values() if not command.is_container]
+    return {command.name.decode().upper().replace("|", " ") for command in commands if command.flags & WRITE}
+
+
+def test_every_writing_command_has_its_line_here():
+    assert writing_commands() == set(CHANGES)
+
+
+@pytest.mark.parametrize("name", CHANGES)
+@pytest.mark.parametrize("in_multi", [False, True], ids=["alone", "in MULTI"])
+def test_each_writing_command_is_journaled_so_that_a_copy_agrees(name, in_multi):
+    harness = Harness()
+    copy = Copy(harness)
+    *before, last = [line.strip() for line in CHANGES[name].split(";")]
+    for line in before:
+        harness.run(line)
+    copy.follow()
+    harness.advance(0.25)  # times have to be those of the execution, not of the replay
+    old = digest(harness)
+    if in_multi:
+        harness.run("MULTI")
+    reply = harness.run(last)
+    if in_multi:
+        [reply] = harness.run("EXEC")
+    assert not (isinstance(reply, str) and reply.startswith("-")), reply
+    harness.time.advance(1.5)
+    assert copy.follow() > 0
+    harness.time.advance(-1.5)
+    copy.harness.engine.begin_turn()
+    assert digest(harness) != old
+    assert digest(copy.harness) == digest(harness)
+
+
+# -- all of them together
+
+_short = one(b"1", b"2", b"30", b"-1")
+_now = [
+    seq(b"SPOP", key, maybe(count)),
+    seq(b"XADD", key, maybe(b"MAXLEN", maybe(one(b"~", b"=")), one(b"1", b"3")), b"*", member, member),
+    seq(b"SET", key, member, one(b"EX", b"PX"), _short),
+    seq(b"GETEX", key, b"EX", _short),
+    seq(one(b"EXPIRE", b"PEXPIRE"), key, _short),
+    seq(b"SETEX", key, _short, member),
+    seq(one(b"BLPOP", b"BRPOP"), many(key), one(b"0", b"2")),
+    seq(b"BLMOVE", key, key, end, end, one(b"0", b"2")),
+    seq(one(b"BZPOPMIN", b"BZPOPMAX"), many(key), b"0"),
+    seq(b"BLMPOP", b"0", b"1", key, end, b"COUNT", b"2"),
+    seq(b"XREADGROUP", b"GROUP", group, consumer, b"BLOCK", one(b"0", b"1500"), b"STREAMS", key, b">"),
+    seq(b"XREADGROUP", b"GROUP", group, consumer, b"NOACK", b"STREAMS", key, b">"),
+    seq(b"XCLAIM", key, group, consumer, one(b"0", b"1000"), many(stream_id), maybe(b"IDLE", _short), b"FORCE"),
+    seq(b"XGROUP", b"CREATE", key, group, b"0", b"MKSTREAM"),
+    seq(b"SELECT", database),
+]
+_request = st.one_of(*FAMILIES["everything"], *_now, *_now, *TRANSACTIONS)
+_steps = st.lists(
+    st.one_of(st.tuples(st.integers(0, 2), _request), st.tuples(st.just(-1), st.sampled_from([0.001, 0.5, 1.0, 31.0]))),
+    min_size=1,
+    max_size=40,
+)
+
+
+def _step(harness: Harness, clients: list[Client], who: int, what: "list[bytes] | float") -> None:
+    if who < 0:
+        assert isinstance(what, float)
+        harness.advance(what)
+    elif not clients[who].session.is_blocked:
+        assert isinstance(what, list)
+        clients[who].raw(*what)
+
+
+def _readable(steps: list[str]) -> list[tuple[int, list[bytes]]]:
+    return [(0, [word.encode() for word in shlex.split(line)]) for line in steps]
+
+
+@settings(max_examples=300, deadline=None)
+@given(_steps)
+def test_random_requests_replayed_from_their_journal_give_the_same_data(steps):
+    """At each step: data that changed was journaled, and what was journaled gives a copy the same data."""
+    harness = Harness()
+    copy = Copy(harness)
+    clients = [harness.client() for _ in range(3)]
+    for who, what in steps:
+        before = digest(harness) if who >= 0 else b""
+        _step(harness, clients, who, what)
+        after = digest(harness)
+        journaled = copy.follow()
+        if who >= 0 and after != before:
+            assert journaled, what
+        assert digest(copy.harness) == after, what
+
+
+def test_a_transaction_that_meets_an_expired_key_is_replayed_as_it_went():
+    harness = Harness("--databases", "2")
+    copy = Copy(harness)
+    harness.run("SET k v PX 100")
+    harness.run("SET other v PX 100")
+    harness.time.advance(1)
+    for _, argv in _readable(["MULTI", "SELECT 1", "SET k w", "SELECT 0", "APPEND k x", "DEL other", "EXEC"]):
+        harness.main.raw(*argv)
+    copy.follow()
+    assert digest(copy.harness) == digest(harness)
+    assert harness.run("GET k") == b"x"
