@@ -333,10 +333,7 @@ def _expire_all(db: Database) -> None:
 
 # -- looking into a value
 
-_NOT_TRACKED: Final = (
-    "An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching between policies at "
-    "runtime LRU and LFU data will take some time to adjust."
-)
+_NOT_TRACKED: Final = "idle time is not tracked: it would cost memory and time at each access"
 _NO_LFU: Final = (
     "An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching between "
     "policies at runtime LRU and LFU data will take some time to adjust."
