@@ -207,9 +207,7 @@ def _xgroup_group(ctx: Context, argv: list[bytes]) -> tuple[Stream, Group]:
     stream = _xgroup_stream(ctx, argv[2])
     group = stream.groups.get(argv[3])
     if group is None:
-        raise CommandError(
-            "NOGROUP", f"No such consumer group '{as_text(argv[3])}' for key name '{as_text(argv[2])}'"
-        )
+        raise CommandError("NOGROUP", f"No such consumer group '{as_text(argv[3])}' for key name '{as_text(argv[2])}'")
     return stream, group
 
 
@@ -568,6 +566,14 @@ def _delivery_time(ctx: Context, given: int) -> int:
     return given
 
 
+def _claimed_deliveries(pending: Pending | None, options: _ClaimOptions) -> int:
+    """The count of deliveries that a claimed entry has then. JUSTID does not count as one."""
+    if options.deliveries >= 0:
+        return options.deliveries
+    deliveries = 1 if pending is None else pending.deliveries
+    return deliveries if options.just_id else deliveries + 1
+
+
 @command("XCLAIM", arity=-6, flags=WRITE | FAST, keys=[key(RW, UPDATE)], since="5.0.0",
          syntax="key group consumer min-idle-time id [id ...] [IDLE ms] [TIME unix-time-milliseconds] "
                 "[RETRYCOUNT count] [FORCE] [JUSTID] [LASTID lastid]",
@@ -597,15 +603,9 @@ def xclaim(ctx: Context, argv: list[bytes]) -> Reply:
         if pending is None:
             if not options.force:
                 continue
-            deliveries = 1
         elif min_idle > 0 and ctx.now_ms - pending.delivered_ms < min_idle:
             continue
-        else:
-            deliveries = pending.deliveries
-        if options.deliveries >= 0:
-            deliveries = options.deliveries
-        elif not options.just_id:
-            deliveries += 1
+        deliveries = _claimed_deliveries(pending, options)
         group.assign(entry_id, consumer, delivered_ms, deliveries)
         consumer.active_ms = ctx.now_ms
         text = format_id(entry_id)
