@@ -139,9 +139,7 @@ def xinfo_consumers(ctx: Context, argv: list[bytes]) -> Reply:
     """idle: ms since the last attempt of a consumer; inactive: since his last success, -1 without one."""
     group = _existing(ctx, argv[2]).groups.get(argv[3])
     if group is None:
-        raise CommandError(
-            "NOGROUP", f"No such consumer group '{as_text(argv[3])}' for key name '{as_text(argv[2])}'"
-        )
+        raise CommandError("NOGROUP", f"No such consumer group '{as_text(argv[3])}' for key name '{as_text(argv[2])}'")
     replies: list[Reply] = []
     for name in sorted(group.consumers):
         consumer = group.consumers[name]

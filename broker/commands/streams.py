@@ -159,9 +159,7 @@ def _add_options(ctx: Context, argv: list[bytes], is_xadd: bool) -> _AddOptions:
             break
         if word in (b"MAXLEN", b"MINID") and args.left > 1:
             if options.trims:
-                raise CommandError(
-                    "ERR", "syntax error, MAXLEN and MINID options at the same time are not compatible"
-                )
+                raise CommandError("ERR", "syntax error, MAXLEN and MINID options at the same time are not compatible")
             _threshold(options, args)
         elif word == b"LIMIT" and args.left > 1:
             args.next()
@@ -303,9 +301,7 @@ def _new_id(ctx: Context, stream: Stream | None, options: _AddOptions) -> int:
     return entry_id
 
 
-def _trim_after_add(
-    ctx: Context, stream: Stream, options: _AddOptions, argv: list[bytes], fields: list[bytes]
-) -> None:
+def _trim_after_add(ctx: Context, stream: Stream, options: _AddOptions, argv: list[bytes], fields: list[bytes]) -> None:
     """Trim, and journal an approximate trim by its result: the reader of the log may cut its blocks elsewhere."""
     name = argv[1]
     text = argv[options.id_at]
@@ -476,17 +472,13 @@ def read_request(ctx: Context, argv: list[bytes], is_group: bool) -> ReadRequest
             break
         elif word == b"GROUP" and args.left > 1:
             if not is_group:
-                raise CommandError(
-                    "ERR", "The GROUP option is only supported by XREADGROUP. You called XREAD instead."
-                )
+                raise CommandError("ERR", "The GROUP option is only supported by XREADGROUP. You called XREAD instead.")
             request.group = args.next()
             request.consumer = args.next()
             request.has_group = True
         elif word == b"NOACK":
             if not is_group:
-                raise CommandError(
-                    "ERR", "The NOACK option is only supported by XREADGROUP. You called XREAD instead."
-                )
+                raise CommandError("ERR", "The NOACK option is only supported by XREADGROUP. You called XREAD instead.")
             request.noack = True
         else:
             raise syntax_error()
