@@ -4,8 +4,8 @@ Promise: any bytes give requests or one ProtocolError, nothing else; what came b
 An error without a text is not to be told to the peer.
 Nothing is allocated for a length that was only announced.
 
-Two ways through. The fast one splits a whole chunk at CRLF and compares each length line with a table of known ones:
-a chunk of ordinary pipelined requests costs a few dictionary look-ups per argument. What does not fit (a payload
+Two ways through. The fast one splits a whole chunk at CRLF and compares each length line with the one that its payload
+has to have: a chunk of ordinary pipelined requests costs one comparison per argument. What does not fit (a payload
 holding CRLF, a large bulk, an inline command, the end of the chunk) is left to a state machine that resumes at any
 byte, and that neither scans nor copies the received part of a large bulk again.
 """
@@ -23,7 +23,8 @@ UNTRUSTED_BULK: Final = 16384
 _MAX_ARGUMENTS: Final = 2**31 - 1
 
 _COUNT: Final[dict[bytes, int]] = {b"*%d" % n: n for n in range(1, 256)}
-_LENGTH: Final[dict[bytes, int]] = {b"$%d" % n: n for n in range(4096)}
+_KNOWN: Final = 4096
+_LENGTH_LINES: Final[list[bytes]] = [b"$%d" % n for n in range(_KNOWN)]
 _ARGUMENT_COST: Final = 40  # bytes that an argument takes besides its own: many empty ones must count, too
 _BLANK: Final = b" \t\r\n\v\f\0"  # between words
 _WORD_ENDS: Final = b" \t\r\n\0"  # Redis: sdssplitargs has these two sets
@@ -234,8 +235,8 @@ def _take_plain(data: bytes, out: list[list[bytes]]) -> i64:
         while j < end:
             line = parts[j]
             argument = parts[j + 1]
-            length: i64 = _LENGTH.get(line, -1)
-            if length != len(argument):
+            length: i64 = len(argument)
+            if length >= _KNOWN or line != _LENGTH_LINES[length]:  # comparing costs less than hashing the line
                 return pos
             argv.append(argument)
             size += len(line) + length + 4
