@@ -261,6 +261,15 @@ def test_an_entry_wakes_the_longest_waiter_of_a_group_only(h: Harness) -> None:
     assert_replays_streams(h)
 
 
+def test_of_many_waiters_of_a_group_only_as_many_are_tried_as_can_be_served(h: Harness) -> None:
+    h.run("XGROUP SETID s g $")
+    for i in range(50):
+        waiting(h, f"XREADGROUP GROUP g c{i} BLOCK 0 STREAMS s >")
+    executed = h.engine.executed
+    h.run("XADD s 6-0 f v")
+    assert h.engine.executed - executed <= 3, "XADD, the one who is served, and the one who finds nothing"
+
+
 def test_each_group_has_a_waiter_woken(h: Harness) -> None:
     h.run("XGROUP CREATE s other $")
     h.run("XGROUP SETID s g $")

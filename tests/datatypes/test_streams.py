@@ -1,9 +1,11 @@
 """Stream against a list of entries, ids against what Redis reads, lags against its rules."""
 
+from random import Random
+
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from broker.datatypes.stream_groups import UNKNOWN, Group
 from broker.datatypes.streams import BLOCK_ENTRIES, MAX_ID, NO_ID, Stream, format_id, parse_id, parse_ms
@@ -27,6 +29,10 @@ class StreamMachine(RuleBasedStateMachine):
 
     def an_id(self, place: float) -> int:
         return int(place * (self.last_id + 2))
+
+    @initialize(count=st.integers(0, 400))
+    def begin(self, count: int) -> None:
+        self.append(count, 1)
 
     @rule(count=st.integers(1, 150), step=st.integers(1, 3))
     def append(self, count: int, step: int) -> None:
@@ -83,10 +89,15 @@ class StreamMachine(RuleBasedStateMachine):
         for entry_id in list(self.model)[:count]:
             del self.model[entry_id]
 
-    @rule()
-    def lower_the_last_id(self) -> None:
+    @rule(count=st.integers(0, 120), again=st.integers(1, 30))
+    def delete_the_newest_and_use_their_ids_again(self, count: int, again: int) -> None:
+        for entry_id in list(self.model)[len(self.model) - min(count, len(self.model)) :]:
+            assert self.stream.delete(entry_id)
+            del self.model[entry_id]
+            self.max_deleted = max(self.max_deleted, entry_id)
         self.last_id = max(self.model, default=0)
         self.stream.set_last_id(self.last_id)
+        self.append(again, 1)
 
     @rule()
     def go_on_with_a_copy(self) -> None:
@@ -95,9 +106,14 @@ class StreamMachine(RuleBasedStateMachine):
         old.append(self.last_id + 1, FIELDS)
         old.trim_to_length(0, False, 0)
 
-    @rule(start=places, end=places, limit=st.sampled_from([-1, 0, 1, 7, 150]))
-    def ranges_agree(self, start: float, end: float, limit: int) -> None:
-        low, high = self.an_id(start), self.an_id(end)
+    @invariant()
+    def ranges_agree(self) -> None:
+        rng = Random(self.added)
+        for limit in (-1, 0, 1, 7, 150):
+            low = self.an_id(rng.random())
+            self.range_agrees(low, low + rng.randrange(200), limit)
+
+    def range_agrees(self, low: int, high: int, limit: int) -> None:
         expected = [(i, fields) for i, fields in self.model.items() if low <= i <= high]
         cut = len(expected) if limit < 0 else limit
         forward = self.stream.range(low, high, limit, False)
@@ -132,7 +148,7 @@ class StreamMachine(RuleBasedStateMachine):
 
 
 TestStream = StreamMachine.TestCase
-TestStream.settings = settings(max_examples=60, stateful_step_count=20, deadline=None)
+TestStream.settings = settings(max_examples=80, stateful_step_count=15, deadline=None)
 
 
 @pytest.mark.parametrize(
@@ -213,6 +229,23 @@ def stream_of(count: int) -> Stream:
     for i in range(1, count + 1):
         stream.append(i, FIELDS)
     return stream
+
+
+@pytest.mark.parametrize("threshold", [1, 2, 100, 101, 102, 200, 201, 250, 251])
+def test_a_trim_ends_just_below_its_threshold_wherever_blocks_end(threshold: int) -> None:
+    exact, in_blocks = stream_of(250), stream_of(250)
+    assert exact.trim_below(threshold, False, 0) == threshold - 1
+    assert in_blocks.trim_below(threshold, True, 0) == (250 if threshold == 251 else (threshold - 1) // 100 * 100)
+    assert exact.range(0, MAX_ID, -1, False).ids == list(range(threshold, 251))
+
+
+@pytest.mark.parametrize("length", [0, 1, 49, 50, 51, 149, 150, 151, 249, 250, 251])
+def test_a_trim_leaves_as_many_as_it_is_told_wherever_blocks_end(length: int) -> None:
+    exact, in_blocks = stream_of(250), stream_of(250)
+    assert exact.trim_to_length(length, False, 0) == max(250 - length, 0)
+    assert len(exact) == min(length, 250)
+    in_blocks.trim_to_length(length, True, 0)
+    assert len(in_blocks) == (0 if length == 0 else 50 if length <= 50 else 150 if length <= 150 else 250)
 
 
 def test_the_lag_counts_down_as_a_group_reads() -> None:
