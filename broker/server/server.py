@@ -226,6 +226,7 @@ class Server:
             log.warning("log.loaded", commands=done.commands, bytes=done.bytes, seconds=seconds)
             self.engine.gate &= ~IS_LOADING
         self.engine.keyspace.expiry = True
+        self.engine.keyspace.dirty = 0  # what was loaded is no change
         self.log.open(manifest)
         self._facts.base_size = self.log.size
         self.engine.journal.enabled = True
