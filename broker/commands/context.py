@@ -85,6 +85,16 @@ class Context:
         if keyspace.event_classes & kind:
             keyspace.events.append((db.index, key, event, kind))
 
+    def changed_aside(self, key: bytes, event: bytes = b"") -> None:
+        """A change that is journaled, but neither fails WATCH nor wakes who waits for entries of a stream.
+
+        Redis signals a stream's key for its entries only, not for its groups (t_stream.c); and trying every blocked
+        reader again at each XACK would be wasted.
+        """
+        self.keyspace.dirty += 1
+        if event:
+            self.notify(key, event, events.STREAM)
+
     def dropped(self, key: bytes) -> None:
         """`key` held a collection that became empty: remove it, and report that as a deletion."""
         self.db.remove(key)

@@ -7,6 +7,7 @@ from typing import Final
 
 from broker.commands.args import Args
 from broker.commands.context import Context
+from broker.commands.docs import help_of
 from broker.commands.encodings import encoding
 from broker.commands.ranges import to_c_int
 from broker.commands.registry import (
@@ -338,23 +339,6 @@ _NO_LFU: Final = (
     "An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching between "
     "policies at runtime LRU and LFU data will take some time to adjust."
 )
-_HELP: Final = (
-    b"OBJECT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
-    b"ENCODING <key>",
-    b"    Return the kind of internal representation used in order to store the value",
-    b"    associated with a <key>.",
-    b"FREQ <key>",
-    b"    Return the access frequency index of the <key>. The returned integer is",
-    b"    proportional to the logarithm of the recent access frequency of the key.",
-    b"IDLETIME <key>",
-    b"    Return the idle time of the <key>, that is the approximated number of",
-    b"    seconds elapsed since the last access to the key.",
-    b"REFCOUNT <key>",
-    b"    Return the number of references of the value associated with the specified",
-    b"    <key>.",
-    b"HELP",
-    b"    Prints this help.",
-)
 
 
 @command("OBJECT|ENCODING", arity=3, flags=READONLY, keys=[key(RO, at=2)], acl=("keyspace",), since="2.2.3",
@@ -390,4 +374,4 @@ def object_freq(ctx: Context, argv: list[bytes]) -> Reply:
 @command("OBJECT|HELP", arity=2, flags=LOADING | STALE, acl=("keyspace",), since="6.2.0",
          summary="What OBJECT can do", cost="O(1)")  # fmt: skip
 def object_help(ctx: Context, argv: list[bytes]) -> Reply:
-    return [Simple(line) for line in _HELP]
+    return help_of(ctx, b"OBJECT")

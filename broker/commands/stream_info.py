@@ -2,9 +2,10 @@
 
 from broker.commands.args import to_int
 from broker.commands.context import Context
+from broker.commands.docs import help_of
 from broker.commands.registry import ACCESS, LOADING, READONLY, RO, STALE, key
 from broker.commands.registry import Group as CommandGroup
-from broker.commands.stream_groups import as_text, help_lines, subcommand_syntax
+from broker.commands.stream_groups import as_text, subcommand_syntax
 from broker.commands.streams import read_stream, rows
 from broker.datatypes.stream_groups import NEVER, UNKNOWN, Consumer, Group, ids_from
 from broker.datatypes.streams import MAX_ID, Stream, format_id
@@ -156,14 +157,4 @@ def xinfo_consumers(ctx: Context, argv: list[bytes]) -> Reply:
 @command("XINFO|HELP", arity=2, flags=LOADING | STALE, since="5.0.0",
          summary="What XINFO can do", cost="O(1)")  # fmt: skip
 def xinfo_help(ctx: Context, argv: list[bytes]) -> Reply:
-    return help_lines(
-        b"XINFO",
-        [
-            b"CONSUMERS <key> <groupname>",
-            b"    Show consumers of <groupname>.",
-            b"GROUPS <key>",
-            b"    Show the stream consumer groups.",
-            b"STREAM <key> [FULL [COUNT <count>]",
-            b"    Show information about the stream.",
-        ],
-    )
+    return help_of(ctx, b"XINFO")

@@ -1,4 +1,5 @@
-"""Streams: append, read, delete, trim. Their consumer groups are in stream_groups.py, XINFO in stream_info.py."""
+"""Streams: append, read, delete, trim. Their consumer groups are in stream_groups.py and stream_pending.py, XINFO in
+stream_info.py."""
 
 from typing import Final
 
@@ -33,7 +34,7 @@ from broker.datatypes.streams import (
 from broker.errors import CommandError, no_such_key, syntax_error, wrong_arity, wrong_type
 from broker.keyspace.events import STREAM
 from broker.protocol.numbers import I64_MAX, parse_int
-from broker.protocol.replies import NULL_ARRAY, OK, Map, Reply
+from broker.protocol.replies import NULL_ARRAY, OK, PairMap, Reply
 
 command = Group("stream").command
 
@@ -58,17 +59,6 @@ def peek_stream(ctx: Context, name: bytes) -> Stream | None:
     if value is None or isinstance(value, Stream):
         return value
     raise wrong_type()
-
-
-def changed_aside(ctx: Context, name: bytes, event: bytes = b"") -> None:
-    """A change that is journaled, but neither fails WATCH nor wakes who waits for entries.
-
-    Redis signals a stream's key for its entries only, not for its groups (t_stream.c); and trying every blocked reader
-    again at each XACK would be wasted.
-    """
-    ctx.keyspace.dirty += 1
-    if event:
-        ctx.notify(name, event, STREAM)
 
 
 def invalid_id() -> CommandError:
@@ -383,7 +373,7 @@ def xsetid(ctx: Context, argv: list[bytes]) -> Reply:
         stream.entries_added = added
     if max_deleted:
         stream.max_deleted_id = max_deleted
-    changed_aside(ctx, argv[1], b"xsetid")
+    ctx.changed_aside(argv[1], b"xsetid")
     return OK
 
 
@@ -501,16 +491,6 @@ def _to_block_ms(ctx: Context, text: bytes) -> int:
     return block_ms
 
 
-def streams_reply(ctx: Context, flat: list[Reply]) -> Reply:
-    """flat: name, entries, name, entries ... A map in RESP3, in RESP2 pairs (no reply class has just that form)."""
-    if ctx.session.resp3:
-        return Map(flat)
-    pairs: list[Reply] = []
-    for i in range(0, len(flat), 2):
-        pairs.append([flat[i], flat[i + 1]])
-    return pairs
-
-
 @command("XREAD", arity=-4, flags=BLOCKING | READONLY,
          keys=[keys_after(b"STREAMS", RO, ACCESS, start=1, last=-1, limit=2)], since="5.0.0",
          syntax="[COUNT count] [BLOCK milliseconds] STREAMS key [key ...] id [id ...]",
@@ -530,7 +510,7 @@ def xread(ctx: Context, argv: list[bytes]) -> Reply:
             flat.append(argv[at + i])
             flat.append(rows(stream.range(after[i] + 1, MAX_ID, request.limit, False)))
     if flat:
-        return streams_reply(ctx, flat)
+        return PairMap(flat)
     if request.block_ms < 0:
         return NULL_ARRAY
     pinned = argv[: at + count] + [format_id(entry_id) for entry_id in after]

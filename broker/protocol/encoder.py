@@ -14,6 +14,7 @@ from broker.protocol.replies import (
     ErrorReply,
     Map,
     Null,
+    PairMap,
     Pairs,
     Push,
     Raw,
@@ -87,7 +88,15 @@ def _encode_rare(value: Reply, out: list[bytes], resp3: bool) -> None:
     elif isinstance(value, Set):
         _encode_items(b"~" if resp3 else b"*", value.items, out, resp3)
     elif isinstance(value, Pairs):
-        _encode_pairs(value.flat, out, resp3)
+        if resp3:
+            _encode_nested(value.flat, out, resp3)
+        else:
+            encode_array(value.flat, out, resp3)
+    elif isinstance(value, PairMap):
+        if resp3:
+            _encode_rare(Map(value.flat), out, resp3)
+        else:
+            _encode_nested(value.flat, out, resp3)
     elif isinstance(value, Null):
         out.append(b"_\r\n" if resp3 else value.resp2)
     elif isinstance(value, Replies):
@@ -113,10 +122,8 @@ def _encode_items(mark: bytes, items: list[Reply], out: list[bytes], resp3: bool
         encode(item, out, resp3)
 
 
-def _encode_pairs(flat: list[Reply], out: list[bytes], resp3: bool) -> None:
-    if not resp3:
-        encode_array(flat, out, resp3)
-        return
+def _encode_nested(flat: list[Reply], out: list[bytes], resp3: bool) -> None:
+    """An array of arrays of two."""
     n = len(flat)
     out.append(b"*%d\r\n" % (n // 2))
     for i in range(0, n, 2):

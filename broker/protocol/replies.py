@@ -42,6 +42,13 @@ class Map:
         self.flat: Final = flat  # key, value, key, value ...
 
 
+class PairMap:
+    """A RESP3 map; in RESP2 an array of [key, value] (XREAD)."""
+
+    def __init__(self, flat: list[Reply]) -> None:
+        self.flat: Final = flat  # key, value, key, value ...
+
+
 class Set:
     """A RESP3 set, an array in RESP2."""
 

@@ -130,7 +130,10 @@ def test_a_group_and_a_consumer_go_with_what_is_pending(h: Harness) -> None:
 
 def test_xgroup_help_is_lines_of_status(h: Harness) -> None:
     reply = wire(h, "XGROUP HELP")[0]
-    assert reply.startswith(b"*17\r\n+XGROUP <subcommand> [<arg> [value] [opt] ...]. Subcommands are:\r\n+CREATE ")
+    head, *lines = reply.split(b"\r\n")
+    assert head == b"*%d" % (len(lines) - 1)
+    assert lines[0] == b"+XGROUP <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"
+    assert any(line.startswith(b"+CREATE ") for line in lines)
     assert reply.endswith(b"+HELP\r\n+    Prints this help.\r\n")
 
 

@@ -9,7 +9,7 @@ from broker.commands.context import Context
 from broker.commands.session import Session
 from broker.config import load
 from broker.engine.engine import Engine
-from broker.protocol.replies import ErrorReply, Simple
+from broker.protocol.replies import ErrorReply, PairMap, Simple
 from broker.protocol.requests import RequestParser
 
 
@@ -142,6 +142,9 @@ def plain(reply: Any) -> Any:
         return "-" + reply.text.decode("utf-8", "replace")
     if isinstance(reply, list):
         return [plain(item) for item in reply]
+    if isinstance(reply, PairMap):
+        flat = [plain(item) for item in reply.flat]
+        return [list(pair) for pair in zip(flat[::2], flat[1::2], strict=True)]
     for name in ("flat", "items"):
         inner = getattr(reply, name, None)
         if isinstance(inner, list):
