@@ -36,6 +36,7 @@ class Blocking:
         self._deadlines: list[tuple[int, int, Waiter]] = []  # heap of (deadline_ms, number, waiter), some outdated
         self._number = 0
         self._serving = False
+        self._on_deletion = 0  # waiters that are to be tried, too, when their key is gone
 
     def __len__(self) -> int:
         return len(self._by_session)
@@ -52,6 +53,7 @@ class Blocking:
                 waited = self._keyspace.databases[waiter.database].waited
                 waited[key] = waited.get(key, 0) + 1
         self._by_session[ctx.session.id] = waiter
+        self._on_deletion += blocked.on_deletion
         if deadline:
             heappush(self._deadlines, (deadline, waiter.number, waiter))
         ctx.session.is_blocked = True
@@ -70,6 +72,7 @@ class Blocking:
             if not waited[key]:
                 del waited[key]
         del self._by_session[waiter.ctx.session.id]
+        self._on_deletion -= waiter.blocked.on_deletion
         waiter.ctx.session.is_blocked = False
         waiter.ctx.session.blocked_on = []
         if len(self._deadlines) > 64 + 2 * len(self._by_session):
@@ -127,6 +130,8 @@ class Blocking:
             if not waiter.parked or blocked.competes in exhausted:
                 continue
             value = self._keyspace.databases[place[0]].peek(place[1])
+            if value is None and not self._on_deletion:
+                return  # all was taken: the many who wait still need not be looked at
             if (value is None or type_name(value) != blocked.wants) and not blocked.on_deletion:
                 continue
             waiter.ctx.session.served_key = place[1]
