@@ -131,7 +131,7 @@ class AppendOnlyLog:
     def _begin(self, manifest: Manifest) -> None:
         """Add the first increment, and a base that is not there yet. The manifest comes last: whatever a server that
         dies in between leaves behind, none of it counts."""
-        used = max([0, *(file.sequence for file in manifest.history if file.kind == INCREMENT)])
+        used = max([0, *(file.sequence for file in manifest.history)])
         manifest.increments.append(LogFile(f"{self.name}.{used + 1}.incr.aof", used + 1, INCREMENT))
         for file in manifest.files():
             self.disk.create(self.folder / file.name)
@@ -234,7 +234,7 @@ class AppendOnlyLog:
         try:
             self.disk.truncate(self._file, self._size)
         except OSError as error:
-            log.warning("log.torn_write_left", folder=str(self.folder), offset=self._size, error=str(error))
+            log.debug("log.torn_write_left", folder=str(self.folder), offset=self._size, error=str(error))
 
     def _keep(self, data: bytes) -> None:
         """Remember what was written until an fsync has ended well."""

@@ -1,0 +1,92 @@
+"""A disk that fails on command, without root: full, broken, slow, forgetful, or cut off in the middle of a step."""
+
+import errno
+import os
+import threading
+from pathlib import Path
+
+from broker.persistence.aof import Disk
+
+
+class PowerCut(BaseException):
+    """The machine stops here: nothing after this is executed."""
+
+
+class FaultyDisk(Disk):
+    """Passes everything on, unless told otherwise by its attributes.
+
+    room: bytes that can still be written (then ENOSPC); piece: most bytes that one write takes; sync_gate: fsyncs wait
+    until it is set. A failing fsync loses what was not durable, as a kernel may that drops the pages it could not
+    write, unless `forgets` is False.
+    """
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, str]] = []  # (method, name of file or folder)
+        self.room: int | None = None
+        self.piece: int | None = None
+        self.write_error = 0  # an errno
+        self.sync_error = 0
+        self.truncate_error = 0
+        self.forgets = True
+        self.cut_after: int | None = None  # calls that are still executed; then PowerCut
+        self.sync_gate = threading.Event()
+        self.sync_gate.set()
+        self.sync_started = threading.Event()
+        self.syncs = 0
+        self.durable = 0  # bytes of the file that an fsync has brought to the disk
+
+    def _called(self, method: str, what: str) -> None:
+        if self.cut_after is not None:
+            if self.cut_after == 0:
+                raise PowerCut
+            self.cut_after -= 1
+        self.calls.append((method, what))
+
+    def write(self, file: int, data: memoryview, offset: int) -> int:
+        self._called("write", "")
+        if self.write_error:
+            raise OSError(self.write_error, os.strerror(self.write_error))
+        size = min(len(data), self.piece or len(data))
+        if self.room is not None:
+            size = min(size, self.room)
+            self.room -= size
+            if size == 0:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return super().write(file, data[:size], offset)
+
+    def truncate(self, file: int, size: int) -> None:
+        self._called("truncate", "")
+        if self.truncate_error:
+            raise OSError(self.truncate_error, os.strerror(self.truncate_error))
+        super().truncate(file, size)
+
+    def sync(self, file: int) -> None:
+        self._called("sync", "")
+        size = os.fstat(file).st_size
+        self.sync_started.set()
+        assert self.sync_gate.wait(20), "the test forgot to let the fsync go on"
+        if self.sync_error:
+            if self.forgets:
+                os.pwrite(file, bytes(size - self.durable), self.durable)
+            raise OSError(self.sync_error, os.strerror(self.sync_error))
+        super().sync(file)
+        self.syncs += 1
+        self.durable = size
+
+    def create(self, path: Path) -> None:
+        self._called("create", path.name)
+        super().create(path)
+
+    def write_file(self, path: Path, data: bytes) -> None:
+        if self.cut_after == 0:
+            path.write_bytes(data[: len(data) // 2])
+        self._called("write_file", path.name)
+        super().write_file(path, data)
+
+    def rename(self, path: Path, target: Path) -> None:
+        self._called("rename", target.name)
+        super().rename(path, target)
+
+    def sync_folder(self, folder: Path) -> None:
+        self._called("sync_folder", folder.name)
+        super().sync_folder(folder)
