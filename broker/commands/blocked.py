@@ -14,6 +14,7 @@ class Blocked:
     on_deletion: try again, too, when the key is gone or of another type (XREADGROUP: its group is gone).
     competes: waiters of one key with the same non-empty word take from one supply (a consumer group): when one of them
     finds nothing, the others are not tried.
+    retry_at_ms: a Unix time at which to try again though nothing was written (a lease runs out); 0: none.
     """
 
     def __init__(
@@ -26,6 +27,7 @@ class Blocked:
         on_deletion: bool = False,
         competes: bytes = b"",
         null_in_multi: bool = False,
+        retry_at_ms: int = 0,
     ) -> None:
         self.keys: Final = keys
         self.timeout_ms: Final = timeout_ms
@@ -34,6 +36,7 @@ class Blocked:
         self.wants: Final = wants
         self.on_deletion: Final = on_deletion
         self.competes: Final = competes
+        self.retry_at_ms = retry_at_ms  # set anew at each attempt that found nothing
         self.in_multi: Final = None if null_in_multi else on_timeout
 
 

@@ -23,6 +23,7 @@ class Waiter:
         self.blocked = blocked
         self.database: int = int(ctx.session.database)
         self.deadline_ms = deadline_ms  # monotonic; 0: none
+        self.retry_at_ms = 0  # Unix time, as it stands in the heap; 0: none
         self.number = number  # order of arrival
         self.parked = True
 
@@ -34,6 +35,7 @@ class Blocking:
         self._by_key: dict[tuple[int, bytes], dict[Waiter, None]] = {}  # {(db, key): {waiter: None}}, oldest first
         self._by_session: dict[int, Waiter] = {}
         self._deadlines: list[tuple[int, int, Waiter]] = []  # heap of (deadline_ms, number, waiter), some outdated
+        self._retries: list[tuple[int, int, Waiter]] = []  # heap of (Unix time in ms, number, waiter), some outdated
         self._number = 0
         self._serving = False
         self._on_deletion = 0  # waiters that are to be tried, too, when their key is gone
@@ -56,6 +58,7 @@ class Blocking:
         self._on_deletion += blocked.on_deletion
         if deadline:
             heappush(self._deadlines, (deadline, waiter.number, waiter))
+        self._plan_retry(waiter)
         ctx.session.is_blocked = True
         ctx.session.blocked_on = blocked.keys
 
@@ -78,6 +81,16 @@ class Blocking:
         if len(self._deadlines) > 64 + 2 * len(self._by_session):
             self._deadlines = [entry for entry in self._deadlines if entry[2].parked]
             heapify(self._deadlines)
+
+    def _plan_retry(self, waiter: Waiter) -> None:
+        when = waiter.blocked.retry_at_ms
+        if when and when != waiter.retry_at_ms:
+            heappush(self._retries, (when, waiter.number, waiter))
+            if len(self._retries) > 64 + 2 * len(self._by_session):
+                self._retries = [entry for entry in self._retries if entry[0] == entry[2].retry_at_ms]
+                self._retries.append((when, waiter.number, waiter))
+                heapify(self._retries)
+        waiter.retry_at_ms = when
 
     def forget(self, session_id: int) -> None:
         """The client went away."""
@@ -134,13 +147,20 @@ class Blocking:
                 return  # all was taken: the many who wait still need not be looked at
             if (value is None or type_name(value) != blocked.wants) and not blocked.on_deletion:
                 continue
-            waiter.ctx.session.served_key = place[1]
-            reply = self._retry(waiter.ctx, blocked.argv)
-            waiter.ctx.session.served_key = None
-            if not isinstance(reply, Blocked):
-                self._finish(waiter, reply)
-            elif blocked.competes:
+            if not self._try(waiter, place[1]) and blocked.competes:
                 exhausted.add(blocked.competes)
+
+    def _try(self, waiter: Waiter, key: bytes | None) -> bool:
+        """Execute a parked request again, because of `key` or of the time. False when it has to go on waiting."""
+        waiter.ctx.session.served_key = key
+        reply = self._retry(waiter.ctx, waiter.blocked.argv)
+        waiter.ctx.session.served_key = None
+        if not isinstance(reply, Blocked):
+            self._finish(waiter, reply)
+            return True
+        waiter.blocked.retry_at_ms = reply.retry_at_ms
+        self._plan_retry(waiter)
+        return False
 
     def _finish(self, waiter: Waiter, reply: Reply) -> None:
         self.unpark(waiter)
@@ -157,6 +177,25 @@ class Blocking:
         while deadlines and not deadlines[0][2].parked:
             heappop(deadlines)
         return deadlines[0][0] if deadlines else None
+
+    def next_retry_ms(self) -> int | None:
+        """Unix time at which retry_due() has work, or None."""
+        retries = self._retries
+        while retries and (not retries[0][2].parked or retries[0][2].retry_at_ms != retries[0][0]):
+            heappop(retries)
+        return retries[0][0] if retries else None
+
+    def retry_due(self, now_ms: int) -> bool:
+        """Try those again whose time has come, in the order of their times. True when there was one."""
+        tried = False
+        while True:
+            when = self.next_retry_ms()
+            if when is None or when > now_ms:
+                return tried
+            waiter = heappop(self._retries)[2]
+            waiter.retry_at_ms = 0
+            self._try(waiter, None)
+            tried = True
 
     def expire(self, monotonic_ms: int) -> None:
         """Answer those whose time is up."""

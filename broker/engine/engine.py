@@ -132,6 +132,8 @@ class Engine:
         """Answer whose time is up, remove what has expired."""
         monotonic_ms = self.clock.monotonic_ms()
         self.blocking.expire(monotonic_ms)
+        if self.blocking.retry_due(int(self.keyspace.now_ms)):
+            self.settle()
         if self.keyspace.active_expiry and self.keyspace.expiry and not self.gate & IS_LOADING:
             if self.keyspace.expire_due(_EXPIRE_PER_TURN):
                 self.settle()
@@ -145,6 +147,9 @@ class Engine:
         now = self.clock.now_ms()
         if self.gate & (PAUSED_ALL | PAUSED_WRITES):
             waits.append(int(self._unpause_ms) - now)
+        retry = self.blocking.next_retry_ms()
+        if retry is not None:
+            waits.append(retry - now)
         if self.keyspace.active_expiry and self.keyspace.expiry:
             due = self.keyspace.next_expiry_ms()
             if due is not None:
