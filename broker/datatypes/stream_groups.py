@@ -9,6 +9,7 @@ from typing import Final
 
 from mypy_extensions import i64
 
+from broker.datatypes.group_policy import GroupPolicy
 from broker.datatypes.sorted_blocks import SortedBlocks
 
 UNKNOWN: Final = -1  # a count of entries read that can't be told
@@ -48,6 +49,7 @@ class Group:
         self.consumers: dict[bytes, Consumer] = {}
         self.pending: dict[int, Pending] = {}
         self.order: SortedBlocks[int] = SortedBlocks()  # the keys of `pending`
+        self.policy: GroupPolicy | None = None
 
     # -- consumers
 
@@ -106,6 +108,7 @@ class Group:
                 other.consumers[pending.consumer.name], pending.delivered_ms, pending.deliveries
             )
         other.order = self.order.copy()
+        other.policy = None if self.policy is None else self.policy.copy()
         return other
 
     def approximate_bytes(self) -> int:

@@ -16,6 +16,7 @@ from typing import Final
 from mypy_extensions import i64
 
 from broker.datatypes.stream_groups import UNKNOWN, Group
+from broker.datatypes.stream_settings import StreamSettings
 
 BLOCK_ENTRIES: Final = 100  # Redis's stream-node-max-entries, so that `~` trims the same entries
 _BLOCK_BYTES: Final = 64 * 1024  # of fields and values: a block is what is packed, and read back, in one piece
@@ -266,6 +267,7 @@ class Stream:
         self.max_deleted_id = 0  # greatest id ever deleted by name (a trim does not count)
         self.entries_added: int = 0  # ever, or what XSETID said: then it may outgrow 64 bits
         self.groups: dict[bytes, Group] = {}
+        self.settings: StreamSettings | None = None
 
     def __len__(self) -> int:
         return int(self.size)
@@ -476,6 +478,7 @@ class Stream:
         other.max_deleted_id = self.max_deleted_id
         other.entries_added = self.entries_added
         other.groups = {name: group.copy() for name, group in self.groups.items()}
+        other.settings = None if self.settings is None else self.settings.copy()
         return other
 
     def approximate_bytes(self) -> int:
