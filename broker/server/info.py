@@ -98,7 +98,7 @@ class Info:
         """Those that were called or refused, sub-commands included."""
         found = []
         for command in self._engine.commands.values():
-            for one in [*command.subcommands.values()] if command.is_container else [command]:
+            for one in [command, *command.subcommands.values()]:  # COMMAND is a command and has sub-commands
                 if one.calls or one.rejected:
                     found.append(one)
         return found
