@@ -6,16 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
-from support.engine import Harness
+from support.log_folder import NAME, load
 from support.servers import Broker
 from support.wire import Wire, encode
 
 from broker.errors import CorruptFile
 from broker.persistence import recovery
-from broker.persistence.recovery import Recovered, read_manifest, recover
-from broker.protocol.replies import ErrorReply
+from broker.persistence.recovery import Recovered, read_manifest
 
-NAME = "appendonly.aof"
 MANIFEST = f"file {NAME}.1.base.aof seq 1 type b\nfile {NAME}.1.incr.aof seq 1 type i\n"
 
 
@@ -27,25 +25,6 @@ def write_log(folder: Path, *files: bytes, manifest: str = MANIFEST) -> Path:
     for name, data in zip(names, files, strict=True):
         (folder / name).write_bytes(data)
     return folder / names[-1]
-
-
-def load(folder: Path, cut_torn: bool = True) -> tuple[Harness, Recovered]:
-    """What a server does at start, without the server."""
-    harness = Harness()
-    engine = harness.engine
-    engine.journal.enabled = engine.keyspace.expiry = False
-    ctx = engine.replay_session()
-
-    def apply(argv: list[bytes]) -> str | None:
-        engine.begin_turn()
-        reply = engine.execute(ctx, argv)
-        return reply.text.decode("utf-8", "replace") if isinstance(reply, ErrorReply) else None
-
-    manifest = read_manifest(folder, NAME)
-    assert manifest is not None
-    done = recover(folder, manifest, apply, cut_torn)
-    engine.keyspace.expiry = True
-    return harness, done
 
 
 def bytes_of(folder: Path) -> dict[str, bytes]:
