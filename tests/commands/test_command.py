@@ -86,9 +86,7 @@ def test_an_entry_in_resp3_has_sets_and_maps(h: Harness) -> None:
         ("memory|usage", [2, 2, 1], False),
     ],
 )
-def test_old_clients_get_first_last_and_step(
-    h: Harness, name: str, first_last_step: list[int], movable: bool
-) -> None:
+def test_old_clients_get_first_last_and_step(h: Harness, name: str, first_last_step: list[int], movable: bool) -> None:
     entry = h.run("COMMAND", "INFO", name)[0]
     assert entry[3:6] == first_last_step
     assert ("movablekeys" in entry[2]) == movable

@@ -150,9 +150,7 @@ def test_the_slow_log_holds_the_newest_requests_first() -> None:
 
 @pytest.mark.parametrize("count", ["-2", "x", "9223372036854775808", "1.5"])
 def test_slowlog_get_wants_a_count(h: Harness, count: str) -> None:
-    assert h.run("SLOWLOG", "GET", count) == (
-        "-ERR count should be greater than or equal to -1"
-    )
+    assert h.run("SLOWLOG", "GET", count) == ("-ERR count should be greater than or equal to -1")
 
 
 def test_slowlog_get_takes_no_more(h: Harness) -> None:

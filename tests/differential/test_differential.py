@@ -10,18 +10,18 @@ from random import Random
 from typing import Any
 
 import pytest
-from support.comparison_of_servers import describe, normalised
-from support.grammar_of_requests import FAMILIES, requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.comparison_of_servers import describe, normalised
+from support.engine import RecordingControl
+from support.grammar_of_requests import FAMILIES, requests
+from support.servers import RedisServer
+from support.wire import Reader, Wire
 
 from broker.clock import Clock
 from broker.config import load
 from broker.engine.engine import Engine
 from broker.protocol.encoder import encode
-from support.engine import RecordingControl
-from support.servers import RedisServer
-from support.wire import Reader, Wire
 
 EXAMPLES = int(os.environ.get("DIFFERENTIAL_EXAMPLES", "60"))  # more by hand: the suite has to stay quick
 

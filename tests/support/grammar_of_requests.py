@@ -1,7 +1,7 @@
 """Random requests of every command that both servers have: valid ones, nearly valid ones and wild ones.
 
 A request is a list of bytes. Few keys, few members and few numbers, so that requests meet each other. What a server
-chooses by itself (SPOP's member, XADD's `*`, RANDOMKEY) is left out, or compared in `comparison_of_servers.py` by shape.
+chooses by itself (SPOP's member, XADD's `*`, RANDOMKEY) is left out, or compared by its shape alone.
 """
 
 from hypothesis import strategies as st
@@ -200,12 +200,14 @@ STREAMS = [
     seq(b"XRANGE", key, b"-", b"+"), seq(b"XREVRANGE", key, b"+", b"-", maybe(b"COUNT", count)),
     seq(b"XDEL", key, many(stream_id)), seq(b"XDEL", key, many(one(*IDS))), seq(b"XTRIM", key, _trim),
     seq(b"XREAD", maybe(b"COUNT", count), b"STREAMS", key, read_id),
-    seq(b"XREAD", maybe(b"COUNT", count), maybe(b"BLOCK", one(b"1", b"-1", b"x")), b"STREAMS", key, key, one(*IDS), b"$"),
+    seq(b"XREAD", maybe(b"COUNT", count), maybe(b"BLOCK", one(b"1", b"-1", b"x")), b"STREAMS", key, key, one(*IDS),
+        b"$"),
     seq(b"XREAD", b"STREAMS", many(key, 1, 3)),
     seq(b"XGROUP", b"CREATE", key, group, one(b"0", b"$", b"1-1", b"x"), options(word(b"MKSTREAM"),
         seq(b"ENTRIESREAD", number))),
     seq(b"XGROUP", b"CREATE", key, group, b"0", b"MKSTREAM"),
-    seq(b"XGROUP", b"SETID", key, group, stream_id, maybe(b"ENTRIESREAD", number)), seq(b"XGROUP", b"DESTROY", key, group),
+    seq(b"XGROUP", b"SETID", key, group, stream_id, maybe(b"ENTRIESREAD", number)),
+    seq(b"XGROUP", b"DESTROY", key, group),
     seq(b"XGROUP", one(b"CREATECONSUMER", b"DELCONSUMER"), key, group, consumer),
     seq(b"XREADGROUP", b"GROUP", group, consumer, maybe(b"COUNT", count), maybe(b"NOACK"), b"STREAMS", key,
         one(b">", b">", b">", b"0", b"1-1", b"$", b"x")),
