@@ -2,14 +2,14 @@
 
 Costs: assign, acknowledge O(log n), n pending entries of the group; a walk over k pending ids O(log n + k).
 Invariant: every pending id is in `Group.pending`, in `Group.order` and in the `order` of exactly one consumer, the one
-that its Pending names.
+that its Pending names. That may be `Group.nobody`, who is not in `consumers`: then the id is in `Group.zone`, too.
 """
 
 from typing import Final
 
 from mypy_extensions import i64
 
-from broker.datatypes.group_policy import GroupPolicy
+from broker.datatypes.group_policy import NEVER_DUE, NO_ENTRY, GroupPolicy, ReturnZone
 from broker.datatypes.sorted_blocks import SortedBlocks
 
 UNKNOWN: Final = -1  # a count of entries read that can't be told
@@ -32,7 +32,9 @@ class Consumer:
 
 
 class Pending:
-    """An entry delivered and not acknowledged. delivered_ms: Unix time of the last delivery."""
+    """An entry delivered and not acknowledged. delivered_ms: Unix time of the last delivery; of an entry that nobody
+    has, the time from which it may be delivered (0: at once).
+    """
 
     def __init__(self, consumer: Consumer, delivered_ms: int, deliveries: int) -> None:
         self.consumer = consumer
@@ -50,6 +52,8 @@ class Group:
         self.pending: dict[int, Pending] = {}
         self.order: SortedBlocks[int] = SortedBlocks()  # the keys of `pending`
         self.policy: GroupPolicy | None = None
+        self.nobody: Consumer | None = None  # who has the entries that were given back; made for the first of them
+        self.zone: ReturnZone | None = None  # and when those may be delivered
 
     # -- consumers
 
@@ -67,6 +71,9 @@ class Group:
         for entry_id in consumer.order:
             del self.pending[entry_id]
             self.order.remove(entry_id)
+        if self.policy is not None:
+            for entry_id in consumer.order:
+                self._leave_lane(entry_id)
         return len(consumer.order)
 
     # -- pending entries
@@ -80,6 +87,8 @@ class Group:
             consumer.order.add(entry_id)
             return
         if pending.consumer is not consumer:
+            if self.zone is not None and pending.consumer is self.nobody:
+                self.zone.discard(entry_id)
             pending.consumer.order.remove(entry_id)
             consumer.order.add(entry_id)
             pending.consumer = consumer
@@ -93,7 +102,63 @@ class Group:
             return False
         self.order.remove(entry_id)
         pending.consumer.order.remove(entry_id)
+        if self.zone is not None:
+            self.zone.discard(entry_id)
+        if self.policy is not None:
+            self._leave_lane(entry_id)
         return True
+
+    # -- pending entries that nobody has
+
+    def release(self, entry_id: int, due_ms: int, deliveries: int) -> None:
+        """Give an entry (back) to the group: nobody has it, and from `due_ms` on (0: at once) it may be delivered."""
+        if self.nobody is None or self.zone is None:
+            self.nobody = Consumer(b"", 0)
+            self.zone = ReturnZone()
+        self.assign(entry_id, self.nobody, due_ms, deliveries)
+        self.zone.put(entry_id, due_ms)
+
+    def is_released(self, entry_id: int) -> bool:
+        pending = self.pending.get(entry_id)
+        return pending is not None and pending.consumer is self.nobody
+
+    def released(self) -> int:
+        """How many pending entries nobody has."""
+        return 0 if self.nobody is None else len(self.nobody.order)
+
+    def due(self, now_ms: int, limit: int) -> list[int]:
+        """Ids that nobody has and that may be delivered now, up to `limit` (-1: all), the longest due first."""
+        return [] if self.zone is None else self.zone.due(now_ms, limit)
+
+    def delivered_until(self, when_ms: int, limit: int) -> list[int]:
+        """Ids that some consumer has since `when_ms` or longer, up to `limit` (-1: all), the longest first."""
+        found = [
+            (pending.delivered_ms, entry_id)
+            for entry_id, pending in self.pending.items()
+            if pending.delivered_ms <= when_ms and pending.consumer is not self.nobody
+        ]
+        found.sort()
+        return [entry_id for _, entry_id in (found if limit < 0 else found[:limit])]
+
+    def oldest_delivery_ms(self) -> int:
+        """Since when a consumer has had an entry for longest; NEVER_DUE when nobody has any."""
+        oldest = NEVER_DUE
+        for pending in self.pending.values():
+            if pending.delivered_ms < oldest and pending.consumer is not self.nobody:
+                oldest = pending.delivered_ms
+        return oldest
+
+    def _leave_lane(self, entry_id: int) -> None:
+        """An entry is no longer pending: the next one of its lane need not wait any longer."""
+        policy = self.policy
+        if policy is None:
+            return
+        following = policy.leave(entry_id)
+        if following == NO_ENTRY or policy.is_dead(following):
+            return
+        pending = self.pending.get(following)
+        if pending is not None and pending.consumer is self.nobody and pending.delivered_ms == NEVER_DUE:
+            self.release(following, 0, pending.deliveries)
 
     # -- the whole
 
@@ -103,7 +168,14 @@ class Group:
             twin = other.add_consumer(name, consumer.seen_ms)
             twin.active_ms = consumer.active_ms
             twin.order = consumer.order.copy()
+        if self.nobody is not None and self.zone is not None:
+            other.nobody = Consumer(b"", 0)
+            other.nobody.order = self.nobody.order.copy()
+            other.zone = self.zone.copy()
         for entry_id, pending in self.pending.items():
+            if other.nobody is not None and pending.consumer is self.nobody:
+                other.pending[entry_id] = Pending(other.nobody, pending.delivered_ms, pending.deliveries)
+                continue
             other.pending[entry_id] = Pending(
                 other.consumers[pending.consumer.name], pending.delivered_ms, pending.deliveries
             )
