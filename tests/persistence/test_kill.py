@@ -156,7 +156,7 @@ def test_kill_9_under_always_loses_no_acknowledged_write(tmp_path):
 
 @pytest.mark.parametrize("policy", ["everysec", "no"])
 def test_kill_9_loses_nothing_under_the_other_policies_either_since_the_system_has_it(tmp_path, policy):
-    """They differ from `always` when the machine dies. What was answered was written before: a kill takes none of it."""
+    """They differ from `always` when the machine dies. What was answered was written before: a kill can't take it."""
     assert kill_again_and_again(tmp_path, policy, 3, _ping) > 50
 
 
