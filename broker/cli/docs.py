@@ -21,7 +21,8 @@ _HEAD = """# Commands
 
 Made from the registry of commands by `python -m broker.cli.docs > docs/commands.md`; edits here are lost.
 
-What stands under *since* is the version of Redis that has the command first. `COMMAND DOCS` and the hints of redis-cli
+What stands under *since* is the version of Redis that has the command first; commands of our own have Millstream's
+version there, and `module: millstream` in COMMAND DOCS. `COMMAND DOCS` and the hints of redis-cli
 come from the same lines. [differences.md](differences.md) has what differs from Redis on purpose.
 """
 
@@ -58,7 +59,8 @@ def _section(group: str, commands: list[Command]) -> str:
 
 def _row(command: Command) -> str:
     usage = f"{command.name.decode().replace('|', ' ')} {command.syntax}".strip()
-    cells = [f"`{usage}`", command.summary, command.cost, command.since]
+    since = f"Millstream {command.since}" if command.ours else command.since
+    cells = [f"`{usage}`", command.summary, command.cost, since]
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 

@@ -244,6 +244,7 @@ def documentation(command: Command) -> Reply:
     _add(flat, b"since", command.since)
     _add(flat, b"group", command.group.replace("_", "-"))
     _add(flat, b"complexity", command.cost)
+    _add(flat, b"module", "millstream" if command.ours else "")
     arguments = parse_syntax(command.syntax)
     if arguments:
         flat.append(b"arguments")

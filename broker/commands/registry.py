@@ -188,6 +188,7 @@ class Command:
         summary: str,
         cost: str,
         is_container: bool,
+        ours: bool = False,
     ) -> None:
         self.name: Final = name  # upper case; container and sub-command are joined by a bar
         self.wire_name: Final = name.lower()  # as replies and error texts show it: `config|get`
@@ -202,6 +203,7 @@ class Command:
         self.summary: Final = summary
         self.cost: Final = cost
         self.is_container: Final = is_container
+        self.ours = ours  # Redis has no such command; of a container: it has none of its sub-commands
         self.subcommands: dict[bytes, Command] = {}
         self.calls: i64 = 0
         self.seconds: float = 0.0
@@ -231,7 +233,7 @@ class Command:
         """A copy with statistics of its own: each engine has one set."""
         copy = Command(
             self.name, self.function, int(self.arity), int(self.flags), self.group, self.keys, self.acl, self.since,
-            self.syntax, self.summary, self.cost, self.is_container,
+            self.syntax, self.summary, self.cost, self.is_container, self.ours,
         )  # fmt: skip
         for name, sub in self.subcommands.items():
             copy.subcommands[name] = sub.fresh()
@@ -263,11 +265,13 @@ class Group:
         syntax: str = "",
         summary: str = "",
         cost: str = "O(1)",
+        ours: bool = False,
     ) -> Callable[[Function], Function]:
         """Register the decorated function; it stays what it was.
 
         arity: with the name (and the sub-command's), negative for "at least". acl: categories that flags and group do
-        not give by themselves. syntax: the arguments alone, as the documentation writes them.
+        not give by themselves. syntax: the arguments alone, as the documentation writes them. ours: no Redis has it, and
+        `since` is a version of ours.
         """
         specs = keys if keys is not None else []
         if any(spec.keyword or spec.count_at >= 0 for spec in specs):
@@ -275,11 +279,11 @@ class Group:
 
         def register(function: Function) -> Function:
             command = Command(
-                name.encode(), function, arity, flags, self.name, specs, acl, since, syntax, summary, cost, False
+                name.encode(), function, arity, flags, self.name, specs, acl, since, syntax, summary, cost, False, ours
             )
             container, bar, sub = name.partition("|")
             if bar:
-                _container(container, self.name, since).subcommands[sub.encode()] = command
+                _container(container, self.name, since, ours).subcommands[sub.encode()] = command
             elif name.encode() in _REGISTRY:
                 raise ValueError(f"{name} is registered twice")
             else:
@@ -289,11 +293,12 @@ class Group:
         return register
 
 
-def _container(name: str, group: str, since: str) -> Command:
+def _container(name: str, group: str, since: str, ours: bool) -> Command:
     known = _REGISTRY.get(name.encode())
     if known is None:
-        known = Command(name.encode(), _no_function, -2, 0, group, [], (), since, "", "", "", True)
+        known = Command(name.encode(), _no_function, -2, 0, group, [], (), since, "", "", "", True, ours)
         _REGISTRY[name.encode()] = known
+    known.ours = known.ours and ours
     return known
 
 
