@@ -101,7 +101,7 @@ def _line(ctx: Context, session: Session) -> bytes:
         last = ctx.command.wire_name
     now = ctx.now_ms
     return (
-        b"id=%d addr=%b laddr=%b fd=%d name=%b age=%d idle=%d flags=%b db=%d sub=%d psub=%d ssub=0 multi=%d watch=%d "
+        b"id=%d addr=%b laddr=%b fd=%d name=%b age=%d idle=%d flags=%b db=%d sub=%d psub=%d ssub=%d multi=%d watch=%d "
         b"qbuf=%d qbuf-free=0 argv-mem=0 multi-mem=%d rbs=0 rbp=0 obl=0 oll=%d omem=%d tot-mem=%d events=%b cmd=%b "
         b"user=%b redir=-1 resp=%d lib-name=%b lib-ver=%b\n"
         % (
@@ -116,6 +116,7 @@ def _line(ctx: Context, session: Session) -> bytes:
             session.database,
             len(session.channels),
             len(session.patterns),
+            len(session.shard_channels),
             len(session.queue) if session.in_multi else -1,
             len(session.watcher.keys),
             unread,

@@ -4,7 +4,7 @@ from hmac import compare_digest
 from typing import Final
 
 from broker.commands.context import Context
-from broker.commands.pubsub import unsubscribe_channels, unsubscribe_patterns
+from broker.commands.pubsub import unsubscribe_channels, unsubscribe_patterns, unsubscribe_shards
 from broker.commands.registry import (
     ALLOW_BUSY,
     FAST,
@@ -79,6 +79,7 @@ def reset(ctx: Context, argv: list[bytes]) -> Reply:
     ctx.select(0)
     session.resp3 = False
     unsubscribe_channels(ctx, [])
+    unsubscribe_shards(ctx, [])
     unsubscribe_patterns(ctx, [])
     session.name = b""
     session.reply_mode = REPLY_ON

@@ -2,9 +2,23 @@
 
 from broker.commands.context import Context, Shared
 from broker.commands.docs import bad_subcommand, help_of
-from broker.commands.registry import FAST, LOADING, MAY_REPLICATE, NOSCRIPT, PUBSUB, SENTINEL, STALE, Group
+from broker.commands.registry import (
+    FAST,
+    LOADING,
+    MAY_REPLICATE,
+    NOSCRIPT,
+    NOT_KEY,
+    PUBSUB,
+    SENTINEL,
+    STALE,
+    Group,
+    key,
+    keys_to_end,
+)
 from broker.commands.session import REPLY_ON, SUBSCRIBED, Session
+from broker.errors import CommandError
 from broker.keyspace.glob import matches
+from broker.keyspace.subscriptions import Members, count_of
 from broker.protocol.encoder import encode
 from broker.protocol.replies import NOTHING, Push, Replies, Reply
 
@@ -26,40 +40,70 @@ def deliver(shared: Shared, channel: bytes, message: bytes) -> int:
     if members is not None:
         count += _send_all(shared, members, [b"message", channel, message])
     if subscriptions.patterns:
-        for pattern in subscriptions.patterns_of(channel):
-            listeners = subscriptions.patterns[pattern]
-            count += _send_all(shared, listeners, [b"pmessage", pattern, channel, message])
+        count += deliver_to_patterns(shared, channel, message)
     return count
 
 
-def _send_all(shared: Shared, members: dict[int, None], items: list[Reply]) -> int:
-    wires: list[bytes] = [b"", b""]  # RESP2, RESP3: made when first needed
+def deliver_to_patterns(shared: Shared, channel: bytes, message: bytes) -> int:
+    subscriptions = shared.subscriptions
+    count = 0
+    for pattern in subscriptions.patterns_of(channel):
+        count += _send_all(shared, subscriptions.patterns[pattern], [b"pmessage", pattern, channel, message])
+    return count
+
+
+def wire_of(items: list[Reply], resp3: bool) -> bytes:
+    """A push as one piece."""
+    out: list[bytes] = []
+    encode(Push(items), out, resp3)
+    return b"".join(out)
+
+
+def _send_all(shared: Shared, members: Members, items: list[Reply]) -> int:
+    if not isinstance(members, dict):
+        session = shared.sessions[members]
+        session.send_wire(wire_of(items, session.resp3))
+        return 1
+    resp2 = resp3 = b""  # made when first needed
     for session_id in members:
         session = shared.sessions[session_id]
-        which = 1 if session.resp3 else 0
-        if not wires[which]:
-            out: list[bytes] = []
-            encode(Push(items), out, session.resp3)
-            wires[which] = b"".join(out)
-        session.send_wire(wires[which])
+        if session.resp3:
+            if not resp3:
+                resp3 = wire_of(items, True)
+            session.send_wire(resp3)
+        else:
+            if not resp2:
+                resp2 = wire_of(items, False)
+            session.send_wire(resp2)
     return len(members)
 
 
 @command("PUBLISH", arity=3, flags=PUBSUB | LOADING | STALE | FAST | MAY_REPLICATE | SENTINEL, since="2.0.0",
          syntax="channel message", summary="Send a message to a channel",
-         cost="O(n + m), n subscribers of the channel, m patterns in use")  # fmt: skip
+         cost="O(n + m), n subscribers of the channel, m patterns that begin or end as it does")  # fmt: skip
 def publish(ctx: Context, argv: list[bytes]) -> Reply:
     return deliver(ctx.shared, argv[1], argv[2])
+
+
+@command("SPUBLISH", arity=3, flags=PUBSUB | LOADING | STALE | FAST | MAY_REPLICATE, since="7.0.0",
+         keys=[key(NOT_KEY)], syntax="shardchannel message", summary="Send a message to a shard channel",
+         cost="O(n), n subscribers of the shard channel")  # fmt: skip
+def spublish(ctx: Context, argv: list[bytes]) -> Reply:
+    members = ctx.shared.subscriptions.shards.get(argv[1])
+    if members is None:
+        return 0
+    return _send_all(ctx.shared, members, [b"smessage", argv[1], argv[2]])
 
 
 # -- listening
 
 
-def _gate(session: Session) -> None:
+def set_gate(session: Session) -> None:
+    """To be called when the number of subscriptions has changed."""
     session.set_gate(SUBSCRIBED, session.subscriptions > 0 and not session.resp3)
 
 
-def _confirm(session: Session, replies: list[Reply]) -> Reply:
+def confirm(session: Session, replies: list[Reply]) -> Reply:
     """Confirmations are pushed: CLIENT REPLY OFF and SKIP don't hold them back. Redis: CLIENT_PUSHING in pubsub.c."""
     if session.reply_mode == REPLY_ON:
         return Replies(replies)
@@ -76,9 +120,9 @@ def subscribe(ctx: Context, argv: list[bytes]) -> Reply:
     for channel in argv[1:]:
         session.channels[channel] = None
         ctx.shared.subscriptions.subscribe(session.id, channel)
-        replies.append(Push([b"subscribe", channel, session.subscriptions]))
-    _gate(session)
-    return _confirm(session, replies)
+        replies.append(Push([b"subscribe", channel, session.listening]))
+    set_gate(session)
+    return confirm(session, replies)
 
 
 @command("PSUBSCRIBE", arity=-2, flags=_LISTENING, since="2.0.0", syntax="pattern [pattern ...]",
@@ -89,21 +133,21 @@ def psubscribe(ctx: Context, argv: list[bytes]) -> Reply:
     for pattern in argv[1:]:
         session.patterns[pattern] = None
         ctx.shared.subscriptions.psubscribe(session.id, pattern)
-        replies.append(Push([b"psubscribe", pattern, session.subscriptions]))
-    _gate(session)
-    return _confirm(session, replies)
+        replies.append(Push([b"psubscribe", pattern, session.listening]))
+    set_gate(session)
+    return confirm(session, replies)
 
 
 @command("UNSUBSCRIBE", arity=-1, flags=_LISTENING, since="2.0.0", syntax="[channel [channel ...]]",
          summary="Stop listening to channels, or to all of them", cost="O(n), n channels")  # fmt: skip
 def unsubscribe(ctx: Context, argv: list[bytes]) -> Reply:
-    return _confirm(ctx.session, unsubscribe_channels(ctx, argv[1:]))
+    return confirm(ctx.session, unsubscribe_channels(ctx, argv[1:]))
 
 
 @command("PUNSUBSCRIBE", arity=-1, flags=_LISTENING, since="2.0.0", syntax="[pattern [pattern ...]]",
          summary="Stop listening to patterns, or to all of them", cost="O(n), n patterns")  # fmt: skip
 def punsubscribe(ctx: Context, argv: list[bytes]) -> Reply:
-    return _confirm(ctx.session, unsubscribe_patterns(ctx, argv[1:]))
+    return confirm(ctx.session, unsubscribe_patterns(ctx, argv[1:]))
 
 
 def unsubscribe_channels(ctx: Context, channels: list[bytes]) -> list[Reply]:
@@ -113,9 +157,9 @@ def unsubscribe_channels(ctx: Context, channels: list[bytes]) -> list[Reply]:
     for channel in channels or list(session.channels):
         session.channels.pop(channel, None)
         ctx.shared.subscriptions.unsubscribe(session.id, channel)
-        replies.append(Push([b"unsubscribe", channel, session.subscriptions]))
-    _gate(session)
-    return replies or [Push([b"unsubscribe", None, session.subscriptions])]
+        replies.append(Push([b"unsubscribe", channel, session.listening]))
+    set_gate(session)
+    return replies or [Push([b"unsubscribe", None, session.listening])]
 
 
 def unsubscribe_patterns(ctx: Context, patterns: list[bytes]) -> list[Reply]:
@@ -124,32 +168,86 @@ def unsubscribe_patterns(ctx: Context, patterns: list[bytes]) -> list[Reply]:
     for pattern in patterns or list(session.patterns):
         session.patterns.pop(pattern, None)
         ctx.shared.subscriptions.punsubscribe(session.id, pattern)
-        replies.append(Push([b"punsubscribe", pattern, session.subscriptions]))
-    _gate(session)
-    return replies or [Push([b"punsubscribe", None, session.subscriptions])]
+        replies.append(Push([b"punsubscribe", pattern, session.listening]))
+    set_gate(session)
+    return replies or [Push([b"punsubscribe", None, session.listening])]
+
+
+@command("SSUBSCRIBE", arity=-2, flags=PUBSUB | NOSCRIPT | LOADING | STALE, since="7.0.0",
+         keys=[keys_to_end(NOT_KEY)], syntax="shardchannel [shardchannel ...]", summary="Listen to shard channels",
+         cost="O(n), n shard channels")  # fmt: skip
+def ssubscribe(ctx: Context, argv: list[bytes]) -> Reply:
+    session = ctx.session
+    if session.in_exec:  # Redis: ssubscribeCommand, which, unlike SUBSCRIBE, makes no exception for transactions
+        raise CommandError("ERR", "SSUBSCRIBE isn't allowed for a DENY BLOCKING client")
+    replies: list[Reply] = []
+    for channel in argv[1:]:
+        session.shard_channels[channel] = None
+        ctx.shared.subscriptions.ssubscribe(session.id, channel)
+        replies.append(Push([b"ssubscribe", channel, len(session.shard_channels)]))
+    set_gate(session)
+    return confirm(session, replies)
+
+
+@command("SUNSUBSCRIBE", arity=-1, flags=PUBSUB | NOSCRIPT | LOADING | STALE, since="7.0.0",
+         keys=[keys_to_end(NOT_KEY)], syntax="[shardchannel [shardchannel ...]]",
+         summary="Stop listening to shard channels, or to all of them", cost="O(n), n shard channels")  # fmt: skip
+def sunsubscribe(ctx: Context, argv: list[bytes]) -> Reply:
+    return confirm(ctx.session, unsubscribe_shards(ctx, argv[1:]))
+
+
+def unsubscribe_shards(ctx: Context, channels: list[bytes]) -> list[Reply]:
+    session = ctx.session
+    replies: list[Reply] = []
+    for channel in channels or list(session.shard_channels):
+        session.shard_channels.pop(channel, None)
+        ctx.shared.subscriptions.sunsubscribe(session.id, channel)
+        replies.append(Push([b"sunsubscribe", channel, len(session.shard_channels)]))
+    set_gate(session)
+    return replies or [Push([b"sunsubscribe", None, len(session.shard_channels)])]
 
 
 # -- looking
 
 
+def _names(table: dict[bytes, Members], argv: list[bytes]) -> Reply:
+    if len(argv) > 3:
+        raise bad_subcommand(argv)
+    names: list[Reply] = [name for name in table if len(argv) == 2 or matches(argv[2], name)]
+    return names
+
+
+def _numbers(table: dict[bytes, Members], argv: list[bytes]) -> Reply:
+    flat: list[Reply] = []
+    for channel in argv[2:]:
+        flat.append(channel)
+        flat.append(count_of(table.get(channel)))
+    return flat
+
+
 @command("PUBSUB|CHANNELS", arity=-2, flags=PUBSUB | LOADING | STALE, since="2.8.0", syntax="[pattern]",
          summary="Channels that somebody listens to", cost="O(n), n channels in use")  # fmt: skip
 def pubsub_channels(ctx: Context, argv: list[bytes]) -> Reply:
-    if len(argv) > 3:
-        raise bad_subcommand(argv)
-    channels = ctx.shared.subscriptions.channels
-    names: list[Reply] = [name for name in channels if len(argv) == 2 or matches(argv[2], name)]
-    return names
+    return _names(ctx.shared.subscriptions.channels, argv)
+
+
+@command("PUBSUB|SHARDCHANNELS", arity=-2, flags=PUBSUB | LOADING | STALE, since="7.0.0", syntax="[pattern]",
+         summary="Shard channels that somebody listens to", cost="O(n), n shard channels in use")  # fmt: skip
+def pubsub_shardchannels(ctx: Context, argv: list[bytes]) -> Reply:
+    return _names(ctx.shared.subscriptions.shards, argv)
 
 
 @command("PUBSUB|NUMSUB", arity=-2, flags=PUBSUB | LOADING | STALE, since="2.8.0", syntax="[channel [channel ...]]",
          summary="Numbers of listeners of channels", cost="O(n), n channels asked for")  # fmt: skip
 def pubsub_numsub(ctx: Context, argv: list[bytes]) -> Reply:
-    flat: list[Reply] = []
-    for channel in argv[2:]:
-        flat.append(channel)
-        flat.append(len(ctx.shared.subscriptions.channels.get(channel, {})))
-    return flat
+    return _numbers(ctx.shared.subscriptions.channels, argv)
+
+
+@command("PUBSUB|SHARDNUMSUB", arity=-2, flags=PUBSUB | LOADING | STALE, since="7.0.0",
+         syntax="[shardchannel [shardchannel ...]]", summary="Numbers of listeners of shard channels",
+         cost="O(n), n shard channels asked for")  # fmt: skip
+def pubsub_shardnumsub(ctx: Context, argv: list[bytes]) -> Reply:
+    return _numbers(ctx.shared.subscriptions.shards, argv)
 
 
 @command("PUBSUB|NUMPAT", arity=2, flags=PUBSUB | LOADING | STALE, since="2.8.0",

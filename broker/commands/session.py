@@ -58,6 +58,8 @@ class Session:
         self.queue_writes = False  # something queued is a WRITE command
         self.channels: dict[bytes, None] = {}
         self.patterns: dict[bytes, None] = {}
+        self.shard_channels: dict[bytes, None] = {}
+        self.in_exec = False  # a transaction of this client is being executed
         self.blocked_on: list[bytes] = []
         self.is_blocked = False
         self.served_key: bytes | None = None  # while a blocked request is tried again: the key that became ready
@@ -67,8 +69,14 @@ class Session:
         return self.gate & IN_MULTI != 0
 
     @property
-    def subscriptions(self) -> int:
+    def listening(self) -> int:
+        """Channels and patterns, as SUBSCRIBE's confirmations count them: without shard channels."""
         return len(self.channels) + len(self.patterns)
+
+    @property
+    def subscriptions(self) -> int:
+        """Of any kind."""
+        return len(self.channels) + len(self.patterns) + len(self.shard_channels)
 
     def set_gate(self, bit: int, on: bool) -> None:
         if on:

@@ -117,6 +117,8 @@ class Engine:
             subscriptions.unsubscribe(session.id, channel)
         for pattern in session.patterns:
             subscriptions.punsubscribe(session.id, pattern)
+        for channel in session.shard_channels:
+            subscriptions.sunsubscribe(session.id, channel)
         self._contexts.pop(session.id, None)
         self.shared.sessions.pop(session.id, None)
 
@@ -290,6 +292,7 @@ class Engine:
         session.queue_writes = False
         session.set_gate(IN_MULTI, False)
         replies: list[Reply] = []
+        session.in_exec = True
         for argv in queue:
             found = self._find(argv)
             if isinstance(found, ErrorReply):
@@ -300,6 +303,7 @@ class Engine:
             if self.keyspace.dirty != dirty:
                 self._record(ctx, argv)
             replies.append(reply.in_multi if isinstance(reply, Blocked) else reply)
+        session.in_exec = False
         self.settle()
         if self.shared.unblock_requests:
             self._unblock()

@@ -1,35 +1,208 @@
-"""Who subscribed to which channel or pattern. Knows sessions only as numbers, sends nothing."""
+"""Who subscribed to which channel or pattern. Knows sessions only as numbers, sends nothing.
+
+Costs: subscribe and unsubscribe O(1); patterns_of() O(distinct lengths of literal prefixes + patterns that begin, or
+failing that end, as the channel does), not O(patterns).
+"""
+
+from typing import Final, TypeAlias
 
 from broker.keyspace.glob import matches
 
+# How a subscriber wants the messages of a retained channel.
+PLAIN: Final = 0  # message channel payload, as everywhere
+WITH_ID: Final = 1  # cmessage channel id payload
+AS_PATTERN: Final = 2  # pmessage id channel payload: for client libraries that know no cmessage
 
-class Subscriptions:
-    """{name: {session id: None}}: dictionaries keep the order of subscription, in which messages go out."""
+# One plain subscriber is just its session number (a million channels with one each is a use that has to be cheap);
+# otherwise {session number: PLAIN, WITH_ID or AS_PATTERN} in the order of subscription, in which messages go out.
+Members: TypeAlias = int | dict[int, int]
+
+_STAR: Final = 42
+_QUESTION: Final = 63
+_OPEN: Final = 91
+_ESCAPE: Final = 92
+
+
+class Ends:
+    """Patterns by a literal text of theirs. lengths: of those texts, rising, each once."""
 
     def __init__(self) -> None:
-        self.channels: dict[bytes, dict[int, None]] = {}
-        self.patterns: dict[bytes, dict[int, None]] = {}
+        self.lengths: list[int] = []
+        self.patterns: dict[bytes, dict[bytes, None]] = {}  # {literal text: {pattern: None}}
+        self._texts: dict[int, int] = {}  # {length: number of texts}
+
+    def add(self, text: bytes, pattern: bytes) -> None:
+        bucket = self.patterns.get(text)
+        if bucket is None:
+            bucket = {}
+            self.patterns[text] = bucket
+            count = self._texts.get(len(text), 0)
+            self._texts[len(text)] = count + 1
+            if not count:
+                self.lengths.append(len(text))
+                self.lengths.sort()
+        bucket[pattern] = None
+
+    def remove(self, text: bytes, pattern: bytes) -> None:
+        bucket = self.patterns[text]
+        del bucket[pattern]
+        if not bucket:
+            del self.patterns[text]
+            self._texts[len(text)] -= 1
+            if not self._texts[len(text)]:
+                del self._texts[len(text)]
+                self.lengths.remove(len(text))
+
+
+class PatternIndex:
+    """Glob patterns, by the text before their first special byte, or, when there is none, after their last."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[bytes, int] = {}  # {pattern: in the order of arrival}
+        self._next = 0
+        self._prefixes = Ends()
+        self._suffixes = Ends()
+
+    def add(self, pattern: bytes) -> None:
+        """Nothing happens when it is there."""
+        if pattern in self._numbers:
+            return
+        self._numbers[pattern] = self._next
+        self._next += 1
+        prefix = literal_prefix(pattern)
+        suffix = b"" if prefix else literal_suffix(pattern)
+        if suffix:
+            self._suffixes.add(suffix, pattern)
+        else:
+            self._prefixes.add(prefix, pattern)
+
+    def remove(self, pattern: bytes) -> None:
+        """It must be there."""
+        del self._numbers[pattern]
+        prefix = literal_prefix(pattern)
+        suffix = b"" if prefix else literal_suffix(pattern)
+        if suffix:
+            self._suffixes.remove(suffix, pattern)
+        else:
+            self._prefixes.remove(prefix, pattern)
+
+    def find(self, text: bytes) -> list[bytes]:
+        """The patterns that `text` matches, oldest first."""
+        found: list[bytes] = []
+        size = len(text)
+        for length in self._prefixes.lengths:
+            if length > size:
+                break
+            _collect(self._prefixes.patterns.get(text[:length]), text, found)
+        for length in self._suffixes.lengths:
+            if length > size:
+                break
+            _collect(self._suffixes.patterns.get(text[size - length :]), text, found)
+        if len(found) > 1:
+            numbered = [(self._numbers[pattern], pattern) for pattern in found]
+            numbered.sort()
+            return [pattern for _, pattern in numbered]
+        return found
+
+
+def _collect(bucket: dict[bytes, None] | None, text: bytes, found: list[bytes]) -> None:
+    if bucket is not None:
+        for pattern in bucket:
+            if matches(pattern, text):
+                found.append(pattern)
+
+
+def literal_prefix(pattern: bytes) -> bytes:
+    """What every text that matches begins with."""
+    for i in range(len(pattern)):
+        byte = pattern[i]
+        if byte == _STAR or byte == _QUESTION or byte == _OPEN or byte == _ESCAPE:
+            return pattern[:i]
+    return pattern
+
+
+def literal_suffix(pattern: bytes) -> bytes:
+    """What every text that matches ends with. Of a pattern with a class, which need not be closed, nothing is said."""
+    if _OPEN in pattern:
+        return b""
+    for i in range(len(pattern) - 1, -1, -1):
+        byte = pattern[i]
+        if byte == _STAR or byte == _QUESTION or byte == _ESCAPE:
+            return pattern[i + 1 :]
+    return pattern
+
+
+class Subscriptions:
+    def __init__(self) -> None:
+        self.channels: dict[bytes, Members] = {}
+        self.patterns: dict[bytes, Members] = {}
+        self.shards: dict[bytes, Members] = {}  # shard channels: a namespace of their own
+        self._index = PatternIndex()
 
     def subscribe(self, session: int, channel: bytes) -> None:
-        self.channels.setdefault(channel, {})[session] = None
+        """How one who is there already wants the messages stays as it is."""
+        _add(self.channels, session, channel)
 
     def unsubscribe(self, session: int, channel: bytes) -> None:
         _drop(self.channels, session, channel)
 
+    def resume(self, session: int, channel: bytes, form: int) -> None:
+        """Subscribe to a retained channel, or change how its messages are wanted: WITH_ID or AS_PATTERN."""
+        members = self.channels.get(channel)
+        if isinstance(members, dict):
+            members[session] = form
+        elif members is None or members == session:
+            self.channels[channel] = {session: form}
+        else:
+            self.channels[channel] = {members: PLAIN, session: form}
+
     def psubscribe(self, session: int, pattern: bytes) -> None:
-        self.patterns.setdefault(pattern, {})[session] = None
+        if pattern not in self.patterns:
+            self._index.add(pattern)
+        _add(self.patterns, session, pattern)
 
     def punsubscribe(self, session: int, pattern: bytes) -> None:
-        _drop(self.patterns, session, pattern)
+        if _drop(self.patterns, session, pattern):
+            self._index.remove(pattern)
+
+    def ssubscribe(self, session: int, channel: bytes) -> None:
+        _add(self.shards, session, channel)
+
+    def sunsubscribe(self, session: int, channel: bytes) -> None:
+        _drop(self.shards, session, channel)
 
     def patterns_of(self, channel: bytes) -> list[bytes]:
-        """The patterns that `channel` matches: O(number of patterns)."""
-        return [pattern for pattern in self.patterns if matches(pattern, channel)]
+        """The patterns that `channel` matches, in the order in which they were first subscribed to."""
+        return self._index.find(channel)
 
 
-def _drop(table: dict[bytes, dict[int, None]], session: int, name: bytes) -> None:
+def count_of(members: Members | None) -> int:
+    if isinstance(members, dict):
+        return len(members)
+    return 0 if members is None else 1
+
+
+def _add(table: dict[bytes, Members], session: int, name: bytes) -> None:
     members = table.get(name)
-    if members is not None:
+    if members is None:
+        table[name] = session
+    elif isinstance(members, dict):
+        if session not in members:
+            members[session] = PLAIN
+    elif members != session:
+        table[name] = {members: PLAIN, session: PLAIN}
+
+
+def _drop(table: dict[bytes, Members], session: int, name: bytes) -> bool:
+    """True when nobody is left who had subscribed."""
+    members = table.get(name)
+    if members is None:
+        return False
+    if isinstance(members, dict):
         members.pop(session, None)
-        if not members:
-            del table[name]
+        if members:
+            return False
+    elif members != session:
+        return False
+    del table[name]
+    return True

@@ -237,7 +237,7 @@ class Info:
             "keyspace_misses": int(keyspace.misses),
             "pubsub_channels": len(self._engine.shared.subscriptions.channels),
             "pubsub_patterns": len(self._engine.shared.subscriptions.patterns),
-            "pubsubshard_channels": 0,
+            "pubsubshard_channels": len(self._engine.shared.subscriptions.shards),
             "latest_fork_usec": 0,
             "total_forks": 0,
             "migrate_cached_sockets": 0,

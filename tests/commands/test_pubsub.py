@@ -151,3 +151,88 @@ def test_keyspace_events_are_messages(h: Harness) -> None:
     received = client.received()
     assert b"$16\r\n__keyspace@0__:k\r\n$3\r\nset\r\n" in received
     assert b"$18\r\n__keyevent@0__:set\r\n$1\r\nk\r\n" in received
+
+
+# -- shard channels
+
+
+def test_shard_channels_are_a_namespace_and_a_count_of_their_own(h: Harness) -> None:
+    assert h.run("SUBSCRIBE a") == [[b"subscribe", b"a", 1]]
+    assert h.run("SSUBSCRIBE a b") == [[b"ssubscribe", b"a", 1], [b"ssubscribe", b"b", 2]]
+    assert h.run("PSUBSCRIBE *") == [[b"psubscribe", b"*", 2]]
+    other = h.client()
+    assert other.run("SPUBLISH a x") == 1
+    assert h.main.received() == b"*3\r\n$8\r\nsmessage\r\n$1\r\na\r\n$1\r\nx\r\n"
+    assert other.run("PUBLISH b x") == 1  # the pattern
+    assert other.run("SPUBLISH c x") == 0
+    assert h.run("SUNSUBSCRIBE a x") == [[b"sunsubscribe", b"a", 1], [b"sunsubscribe", b"x", 1]]
+    assert h.run("SUNSUBSCRIBE") == [[b"sunsubscribe", b"b", 0]]
+    assert h.run("SUNSUBSCRIBE") == [[b"sunsubscribe", None, 0]]
+
+
+def test_pubsub_tells_of_shard_channels(h: Harness) -> None:
+    one, two = h.client(), h.client()
+    one.run("SSUBSCRIBE a b")
+    two.run("SSUBSCRIBE a")
+    assert sorted(h.run("PUBSUB SHARDCHANNELS")) == [b"a", b"b"]
+    assert h.run("PUBSUB SHARDCHANNELS [b-z]") == [b"b"]
+    assert h.run("PUBSUB SHARDNUMSUB a b c") == [b"a", 2, b"b", 1, b"c", 0]
+    assert h.run("PUBSUB CHANNELS") == []
+    assert h.run("PUBSUB SHARDCHANNELS a b") == (
+        "-ERR unknown subcommand or wrong number of arguments for 'SHARDCHANNELS'. Try PUBSUB HELP."
+    )
+
+
+def test_a_shard_subscriber_is_a_subscriber(h: Harness) -> None:
+    client = h.client()
+    client.run("SSUBSCRIBE a")
+    assert str(client.run("GET k")).startswith("-ERR Can't execute 'get'")
+    assert b"flags=P" in h.run(f"CLIENT LIST ID {client.session.id}")
+    assert b" ssub=1 " in h.run(f"CLIENT LIST ID {client.session.id}")
+    assert client.run("RESET") == "RESET"
+    assert h.run("PUBSUB SHARDCHANNELS") == []
+    client.run("SSUBSCRIBE a")
+    h.engine.close_session(client.ctx)
+    assert h.run("PUBSUB SHARDCHANNELS") == []
+
+
+def test_a_shard_subscription_is_refused_in_a_transaction(h: Harness) -> None:
+    h.run("MULTI")
+    h.run("SSUBSCRIBE a")
+    h.run("SUNSUBSCRIBE")
+    assert h.run("EXEC") == [
+        "-ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client",
+        [[b"sunsubscribe", None, 0]],
+    ]
+    assert h.run("SSUBSCRIBE a") == [[b"ssubscribe", b"a", 1]]
+
+
+# -- cost
+
+
+def test_a_message_is_encoded_once_for_each_protocol_and_its_bytes_are_shared(h: Harness) -> None:
+    old, new = [h.client() for _ in range(3)], [h.client() for _ in range(3)]
+    for client in new:
+        client.run("HELLO 3")
+    for client in old + new:
+        client.run("SUBSCRIBE a")
+        client.run("PSUBSCRIBE a*")
+        client.session.out.clear()
+    assert h.run("PUBLISH a x") == 12
+    for clients in (old, new):
+        first = clients[0].session.out
+        assert len(first) == 2
+        for client in clients[1:]:
+            assert [id(piece) for piece in client.session.out] == [id(piece) for piece in first]
+    assert old[0].session.out[0][:1] == b"*" and new[0].session.out[0][:1] == b">"
+
+
+def test_a_channel_with_one_subscriber_costs_no_table(h: Harness) -> None:
+    """Channels for single results are subscribed to by the million."""
+    h.run("SUBSCRIBE", *(f"result:{i}" for i in range(1000)))
+    channels = h.engine.shared.subscriptions.channels
+    assert len(channels) == 1000
+    assert {type(members) for members in channels.values()} == {int}
+    assert h.client().run("PUBLISH result:7 done") == 1
+    h.run("UNSUBSCRIBE")
+    assert not channels
