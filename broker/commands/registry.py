@@ -270,8 +270,8 @@ class Group:
         """Register the decorated function; it stays what it was.
 
         arity: with the name (and the sub-command's), negative for "at least". acl: categories that flags and group do
-        not give by themselves. syntax: the arguments alone, as the documentation writes them. ours: no Redis has it, and
-        `since` is a version of ours.
+        not give by themselves. syntax: the arguments alone, as the documentation writes them. ours: Redis has no such
+        command, and `since` is a version of ours.
         """
         specs = keys if keys is not None else []
         if any(spec.keyword or spec.count_at >= 0 for spec in specs):
