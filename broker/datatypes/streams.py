@@ -3,33 +3,31 @@
 An id is one int, `ms << 64 | seq`. The fields of an entry are the list that came in, field, value, field, value ...:
 whoever gets one must not change it.
 
-Costs: append, length, newest id O(1); a look-up by id O(log n); a range O(log n + k); delete O(log n), and O(blocks)
-when it empties one; a trim O(what it removes).
-Invariant: ids rise through blocks and slots, deleted ones included; no block is without a live entry; `_firsts[i]` is
-the first id of `_blocks[i]`, deleted or not; `size` is the number of live entries and `first_id` the least of their
-ids (0 when there is none); last_id is at least every id in the blocks.
+Costs: append, length, newest id O(1); a look-up by id O(log n); a range O(log n + k); the number of entries after an id
+O(log n + block); delete O(log n), and O(blocks) to move a list of them when it empties one; a trim O(what it removes).
+Invariant: ids rise through blocks and slots, deleted ones included; no block is without a live entry; all blocks but
+the last are sealed; `_firsts[i]` is above all ids of `_blocks[i - 1]` and not above those of `_blocks[i]`; `size` is
+the number of live entries and `first_id` the least of their ids (0 when there is none); last_id is at least every id in
+the blocks.
 """
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from typing import Final
 
 from mypy_extensions import i64
 
+from broker.datatypes.block_counts import BlockCounts
+from broker.datatypes.packed_entries import BLOCK_ENTRIES, SHARED, Sealer, Storage
+from broker.datatypes.stream_blocks import Block, Entries
 from broker.datatypes.stream_groups import UNKNOWN, Group
 from broker.datatypes.stream_settings import StreamSettings
 
-BLOCK_ENTRIES: Final = 100  # Redis's stream-node-max-entries, so that `~` trims the same entries
-_BLOCK_BYTES: Final = 64 * 1024  # of fields and values: a block is what is packed, and read back, in one piece
+__all__ = ["BLOCK_ENTRIES", "MAX_ID", "NO_ID", "Entries", "Stream", "format_id", "parse_id", "parse_ms"]
+
 _SEQ_MASK: Final = (1 << 64) - 1
 _DASH: Final = 45
 MAX_ID: Final = (1 << 128) - 1
 NO_ID: Final = -1  # from parse_id(): not an id
-
-# approximate_bytes(): of a block with its two lists, of an entry (id, two list slots, the list of its fields), and of
-# each field or value (a list slot and the head of a bytes object).
-_PER_BLOCK: Final = 260
-_PER_ENTRY: Final = 116
-_PER_FIELD: Final = 41
 
 
 def parse_id(text: bytes, missing_seq: int) -> int:
@@ -110,156 +108,15 @@ def format_id(entry_id: int) -> bytes:
     return b"%d-%d" % (entry_id >> 64, entry_id & _SEQ_MASK)
 
 
-class Entries:
-    """Some entries: ids[i] has the fields fields[i]."""
-
-    def __init__(self) -> None:
-        self.ids: list[int] = []
-        self.fields: list[list[bytes] | None] = []  # None is never in it; the type is that of a block's list
-
-
-class Block:
-    """Up to BLOCK_ENTRIES entries, oldest first. What a sealed (packed) block has to offer is just these methods.
-
-    Invariant: fields[i] is None when entry i was deleted; `live` counts the others; none before `head` is live.
-    """
-
-    def __init__(self) -> None:
-        self._ids: list[int] = []
-        self._fields: list[list[bytes] | None] = []
-        self._head: i64 = 0
-        self.live: i64 = 0
-        self.bytes: i64 = 0  # of fields and values, deleted ones included
-        self.parts: i64 = 0  # fields and values, deleted ones included
-
-    def append(self, entry_id: int, fields: list[bytes]) -> None:
-        self._ids.append(entry_id)
-        self._fields.append(fields)
-        self.live += 1
-        size: i64 = 0
-        for part in fields:
-            size += len(part)
-        self.bytes += size
-        self.parts += len(fields)
-
-    def is_full(self) -> bool:
-        return len(self._ids) >= BLOCK_ENTRIES or self.bytes >= _BLOCK_BYTES
-
-    def slots(self) -> int:
-        """Entries, deleted ones included."""
-        return len(self._ids)
-
-    def last_slot_id(self) -> int:
-        """The greatest id, be it a deleted one."""
-        return self._ids[-1]
-
-    def first_id(self) -> int:
-        """The least id of a live entry; there must be one."""
-        while self._fields[self._head] is None:
-            self._head += 1
-        return self._ids[self._head]
-
-    def last_id(self) -> int:
-        """The greatest id of a live entry; there must be one."""
-        i: i64 = len(self._ids) - 1
-        while self._fields[i] is None:
-            i -= 1
-        return self._ids[i]
-
-    def get(self, entry_id: int) -> list[bytes] | None:
-        """The fields of a live entry, or None."""
-        slot = bisect_left(self._ids, entry_id)
-        if slot == len(self._ids) or self._ids[slot] != entry_id:
-            return None
-        return self._fields[slot]
-
-    def delete(self, entry_id: int) -> bool:
-        """True when it was there, and live."""
-        slot = bisect_left(self._ids, entry_id)
-        if slot == len(self._ids) or self._ids[slot] != entry_id or self._fields[slot] is None:
-            return False
-        self._fields[slot] = None
-        self.live -= 1
-        return True
-
-    def drop_oldest(self, count: int) -> None:
-        """Delete the first `count` live entries; there must be more."""
-        left: i64 = count
-        i = self._head
-        while left > 0:
-            if self._fields[i] is not None:
-                self._fields[i] = None
-                left -= 1
-            i += 1
-        self._head = i
-        self.live -= count
-
-    def drop_deleted_tail(self) -> None:
-        """Forget the deleted entries after the last live one; there must be one."""
-        while self._fields[-1] is None:
-            self._fields.pop()
-            self._ids.pop()
-
-    def count_below(self, entry_id: int) -> int:
-        """Live entries with ids below `entry_id`."""
-        stop: i64 = bisect_left(self._ids, entry_id)
-        count: i64 = 0
-        i = self._head
-        while i < stop:
-            if self._fields[i] is not None:
-                count += 1
-            i += 1
-        return int(count)
-
-    def collect(self, found: Entries, start: int, end: int, limit: int, reverse: bool) -> None:
-        """Append the live entries of start <= id <= end to `found`, up to `limit` of them (-1: all)."""
-        ids = self._ids
-        lo = 0 if start <= ids[0] else bisect_left(ids, start)
-        hi = len(ids) if end >= ids[-1] else bisect_right(ids, end)
-        if self.live < len(ids):
-            self._collect_live(found, lo, hi, limit, reverse)
-        elif reverse:
-            if 0 <= limit < hi - lo:
-                lo = hi - limit
-            found.ids += ids[lo:hi][::-1]
-            found.fields += self._fields[lo:hi][::-1]
-        else:
-            if 0 <= limit < hi - lo:
-                hi = lo + limit
-            found.ids += ids[lo:hi]
-            found.fields += self._fields[lo:hi]
-
-    def _collect_live(self, found: Entries, lo: int, hi: int, limit: int, reverse: bool) -> None:
-        step: i64 = -1 if reverse else 1
-        i: i64 = hi - 1 if reverse else lo
-        steps: i64 = hi - lo
-        left: i64 = limit
-        while steps > 0 and left != 0:
-            fields = self._fields[i]
-            if fields is not None:
-                found.ids.append(self._ids[i])
-                found.fields.append(fields)
-                left -= 1
-            i += step
-            steps -= 1
-
-    def copy(self) -> "Block":
-        other = Block()
-        other._ids = list(self._ids)
-        other._fields = list(self._fields)
-        other._head = self._head
-        other.live = self.live
-        other.bytes = self.bytes
-        other.parts = self.parts
-        return other
-
-
 class Stream:
     """Entries and the groups that consume them. A stream may be empty: its key stays."""
 
-    def __init__(self) -> None:
+    def __init__(self, storage: Storage = SHARED) -> None:
+        self._storage = storage
+        self._sealer = Sealer(storage)
         self._blocks: list[Block] = []
         self._firsts: list[int] = []
+        self._counts = BlockCounts()  # of all blocks but the last, which changes at every append
         self._last: Block | None = None  # _blocks[-1]
         self.size: i64 = 0
         self.first_id = 0
@@ -282,11 +139,8 @@ class Stream:
     def append(self, entry_id: int, fields: list[bytes]) -> None:
         """entry_id: above last_id. fields: kept as it is."""
         block = self._last
-        if block is None or block.is_full():
-            block = Block()
-            self._blocks.append(block)
-            self._firsts.append(entry_id)
-            self._last = block
+        if block is None or block.is_full(self._storage):
+            block = self._next_block(entry_id)
         block.append(entry_id, fields)
         if self.size == 0:
             self.first_id = entry_id
@@ -294,20 +148,40 @@ class Stream:
         self.entries_added += 1
         self.last_id = entry_id
 
+    def _next_block(self, entry_id: int) -> Block:
+        """Seal the last block and open another one, for an entry that does not fit."""
+        last = self._last
+        if last is not None:
+            if not last.is_sealed():
+                last.seal(self._sealer)
+            self._counts.append(int(last.live))
+        block = Block()
+        self._blocks.append(block)
+        self._firsts.append(entry_id)
+        self._last = block
+        return block
+
     def set_last_id(self, entry_id: int) -> None:
         """entry_id: at least newest_id(). It may be below ids that were deleted, which are free again then."""
         if self._last is not None:
-            self._last.drop_deleted_tail()
+            self._last.drop_deleted_tail(self._sealer)
         self.last_id = entry_id
 
     def delete(self, entry_id: int) -> bool:
         """True when there was such an entry."""
         place = self._place(entry_id)
-        if place >= len(self._blocks) or not self._blocks[place].delete(entry_id):
+        if place >= len(self._blocks):
+            return False
+        block = self._blocks[place]
+        if not block.delete(entry_id):
             return False
         self.size -= 1
-        if self._blocks[place].live == 0:
-            self._drop_blocks(place, place + 1)
+        if place < len(self._blocks) - 1:
+            self._counts.add(place, -1)
+        if block.live == 0:
+            self._drop_block(place)
+        elif block.is_mostly_holes():
+            block.seal(self._sealer)
         if entry_id > self.max_deleted_id:
             self.max_deleted_id = entry_id
         self._find_first()
@@ -328,9 +202,8 @@ class Stream:
             if self.size - live < length:
                 if not whole_blocks:
                     count = int(self.size) - length
-                    block.drop_oldest(count)
+                    self._trim_block(gone, count)
                     removed += count
-                    self.size -= count
                 break
             gone += 1
             removed += live
@@ -351,10 +224,10 @@ class Stream:
                     count = block.count_below(entry_id)
                     if count == live:
                         gone += 1  # only deleted entries would be left
+                        self.size -= count
                     else:
-                        block.drop_oldest(count)
+                        self._trim_block(gone, count)
                     removed += count
-                    self.size -= count
                 break
             gone += 1
             removed += live
@@ -362,16 +235,38 @@ class Stream:
         self._trimmed(gone, removed)
         return removed
 
+    def _trim_block(self, place: int, count: int) -> None:
+        """Remove the oldest entries of a block that keeps some."""
+        self._blocks[place].drop_oldest(count)
+        self.size -= count
+        if place < len(self._blocks) - 1:
+            self._counts.add(place, -count)
+
     def _trimmed(self, gone: int, removed: int) -> None:
         if gone:
-            self._drop_blocks(0, gone)
+            self._drop_front(gone)
         if removed:
             self._find_first()
 
-    def _drop_blocks(self, start: int, stop: int) -> None:
-        del self._blocks[start:stop]
-        del self._firsts[start:stop]
-        self._last = self._blocks[-1] if self._blocks else None
+    def _drop_front(self, count: int) -> None:
+        blocks = self._blocks
+        if count == len(blocks):
+            self._counts.forget()
+        elif self._counts.is_built():
+            self._counts.drop_front([int(block.live) for block in blocks[:count]])
+        del blocks[:count]
+        del self._firsts[:count]
+        self._last = blocks[len(blocks) - 1] if blocks else None
+
+    def _drop_block(self, place: int) -> None:
+        """Remove a block that is empty."""
+        if place == 0:
+            self._drop_front(1)
+            return
+        self._counts.forget()
+        del self._blocks[place]
+        del self._firsts[place]
+        self._last = self._blocks[len(self._blocks) - 1]
 
     def _find_first(self) -> None:
         self.first_id = self._blocks[0].first_id() if self._blocks else 0
@@ -412,6 +307,26 @@ class Stream:
         if self._last is not None and entry_id >= self._firsts[-1]:
             return len(self._firsts) - 1
         return max(bisect_right(self._firsts, entry_id) - 1, 0)
+
+    def live_after(self, entry_id: int) -> int:
+        """How many entries have ids above `entry_id`. O(log n + block)."""
+        if self.size == 0 or entry_id >= self.last_id:
+            return 0
+        if entry_id < self.first_id:
+            return int(self.size)
+        place = self._place(entry_id)
+        return int(self.size) - self._live_before(place) - self._blocks[place].count_below(entry_id + 1)
+
+    def _live_before(self, place: int) -> int:
+        """Live entries in the blocks before `place`."""
+        if place == 0:
+            return 0
+        last = len(self._blocks) - 1
+        if place == last:
+            return int(self.size - self._blocks[last].live)
+        if not self._counts.is_built():
+            self._counts.build([int(block.live) for block in self._blocks[:last]])
+        return self._counts.before(place)
 
     # -- how far groups have read. Redis 7.0's rules: t_stream.c
 
@@ -468,7 +383,7 @@ class Stream:
         return len(self._blocks)
 
     def copy(self) -> "Stream":
-        other = Stream()
+        other = Stream(self._storage)
         other._blocks = [block.copy() for block in self._blocks]
         other._firsts = list(self._firsts)
         other._last = other._blocks[-1] if other._blocks else None
@@ -483,9 +398,9 @@ class Stream:
 
     def approximate_bytes(self) -> int:
         """Memory of the whole stream with its groups. O(blocks + consumers)."""
-        total = 400
+        total = 500
         for block in self._blocks:
-            total += _PER_BLOCK + block.slots() * _PER_ENTRY + int(block.parts) * _PER_FIELD + int(block.bytes)
+            total += block.approximate_bytes()
         for name, group in self.groups.items():
             total += len(name) + group.approximate_bytes()
         return total

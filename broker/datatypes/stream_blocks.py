@@ -1,0 +1,301 @@
+"""Blocks of a stream: the newest takes entries in plain lists, the others are sealed (packed_entries.py).
+
+A sealed block marks what is deleted beside the packed entries, and is packed again when most of it are holes.
+
+Costs: append, first, last O(1); look-up, delete, count O(log block), or O(block) where holes are skipped by name.
+"""
+
+from bisect import bisect_left
+from typing import Final
+
+from mypy_extensions import i64
+
+from broker.datatypes.packed_entries import Packed, Sealer, Storage
+
+# approximate_bytes(): of a block, of an entry of an open one (id, two list slots, the list of its fields), and of each
+# field or value there (a list slot and the head of a bytes object).
+_PER_BLOCK: Final = 180
+_PER_ENTRY: Final = 116
+_PER_FIELD: Final = 41
+
+_NO_IDS: Final[list[int]] = []
+_NO_FIELDS: Final[list[list[bytes] | None]] = []
+
+
+class Entries:
+    """Some entries: ids[i] has the fields fields[i]."""
+
+    def __init__(self) -> None:
+        self.ids: list[int] = []
+        self.fields: list[list[bytes] | None] = []  # None is never in it; the type is that of a block's list
+
+
+class Block:
+    """Some entries, oldest first. A slot is the place of an entry in its block, deleted or not.
+
+    Invariant: no slot before `_head` is live; of the others those are that have fields (open) or no mark in `_dead`
+    (sealed, `_packed` is there); `live` counts them.
+    """
+
+    def __init__(self) -> None:
+        self._ids: list[int] = []
+        self._fields: list[list[bytes] | None] = []
+        self._head: i64 = 0
+        self._packed: Packed | None = None
+        self._dead: bytearray | None = None  # 1 for each deleted slot of a sealed block, if there are any
+        self.live: i64 = 0
+        self.bytes: i64 = 0  # of fields and values, deleted ones included
+        self.parts: i64 = 0  # fields and values, deleted ones included
+
+    # -- open blocks
+
+    def append(self, entry_id: int, fields: list[bytes]) -> None:
+        self._ids.append(entry_id)
+        self._fields.append(fields)
+        self.live += 1
+        size: i64 = 0
+        for part in fields:
+            size += len(part)
+        self.bytes += size
+        self.parts += len(fields)
+
+    def is_full(self, storage: Storage) -> bool:
+        """Whether no more entries go in: a sealed block takes none."""
+        if self._packed is not None:
+            return True
+        return len(self._ids) >= storage.max_entries or self.bytes >= storage.max_bytes
+
+    def seal(self, sealer: Sealer) -> None:
+        """Pack an open block, or a sealed one again, without what is deleted. There must be a live entry."""
+        found = Entries()
+        self.collect(found, 0, self.last_slot_id(), -1, False)
+        rows: list[list[bytes]] = []
+        self.bytes = 0
+        self.parts = 0
+        for fields in found.fields:
+            assert fields is not None
+            rows.append(fields)
+            self.parts += len(fields)
+            for part in fields:
+                self.bytes += len(part)
+        self._packed = sealer.seal(found.ids, rows)
+        self._dead = None
+        self._head = 0
+        self._ids = _NO_IDS
+        self._fields = _NO_FIELDS
+
+    # -- what there is
+
+    def slots(self) -> int:
+        """Entries, deleted ones included."""
+        packed = self._packed
+        return len(self._ids) if packed is None else int(packed.slots)
+
+    def is_sealed(self) -> bool:
+        return self._packed is not None
+
+    def is_mostly_holes(self) -> bool:
+        """Whether it is sealed and packing it again halves what it takes, what was trimmed in front aside."""
+        packed = self._packed
+        return packed is not None and self.live * 2 <= packed.slots - self._head
+
+    def last_slot_id(self) -> int:
+        """The greatest id, be it a deleted one."""
+        packed = self._packed
+        return self._ids[len(self._ids) - 1] if packed is None else packed.last_id
+
+    def first_id(self) -> int:
+        """The least id of a live entry; there must be one."""
+        while not self._is_live(self._head):
+            self._head += 1
+        return self._id_at(self._head)
+
+    def last_id(self) -> int:
+        """The greatest id of a live entry; there must be one."""
+        i: i64 = self.slots() - 1
+        while not self._is_live(i):
+            i -= 1
+        return self._id_at(i)
+
+    def get(self, entry_id: int) -> list[bytes] | None:
+        """The fields of a live entry, or None."""
+        slot = self._slot_of(entry_id)
+        if slot < 0:
+            return None
+        packed = self._packed
+        if packed is None:
+            return self._fields[slot]
+        view = packed.open_view()
+        view.show(packed, slot, slot + 1)
+        return view.rows[slot]
+
+    def count_below(self, entry_id: int) -> int:
+        """Live entries with ids below `entry_id`."""
+        stop = self._slot_from(entry_id)
+        if stop <= self._head:
+            return 0
+        if self._packed is not None:
+            dead = self._dead
+            return int(stop - self._head) - (0 if dead is None else dead.count(1, int(self._head), int(stop)))
+        if self.live == len(self._ids):
+            return int(stop)
+        count: i64 = 0
+        for i in range(self._head, stop):
+            if self._fields[i] is not None:
+                count += 1
+        return int(count)
+
+    def collect(self, found: Entries, start: int, end: int, limit: int, reverse: bool) -> None:
+        """Append the live entries of start <= id <= end to `found`, up to `limit` of them (-1: all)."""
+        low = self._slot_from(start)
+        high = self._slot_from(end + 1)
+        if low < self._head:
+            low = self._head
+        if low >= high:
+            return
+        packed = self._packed
+        if self._dead is not None if packed is not None else self.live < len(self._ids):
+            self._collect_live(found, low, high, limit, reverse)
+            return
+        if 0 <= limit < high - low:
+            if reverse:
+                low = high - limit
+            else:
+                high = low + limit
+        if packed is None:
+            ids = self._ids
+            rows = self._fields
+        else:
+            view = packed.open_view()
+            view.show(packed, low, high)
+            ids = view.ids
+            rows = view.rows
+        if reverse:
+            found.ids += ids[low:high][::-1]
+            found.fields += rows[low:high][::-1]
+        else:
+            found.ids += ids[low:high]
+            found.fields += rows[low:high]
+
+    def _collect_live(self, found: Entries, low: i64, high: i64, limit: int, reverse: bool) -> None:
+        """As collect(), for slots some of which are deleted."""
+        packed = self._packed
+        view = None if packed is None else packed.open_view()
+        step: i64 = -1 if reverse else 1
+        i: i64 = high - 1 if reverse else low
+        steps: i64 = high - low
+        left: i64 = limit
+        while steps > 0 and left != 0:
+            if self._is_live(i):
+                if packed is None or view is None:
+                    found.ids.append(self._ids[i])
+                    found.fields.append(self._fields[i])
+                else:
+                    view.show(packed, i, i + 1)
+                    found.ids.append(view.ids[i])
+                    found.fields.append(view.rows[i])
+                left -= 1
+            i += step
+            steps -= 1
+
+    # -- deletion
+
+    def delete(self, entry_id: int) -> bool:
+        """True when it was there, and live."""
+        slot = self._slot_of(entry_id)
+        if slot < 0:
+            return False
+        self._mark(slot)
+        self.live -= 1
+        return True
+
+    def drop_oldest(self, count: int) -> None:
+        """Delete the first `count` live entries; there must be more."""
+        left: i64 = count
+        i = self._head
+        packed = self._packed
+        if packed is not None and self._dead is None:
+            i += left  # no holes, and what is before the head needs no marks
+        else:
+            while left > 0:
+                if self._is_live(i):
+                    self._mark(i)
+                    left -= 1
+                i += 1
+        self._head = i
+        self.live -= count
+
+    def drop_deleted_tail(self, sealer: Sealer) -> None:
+        """Forget the deleted entries after the last live one; there must be one."""
+        if self._packed is not None:
+            if self.last_id() != self.last_slot_id():
+                self.seal(sealer)
+            return
+        while self._fields[len(self._fields) - 1] is None:
+            self._fields.pop()
+            self._ids.pop()
+
+    # -- slots
+
+    def _id_at(self, slot: i64) -> int:
+        packed = self._packed
+        return self._ids[slot] if packed is None else packed.id_at(slot)
+
+    def _is_live(self, slot: i64) -> bool:
+        if self._packed is None:
+            return self._fields[slot] is not None
+        dead = self._dead
+        return slot >= self._head and (dead is None or dead[slot] == 0)
+
+    def _mark(self, slot: i64) -> None:
+        """Delete what is in a slot."""
+        packed = self._packed
+        if packed is None:
+            self._fields[slot] = None
+            return
+        if self._dead is None:
+            self._dead = bytearray(int(packed.slots))
+        self._dead[slot] = 1
+
+    def _slot_from(self, entry_id: int) -> i64:
+        """The first slot with at least that id; slots() when there is none."""
+        packed = self._packed
+        if packed is not None:
+            return packed.slot(entry_id)
+        ids = self._ids
+        if entry_id <= ids[0]:
+            return 0
+        return len(ids) if entry_id > ids[len(ids) - 1] else bisect_left(ids, entry_id)
+
+    def _slot_of(self, entry_id: int) -> i64:
+        """The slot of a live entry, or -1."""
+        slot = self._slot_from(entry_id)
+        if slot < self._head or slot >= self.slots() or self._id_at(slot) != entry_id or not self._is_live(slot):
+            return -1
+        return slot
+
+    # -- the whole
+
+    def copy(self) -> "Block":
+        other = Block()
+        packed = self._packed
+        if packed is None:
+            other._ids = list(self._ids)
+            other._fields = list(self._fields)
+        else:
+            other._packed = packed
+            other._ids = _NO_IDS
+            other._fields = _NO_FIELDS
+            other._dead = None if self._dead is None else self._dead.copy()
+        other._head = self._head
+        other.live = self.live
+        other.bytes = self.bytes
+        other.parts = self.parts
+        return other
+
+    def approximate_bytes(self) -> int:
+        """Memory of the block, without what others share with it."""
+        packed = self._packed
+        if packed is None:
+            return _PER_BLOCK + len(self._ids) * _PER_ENTRY + int(self.parts) * _PER_FIELD + int(self.bytes)
+        return _PER_BLOCK + packed.bytes_in_memory() + (0 if self._dead is None else len(self._dead))
