@@ -239,6 +239,12 @@ class Agenda:
             if self.get(kind, key, name) is None:
                 return name
 
+    def note_name(self, name: bytes, now_ms: int) -> None:
+        """A name that new_name() may have given before: not to be given again. What lies in the future was not ours."""
+        ms, dash, seq = name.partition(b"-")
+        if dash and ms.isdigit() and seq.isdigit() and len(name) < 40 and int(ms) <= now_ms:
+            self.last_name = max(self.last_name, int(ms) << 64 | min(int(seq), (1 << 64) - 1))
+
     # -- looking
 
     def first(self) -> Ticket | None:

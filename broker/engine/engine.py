@@ -21,10 +21,11 @@ from broker.commands.registry import BLOCKING, SKIP_SLOWLOG, Command
 from broker.commands.session import IN_MULTI, NEEDS_AUTH, Session
 from broker.commands.transactions import discard_queue
 from broker.config import Config
-from broker.engine.admission import IS_LOADING, PAUSED_ALL, PAUSED_WRITES, admit
+from broker.engine.admission import IS_LOADING, PAUSED_ALL, PAUSED_WRITES, WRITES_REFUSED, admit
 from broker.engine.blocking import Blocking
 from broker.engine.journal import Journal
 from broker.engine.notifications import publish_events
+from broker.engine.schedules import Schedules
 from broker.engine.slowlog import note
 from broker.errors import CommandError
 from broker.keyspace import events
@@ -32,6 +33,7 @@ from broker.keyspace.database import Keyspace
 from broker.keyspace.events import parse_classes
 from broker.protocol.replies import NOTHING, ErrorReply, Reply
 
+_HELD_UP: Final = IS_LOADING | WRITES_REFUSED | PAUSED_ALL | PAUSED_WRITES  # then nothing that is due may be written
 _EXPIRE_PER_TURN: Final = 200  # keys removed by time in one turn at most; the hub comes back at once for the rest
 _INTERNAL_ERROR: Final = ErrorReply(b"ERR internal error")
 _NEVER: Final = 1e18
@@ -58,6 +60,8 @@ class Engine:
         self.shared = Shared(self.keyspace, config, clock, control, self.commands)
         self.journal = Journal()
         self.blocking = Blocking(self.keyspace, self._retry)
+        self.schedules = Schedules(self.keyspace, self.journal, self._fire, self.settle)
+        self._nobody = Context(Session(0, []), self.shared)  # whose requests are those that the broker makes itself
         self.gate: i64 = 0
         self.executed: i64 = 0  # requests, for INFO
         self.error_replies: i64 = 0
@@ -131,7 +135,9 @@ class Engine:
             self.unpause()
 
     def end_turn(self) -> None:
-        """Answer whose time is up, remove what has expired."""
+        """Append what was scheduled, answer whose time is up, remove what has expired."""
+        if self.keyspace.planned and not self.gate & _HELD_UP:
+            self.schedules.run_due(int(self.keyspace.now_ms))
         monotonic_ms = self.clock.monotonic_ms()
         self.blocking.expire(monotonic_ms)
         if self.blocking.retry_due(int(self.keyspace.now_ms)):
@@ -152,6 +158,10 @@ class Engine:
         retry = self.blocking.next_retry_ms()
         if retry is not None:
             waits.append(retry - now)
+        if self.keyspace.planned:
+            wait = self.schedules.wait_ms(now, self.gate & _HELD_UP != 0)
+            if wait is not None:
+                waits.append(wait)
         if self.keyspace.active_expiry and self.keyspace.expiry:
             due = self.keyspace.next_expiry_ms()
             if due is not None:
@@ -283,6 +293,17 @@ class Engine:
             if self.keyspace.events:
                 publish_events(self.shared)
         return reply
+
+    def _fire(self, database: int, argv: list[bytes]) -> ErrorReply | None:
+        """Execute a request of nobody and note its effects; settle() has to follow. The error when it failed."""
+        ctx = self._nobody
+        ctx.select(database)
+        command = self.commands[argv[0]]
+        dirty = self.keyspace.dirty
+        reply = self.call(ctx, command, argv)
+        if self.keyspace.dirty != dirty:
+            self._record(ctx, argv)
+        return reply if isinstance(reply, ErrorReply) else None
 
     def _run_queue(self, ctx: Context) -> Reply:
         """EXEC, after its checks: execute what was queued, as one unit of the journal."""

@@ -10,6 +10,7 @@ from random import Random
 
 from mypy_extensions import i64
 
+from broker.datatypes.schedules import Agenda, Ticket
 from broker.datatypes.table import Table
 from broker.keyspace.watch import Watches
 
@@ -35,6 +36,7 @@ class Keyspace:
         self.ready: list[tuple[int, bytes]] = []  # (database, key) written to while somebody waits for it
         self.events: list[tuple[int, bytes, bytes, int]] = []  # (database, key, event, class) to notify of
         self.event_classes: i64 = 0  # notify-keyspace-events as bits; 0 keeps `events` empty
+        self.planned: dict[int, None] = {}  # databases that may have scheduled messages; pruned by engine/schedules.py
         self.databases = [Database(i, self) for i in range(databases)]
 
     def expire_due(self, limit: int) -> int:
@@ -68,6 +70,7 @@ class Database:
         self.table = Table()
         self.expires: dict[bytes, int] = {}  # {key: Unix time in ms}
         self.waited: dict[bytes, int] = {}  # {key: number of blocked clients}, kept by engine/blocking.py
+        self.agenda = Agenda()  # scheduled messages: they belong to the names of keys, and stay when a key goes
         self._due: list[tuple[int, bytes]] = []
 
     # -- look-ups
@@ -127,16 +130,24 @@ class Database:
         """True when there was one."""
         return self.expires.pop(key, None) is not None
 
+    def schedule(self, ticket: Ticket) -> None:
+        self.agenda.add(ticket)
+        self.keyspace.planned[self.index] = None
+
     def clear(self) -> int:
-        """Drop every key. Their number."""
-        size = int(self.table.size)
+        """Drop every key and every scheduled message. Their number."""
+        size = int(self.table.size) + len(self.agenda)
+        self.agenda.clear()
         self.table.clear()
         self.expires.clear()
         self._due.clear()
         return size
 
     def swap(self, other: "Database") -> None:
-        """Exchange the keys of two databases; those who wait or watch stay with the number."""
+        """Exchange keys and scheduled messages of two databases; those who wait or watch stay with the number."""
+        self.agenda, other.agenda = other.agenda, self.agenda
+        self.keyspace.planned[self.index] = None
+        self.keyspace.planned[other.index] = None
         self.table, other.table = other.table, self.table
         self.expires, other.expires = other.expires, self.expires
         self._due, other._due = other._due, self._due

@@ -12,7 +12,7 @@ from support.engine import Client, Harness
 
 from broker.commands.all import command_table
 from broker.commands.registry import WRITE
-from broker.keyspace.digest import key_digest
+from broker.keyspace.digest import agenda_digest, key_digest
 from broker.protocol.requests import RequestParser
 
 ROUNDS = 12  # requests of each command
@@ -44,6 +44,7 @@ WORDS = {
     "$score": ["-inf", "1", "(1", "2", "+inf", "x"],
     "$lex": ["-", "[a", "(b", "+", "x"],
     "$consumer": ["c", "d"],
+    "$ticket": ["t", "u"],
 }
 
 SET_UP = [
@@ -62,6 +63,8 @@ SET_UP = [
     "XADD stream 3-1 g w",
     "XGROUP CREATE stream g 0",
     "XREADGROUP GROUP g c COUNT 2 STREAMS stream >",
+    "XSCHEDULE stream ID t EVERY 60000 f v",
+    "LSCHEDULE list ID t AT 1800000000000 a b",
     "SELECT 1",
     "SET string other",
     "SELECT 0",
@@ -105,8 +108,12 @@ REQUESTS = {
     "LPUSH": ["$list $v", "$list $v $v", "$any $v"],
     "LPUSHX": ["$list $v", "$any $v"],
     "LREM": ["$list $int $v", "$any 0 a"],
+    "LSCHEDULE": ["$list ID $ticket AT 1800000000000 LEFT", "$list ID $ticket EVERY $many MAXRUNS $count a"]
+    + ["$any LEFT DELAY $many a b", "missing RUNS 3 CRON '*/5 * * * *' TZ Europe/Berlin MISSED skip a"]
+    + ["list RUN $ticket 1800000000000 7"],
     "LSET": ["$list $index $v", "$any 0 a"],
     "LTRIM": ["$list $index $index", "$list 5 9", "$any 0 0"],
+    "LUNSCHEDULE": ["$list $ticket", "$any t u"],
     "MOVE": ["$any $db"],
     "MSET": ["$any $v", "$any $v $any $v"],
     "MSETNX": ["$any $v", "missing $v new $v"],
@@ -147,7 +154,15 @@ REQUESTS = {
     "XGROUP|SETID": ["stream g $id", "stream g $", "stream g 1-1 ENTRIESREAD 1"],
     "XREADGROUP": ["GROUP g $consumer STREAMS stream >", "GROUP g $consumer COUNT 1 STREAMS stream $id"]
     + ["GROUP g $consumer NOACK STREAMS stream >", "GROUP g $consumer BLOCK 0 STREAMS stream >"],
+    "XSCHEDULE": ["$stream ID $ticket AT 1800000000000 f v", "$stream ID $ticket EVERY $many MAXRUNS $count f v"]
+    + [
+        "$any DELAY $many MAXLEN ~ 5 f v",
+        "missing CRON '*/5 * * * *' TZ Europe/Berlin MISSED all f v",
+        "stream AT x f v",
+    ]
+    + ["stream RUN $ticket 1800000000000 7"],
     "XSETID": ["stream $id", "stream 9-9 ENTRIESADDED 20 MAXDELETEDID 4-0", "$any 9-9"],
+    "XUNSCHEDULE": ["stream $ticket", "$any t u"],
     "XTRIM": ["stream MAXLEN $count", "stream MINID $id", "stream MAXLEN ~ $many", "$any MAXLEN 0"],
     "ZADD": ["$zset $float $v", "$zset $cond $float $v", "$zset XX CH $float $v", "$zset INCR $float $v", "$any 1 a"],
     "ZDIFFSTORE": ["$any 2 $zset $zset", "new 2 $zset $any", "$any 1 missing"],
@@ -167,6 +182,8 @@ REQUESTS = {
 # What happens in a consumer group fails nobody's transaction, as in Redis 7.0: the entries are as they were.
 UNWATCHED = {name for name in REQUESTS if name.startswith("XGROUP")} | {"XACK", "XCLAIM", "XAUTOCLAIM", "XREADGROUP"}
 UNWATCHED |= {"XSETID"}
+# Scheduled messages belong to a database, not to a value: they stand under a name that no key has.
+SCHEDULES = b"\0schedules"
 
 
 def writers() -> list[str]:
@@ -191,11 +208,10 @@ def spelled(template: str, rng: Random) -> str:
 
 def digests(h: Harness) -> dict[tuple[int, bytes], bytes]:
     """{(database, key): digest}"""
-    return {
-        (db.index, key): key_digest(db, key, True)
-        for db in h.engine.keyspace.databases
-        for key in list(db.table.keys())
-    }
+    databases = h.engine.keyspace.databases
+    found = {(db.index, key): key_digest(db, key, True) for db in databases for key in list(db.table.keys())}
+    found |= {(db.index, SCHEDULES): b"%x" % agenda_digest(db.agenda) for db in databases if len(db.agenda)}
+    return found
 
 
 def watchers(h: Harness, places: list[tuple[int, bytes]]) -> dict[tuple[int, bytes], Client]:
@@ -254,7 +270,7 @@ def test_changes_are_reported_and_journaled(name: str) -> None:
             assert reported, f"{request}: a change that was not reported"
             assert written, f"{request}: a change that was not journaled"
             for place, watcher in watching.items():
-                if before.get(place) != after.get(place) and name not in UNWATCHED:
+                if before.get(place) != after.get(place) and name not in UNWATCHED and place[1] != SCHEDULES:
                     assert watcher.session.watcher.dirty, f"{request}: {place} changed, and its watcher does not know"
         if not reported:
             assert not written, f"{request}: journaled, but nothing changed"
