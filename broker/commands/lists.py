@@ -519,3 +519,93 @@ def brpoplpush(ctx: Context, argv: list[bytes]) -> Reply:
         return Blocked([argv[1]], timeout, argv, NULL_ARRAY, b"list", null_in_multi=True)
     ctx.journal_argv([b"RPOPLPUSH", argv[1], argv[2]])
     return value
+
+
+# -- moving several values
+
+
+class _ManyOptions:
+    """`<COUNT count | EXACTLY count> <OBO | BULK>`, both words or none, from argv[at] on."""
+
+    def __init__(self, argv: list[bytes], at: int) -> None:
+        self.count: int = 1
+        self.exactly: bool = False
+        self.bulk: bool = True  # the order of one value is the same either way
+        if at == len(argv):
+            return
+        args = Args(argv, at)
+        self.exactly = args.flag(b"EXACTLY")
+        if not self.exactly and not args.flag(b"COUNT"):
+            raise syntax_error()
+        if args.left != 2:
+            raise syntax_error()
+        count = args.next()
+        self.bulk = args.flag(b"BULK")
+        if not self.bulk and not args.flag(b"OBO"):
+            raise syntax_error()
+        self.count = _above_zero(count, "count")
+
+
+def _move_many(ctx: Context, argv: list[bytes], options: _ManyOptions) -> list[bytes] | None:
+    """The values that were moved, in the order in which they stand in the destination; None when there are too few."""
+    source = argv[1]
+    target = argv[2]
+    from_left = _is_left(argv[3])
+    to_left = _is_left(argv[4])
+    items = _peek(ctx, source)
+    if items is None:
+        return None
+    others = _peek(ctx, target)
+    if options.exactly and items.size < options.count:
+        return None
+    values = items.take_left(options.count) if from_left else items.take_right(options.count)
+    # BULK keeps the order that they had in the source; one by one, what is pushed in front turns round.
+    if not from_left if options.bulk else to_left:
+        values.reverse()
+    if others is None:
+        others = ListValue()
+        ctx.db.put(target, others)
+    _push_block(others, values, to_left)
+    ctx.changed(target, b"lpush" if to_left else b"rpush", LIST)
+    ctx.changed(source, b"lpop" if from_left else b"rpop", LIST)
+    if items.size == 0:
+        ctx.dropped(source)
+    return values
+
+
+def _push_block(items: ListValue, values: list[bytes], left: bool) -> None:
+    """Put `values` before (or behind) what is there, in their order."""
+    if left:
+        for i in range(len(values) - 1, -1, -1):
+            items.push_left(values[i])
+    else:
+        for value in values:
+            items.push_right(value)
+
+
+@command("LMOVEM", arity=-5, flags=WRITE | DENYOOM, keys=_MOVE_KEYS, since="8.10.0",
+         syntax="source destination <LEFT | RIGHT> <LEFT | RIGHT> [<COUNT count | EXACTLY exactly> <OBO | BULK>]",
+         summary="Move several values from an end of one list to an end of another",
+         cost="O(n), n values moved")  # fmt: skip
+def lmovem(ctx: Context, argv: list[bytes]) -> Reply:
+    options = _ManyOptions(argv, 5)
+    values = _move_many(ctx, argv, options)
+    if values is not None:
+        return values
+    return NULL_ARRAY if options.exactly else []
+
+
+@command("BLMOVEM", arity=-6, flags=WRITE | DENYOOM | BLOCKING, keys=_MOVE_KEYS, since="8.10.0",
+         syntax="source destination <LEFT | RIGHT> <LEFT | RIGHT> timeout "
+                "[<COUNT count | EXACTLY exactly> <OBO | BULK>]",
+         summary="Move several values from an end of one list to an end of another, or wait for them",
+         cost="O(n), n values moved")  # fmt: skip
+def blmovem(ctx: Context, argv: list[bytes]) -> Reply:
+    options = _ManyOptions(argv, 6)
+    timeout = to_timeout_ms(argv[5], ctx.now_ms)
+    values = _move_many(ctx, argv, options)
+    if values is None:
+        return Blocked([argv[1]], timeout, argv, NULL_ARRAY, b"list")
+    order = b"BULK" if options.bulk else b"OBO"
+    ctx.journal_argv([b"LMOVEM"] + argv[1:5] + [b"EXACTLY", b"%d" % len(values), order])
+    return values

@@ -236,3 +236,137 @@ def test_the_journal_of_many_requests_gives_the_same_lists() -> None:
         )  # fmt: skip
     assert contents(h)
     assert_replays(h)
+
+
+# -- LMOVEM
+
+
+@pytest.fixture
+def fresh() -> Harness:
+    return Harness()
+
+
+@pytest.mark.parametrize(
+    ("source_end", "target_end", "order", "moved"),
+    [
+        ("LEFT", "LEFT", "OBO", [b"3", b"2", b"1"]),
+        ("LEFT", "LEFT", "BULK", [b"1", b"2", b"3"]),
+        ("LEFT", "RIGHT", "OBO", [b"1", b"2", b"3"]),
+        ("LEFT", "RIGHT", "BULK", [b"1", b"2", b"3"]),
+        ("RIGHT", "RIGHT", "OBO", [b"5", b"4", b"3"]),
+        ("RIGHT", "RIGHT", "BULK", [b"3", b"4", b"5"]),
+        ("RIGHT", "LEFT", "OBO", [b"3", b"4", b"5"]),
+        ("RIGHT", "LEFT", "BULK", [b"3", b"4", b"5"]),
+    ],
+)
+def test_lmovem_moves_one_by_one_or_in_bulk(
+    fresh: Harness, source_end: str, target_end: str, order: str, moved: list[bytes]
+) -> None:
+    fresh.run("RPUSH s 1 2 3 4 5")
+    fresh.run("RPUSH d x")
+    assert fresh.run("LMOVEM", "s", "d", source_end, target_end, "COUNT", 3, order) == moved
+    assert fresh.run("LRANGE d 0 -1") == (moved + [b"x"] if target_end == "LEFT" else [b"x"] + moved)
+    assert fresh.run("LLEN s") == 2
+    assert_replays(fresh)
+
+
+def test_lmovem_without_a_count_moves_one_value(fresh: Harness) -> None:
+    fresh.run("RPUSH s 1 2")
+    assert fresh.run("LMOVEM s d LEFT RIGHT") == [b"1"]
+    assert fresh.run("LMOVEM s d LEFT RIGHT COUNT 9 OBO") == [b"2"]
+    assert fresh.run("EXISTS s") == 0
+    assert fresh.run("LMOVEM s d LEFT RIGHT COUNT 9 OBO") == []
+    assert fresh.run("LRANGE d 0 -1") == [b"1", b"2"]
+    assert_replays(fresh)
+
+
+def test_lmovem_exactly_moves_all_or_nothing(fresh: Harness) -> None:
+    fresh.run("RPUSH s 1 2 3")
+    fresh.journal()
+    assert wire(fresh, "LMOVEM s d LEFT RIGHT EXACTLY 4 BULK") == (b"*-1\r\n", b"_\r\n")
+    assert wire(fresh, "LMOVEM missing d LEFT RIGHT EXACTLY 1 BULK") == (b"*-1\r\n", b"_\r\n")
+    assert fresh.journal() == []
+    assert fresh.run("LMOVEM s d LEFT RIGHT EXACTLY 3 BULK") == [b"1", b"2", b"3"]
+    assert fresh.run("EXISTS s") == 0
+
+
+def test_lmovem_within_one_list(fresh: Harness) -> None:
+    fresh.run("RPUSH s a b c")
+    assert fresh.run("LMOVEM s s LEFT LEFT EXACTLY 2 OBO") == [b"b", b"a"]
+    assert fresh.run("LRANGE s 0 -1") == [b"b", b"a", b"c"]
+    assert fresh.run("LMOVEM s s LEFT RIGHT COUNT 9 BULK") == [b"b", b"a", b"c"]
+    assert fresh.run("LRANGE s 0 -1") == [b"b", b"a", b"c"]
+    assert_replays(fresh)
+
+
+@pytest.mark.parametrize(
+    ("request_line", "error"),
+    [
+        ("LMOVEM s d LEFT", "-ERR wrong number of arguments for 'lmovem' command"),
+        ("BLMOVEM s d LEFT RIGHT", "-ERR wrong number of arguments for 'blmovem' command"),
+        ("LMOVEM s d LEFT RIGHT COUNT 2", "-ERR syntax error"),
+        ("LMOVEM s d LEFT RIGHT COUNT 2 OBO extra", "-ERR syntax error"),
+        ("LMOVEM s d LEFT RIGHT BAD 2 OBO", "-ERR syntax error"),
+        ("LMOVEM s d LEFT RIGHT COUNT 2 BAD", "-ERR syntax error"),
+        ("LMOVEM s d BAD RIGHT COUNT 2 OBO", "-ERR syntax error"),
+        ("LMOVEM s d LEFT BAD COUNT 2 OBO", "-ERR syntax error"),
+        ("LMOVEM s d LEFT RIGHT COUNT 0 BULK", "-ERR count should be greater than 0"),
+        ("LMOVEM s d LEFT RIGHT EXACTLY -1 BULK", "-ERR count should be greater than 0"),
+        ("LMOVEM s d LEFT RIGHT COUNT a BULK", "-ERR count should be greater than 0"),
+        ("LMOVEM string d LEFT RIGHT", WRONG),
+        ("LMOVEM s string LEFT RIGHT COUNT 2 BULK", WRONG),
+        ("BLMOVEM s d LEFT RIGHT x COUNT 2 BULK", "-ERR timeout is not a float or out of range"),
+        ("BLMOVEM s d LEFT RIGHT -1", "-ERR timeout is negative"),
+    ],
+)
+def test_what_lmovem_refuses_changes_nothing(fresh: Harness, request_line: str, error: str) -> None:
+    fresh.run("RPUSH s a b")
+    fresh.run("SET string v")
+    fresh.journal()
+    assert fresh.run(request_line) == error
+    assert fresh.run("LRANGE s 0 -1") == [b"a", b"b"]
+    assert fresh.journal() == []
+
+
+def test_blmovem_is_journaled_as_the_lmovem_that_it_was(fresh: Harness) -> None:
+    fresh.run("RPUSH s 1 2 3 4")
+    fresh.journal()
+    assert fresh.run("BLMOVEM s d LEFT RIGHT 0 COUNT 9 OBO") == [b"1", b"2", b"3", b"4"]
+    assert fresh.journal() == [[b"LMOVEM", b"s", b"d", b"LEFT", b"RIGHT", b"EXACTLY", b"4", b"OBO"]]
+
+
+def test_blmovem_exactly_waits_for_enough(fresh: Harness) -> None:
+    reader = fresh.client()
+    reader.run("BLMOVEM s d LEFT RIGHT 0 EXACTLY 3 BULK")
+    fresh.run("RPUSH s 1 2")
+    assert reader.received() == b""
+    assert fresh.run("EXISTS d") == 0
+    fresh.run("LINSERT s BEFORE 1 0")
+    assert reader.received() == b"*3\r\n$1\r\n0\r\n$1\r\n1\r\n$1\r\n2\r\n"
+    assert fresh.run("EXISTS s") == 0
+
+
+def test_blmovem_counting_takes_what_there_is(fresh: Harness) -> None:
+    reader = fresh.client()
+    reader.run("BLMOVEM s d LEFT RIGHT 0 COUNT 5 BULK")
+    fresh.run("RPUSH s 1 2")
+    assert reader.received() == b"*2\r\n$1\r\n1\r\n$1\r\n2\r\n"
+
+
+def test_who_waits_for_many_does_not_hold_up_who_waits_for_one(fresh: Harness) -> None:
+    many, one = fresh.client(), fresh.client()
+    many.run("BLMOVEM s d LEFT RIGHT 0 EXACTLY 3 BULK")
+    one.run("BLPOP s 0")
+    fresh.run("RPUSH s 1")
+    assert many.received() == b""
+    assert one.received() == b"*2\r\n$1\r\ns\r\n$1\r\n1\r\n"
+
+
+def test_blmovem_gives_up_with_a_null_array(fresh: Harness) -> None:
+    reader = fresh.client()
+    reader.run("BLMOVEM s d LEFT RIGHT 1 EXACTLY 3 BULK")
+    fresh.advance(1.5)
+    assert reader.received() == b"*-1\r\n"
+    fresh.run("MULTI")
+    fresh.run("BLMOVEM s d LEFT RIGHT 0 EXACTLY 3 BULK")
+    assert fresh.run("EXEC") == [None]
