@@ -1,10 +1,15 @@
 """For all tests: which build they run on is asserted, not assumed."""
 
 import os
+import sys
+from pathlib import Path
 
 import pytest
 
 from broker.version import is_compiled
+
+# For `examples`. At the end, so that what is installed comes first where the compiled build is tested.
+sys.path.append(str(Path(__file__).parents[1]))
 
 
 def pytest_report_header() -> str:
