@@ -74,6 +74,7 @@ SET_UP = [
 REQUESTS = {
     "APPEND": ["$string $v", "$any $v"],
     "BLMOVE": ["$list $list $side $side 0", "$list $any $side $side 0"],
+    "BLMOVEM": ["$list $list $side $side 0 COUNT $many OBO", "$list $any $side $side 0 EXACTLY $many BULK"],
     "BLMPOP": ["0 2 $list $list $side COUNT $many", "0 1 $any $side"],
     "BLPOP": ["$list 0", "missing $list 0", "$any 0"],
     "BRPOP": ["$list 0", "missing $list 0"],
@@ -103,6 +104,8 @@ REQUESTS = {
     "INCRBYFLOAT": ["number $float", "$any $float"],
     "LINSERT": ["$list BEFORE $v $v", "$list AFTER $v $v", "$any BEFORE a b"],
     "LMOVE": ["$list $list $side $side", "list2 list $side $side", "$any $any $side $side"],
+    "LMOVEM": ["$list $list $side $side", "$list $list $side $side COUNT $many BULK"]
+    + ["list list2 $side $side EXACTLY $many OBO", "$any $any $side $side"],
     "LMPOP": ["2 $list $list $side COUNT $many", "1 $any $side"],
     "LPOP": ["$list", "$list $count", "$any"],
     "LPUSH": ["$list $v", "$list $v $v", "$any $v"],
