@@ -161,6 +161,7 @@ class Server:
     async def _turn_forever(self) -> None:
         """Wait on one descriptor, run turns while there is work."""
         fileno = self.hub.fileno()
+        self.hub.wake()  # what fell due while no server ran
         while True:
             await trio.lowlevel.wait_readable(fileno)
             while self._run_turns():
@@ -263,6 +264,7 @@ class Server:
             self.log.start_sync()
 
     def _log_state(self, works: bool) -> None:
+        self.hub.disk_fails(not works)
         if works:
             self.engine.gate &= ~WRITES_REFUSED
         else:
