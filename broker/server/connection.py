@@ -295,6 +295,10 @@ class Connection:
         return len(self._unsent) > 0
 
     @property
+    def has_sealed(self) -> bool:
+        return len(self._sealed) > 0
+
+    @property
     def owes(self) -> bool:
         """Something is to be sent still, now or after an fsync."""
         return len(self.session.out) > 0 or len(self._unsent) > 0 or len(self._sealed) > 0

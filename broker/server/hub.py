@@ -57,6 +57,7 @@ class Hub:
         self._fresh = False  # something was added to it that is not known to be held up
         self._waiting: list[Connection] = []  # with output that waits for the fsync under way
         self._syncing = False
+        self._failing = False
         self._wake: Final = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._epoll.register(self._wake, EPOLLIN)
 
@@ -216,12 +217,31 @@ class Hub:
             self._write_log(data)
         if not self.engine.outgoing:
             return
-        if self._syncing:
-            return  # sent by synced(), or sealed there for the next fsync
-        if self._replies_wait():
-            self._begin_sync()
-        else:
+        if not (self._syncing or self._replies_wait()):
             self._send_all()
+        elif self._failing:
+            self._send_past()
+        elif not self._syncing:
+            self._begin_sync()  # else: sent by synced(), or sealed there for the next fsync
+
+    def _send_past(self) -> None:
+        """While the disk fails no write is taken: all but those who wait for it are answered."""
+        ahead: list[Session] = []
+        for session in self.engine.outgoing:
+            connection = self._by_session.get(session.id)
+            if connection is not None and connection.has_sealed:
+                session.queued_for_sending = False
+                connection.seal()
+            else:
+                ahead.append(session)
+        self.engine.outgoing[:] = ahead
+        self._send_all()
+
+    def disk_fails(self, failing: bool) -> None:
+        """Set aside what was owed up to now, which may not go before the disk works; what comes later may."""
+        if failing and self.engine.outgoing and (self._syncing or self._replies_wait()):
+            self._begin_sync()
+        self._failing = failing
 
     def _send_all(self) -> None:
         outgoing = self.engine.outgoing

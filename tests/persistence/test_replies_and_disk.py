@@ -209,11 +209,6 @@ async def test_under_always_nothing_is_acknowledged_while_the_disk_fails_and_eve
     assert load(tmp_path / "appendonlydir")[0].run("GET n") == b"2"
 
 
-@pytest.mark.xfail(
-    reason="the hub holds every reply while an fsync that others wait for does not end",
-    raises=ExceptionGroup,
-    strict=True,
-)
 async def test_under_always_reads_go_on_while_the_disk_fails(tmp_path):
     async with running(tmp_path, "always") as run:
         first, second = await run.client(), await run.client()
