@@ -1,6 +1,7 @@
 """Imports every file of commands, which fills the registry."""
 
 from broker.commands import (
+    channels,
     clients,
     connection,
     debug,
@@ -28,6 +29,7 @@ from broker.commands.registry import Command
 from broker.commands.registry import command_table as _command_table
 
 MODULES = (
+    channels,
     clients,
     connection,
     debug,

@@ -16,9 +16,10 @@ from broker.commands.registry import (
     keys_to_end,
 )
 from broker.commands.session import REPLY_ON, SUBSCRIBED, Session
+from broker.datatypes.streams import format_id
 from broker.errors import CommandError
 from broker.keyspace.glob import matches
-from broker.keyspace.subscriptions import Members, count_of
+from broker.keyspace.subscriptions import AS_PATTERN, WITH_ID, Members, count_of
 from broker.protocol.encoder import encode
 from broker.protocol.replies import NOTHING, Push, Replies, Reply
 
@@ -82,7 +83,53 @@ def _send_all(shared: Shared, members: Members, items: list[Reply]) -> int:
          syntax="channel message", summary="Send a message to a channel",
          cost="O(n + m), n subscribers of the channel, m patterns that begin or end as it does")  # fmt: skip
 def publish(ctx: Context, argv: list[bytes]) -> Reply:
+    log = ctx.keyspace.channel_log
+    if log.is_active:
+        count = append_and_deliver(ctx, argv[1], log.next_position(ctx.now_ms), argv[2])
+        if count >= 0:
+            return count
     return deliver(ctx.shared, argv[1], argv[2])
+
+
+def append_and_deliver(ctx: Context, channel: bytes, position: int, message: bytes) -> int:
+    """Keep a message under a position, and hand it to subscribers. -1, and nothing happens, when none is kept of this
+    channel."""
+    if not ctx.keyspace.channel_log.append(channel, position, message):
+        return -1
+    shared = ctx.shared
+    subscriptions = shared.subscriptions
+    text = format_id(position)
+    count = 0
+    members = subscriptions.channels.get(channel)
+    if isinstance(members, dict):
+        count += _send_retained(shared, members, channel, text, message)
+    elif members is not None:
+        count += _send_all(shared, members, [b"message", channel, message])
+    if subscriptions.patterns:
+        count += deliver_to_patterns(shared, channel, message)
+    ctx.keyspace.dirty += 1
+    ctx.journal(b"CHANNEL", b"APPEND", channel, text, message)
+    return count
+
+
+def push_of(form: int, channel: bytes, position: bytes, message: bytes) -> list[Reply]:
+    """A message of a retained channel as its subscriber wants it."""
+    if form == WITH_ID:
+        return [b"cmessage", channel, position, message]
+    if form == AS_PATTERN:
+        return [b"pmessage", position, channel, message]
+    return [b"message", channel, message]
+
+
+def _send_retained(shared: Shared, members: dict[int, int], channel: bytes, position: bytes, message: bytes) -> int:
+    wires: list[bytes] = [b"", b"", b"", b"", b"", b""]  # of each form RESP2 and RESP3: made when first needed
+    for session_id, form in members.items():
+        session = shared.sessions[session_id]
+        which = 2 * form + (1 if session.resp3 else 0)
+        if not wires[which]:
+            wires[which] = wire_of(push_of(form, channel, position, message), session.resp3)
+        session.send_wire(wires[which])
+    return len(members)
 
 
 @command("SPUBLISH", arity=3, flags=PUBSUB | LOADING | STALE | FAST | MAY_REPLICATE, since="7.0.0",

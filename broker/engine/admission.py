@@ -30,7 +30,7 @@ _DISK: Final = ErrorReply(
 _RUN_AT_ONCE: Final = frozenset([b"EXEC", b"DISCARD", b"MULTI", b"WATCH", b"QUIT", b"RESET"])
 _WHILE_SUBSCRIBED: Final = frozenset(
     [b"PING", b"SUBSCRIBE", b"SSUBSCRIBE", b"UNSUBSCRIBE", b"SUNSUBSCRIBE", b"PSUBSCRIBE", b"PUNSUBSCRIBE", b"QUIT"]
-    + [b"RESET"]
+    + [b"RESET", b"CHANNEL|RESUME"]
 )
 
 

@@ -12,6 +12,7 @@ from mypy_extensions import i64
 
 from broker.datatypes.schedules import Agenda, Ticket
 from broker.datatypes.table import Table
+from broker.keyspace.channel_log import ChannelLog
 from broker.keyspace.watch import Watches
 
 
@@ -30,6 +31,7 @@ class Keyspace:
         self.misses: i64 = 0
         self.expired_keys: i64 = 0
         self.watches = Watches()
+        self.channel_log = ChannelLog()  # of retained channels; they belong to no database, and no flush drops them
         self.active_expiry = True  # DEBUG SET-ACTIVE-EXPIRE
         self.expiry = True  # False while a log is replayed: its DELs decide
         self.expired: list[tuple[int, bytes]] = []  # (database, key) removed by time, not yet journaled

@@ -16,6 +16,7 @@ from broker.datatypes.sets import SetValue
 from broker.datatypes.sorted_sets import SortedSet
 from broker.datatypes.stream_groups import Group
 from broker.datatypes.streams import MAX_ID, Stream
+from broker.keyspace.channel_log import ChannelLog
 from broker.keyspace.database import Database, Keyspace
 
 _ZERO: Final = 0
@@ -43,7 +44,17 @@ def dataset_digest(keyspace: Keyspace, exact: bool) -> bytes:
             total ^= agenda_digest(db.agenda)
         for key in keys:
             total ^= _hash(_bytes_of(_key_digest(db, key, _mix(_ZERO, key), exact)))
+    if exact:
+        total ^= channels_digest(keyspace.channel_log)
     return _hex(total)
+
+
+def channels_digest(log: ChannelLog) -> int:
+    """Of retained channels with their rules; 0 when there never was one."""
+    digest = _ZERO
+    for fact in log.facts():
+        digest = _mix(digest, fact)
+    return digest
 
 
 def key_digest(db: Database, key: bytes, exact: bool) -> bytes:

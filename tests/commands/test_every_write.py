@@ -12,7 +12,7 @@ from support.engine import Client, Harness
 
 from broker.commands.all import command_table
 from broker.commands.registry import WRITE
-from broker.keyspace.digest import agenda_digest, key_digest
+from broker.keyspace.digest import agenda_digest, channels_digest, key_digest
 from broker.protocol.requests import RequestParser
 
 ROUNDS = 12  # requests of each command
@@ -58,6 +58,7 @@ SET_UP = [
     "SADD set2 b c d",
     "ZADD zset 1 a 2 b 3 c",
     "ZADD zset2 1 a 5 z",
+    "CHANNEL RETAIN news MAXLEN 2",
     "XADD stream 1-1 f v",
     "XADD stream 2-1 f v",
     "XADD stream 3-1 g w",
@@ -82,6 +83,8 @@ REQUESTS = {
     "BZMPOP": ["0 2 $zset $zset $end COUNT $many"],
     "BZPOPMAX": ["$zset 0", "missing $zset 0"],
     "BZPOPMIN": ["$zset 0", "missing $zset 0"],
+    "CHANNEL|APPEND": ["news 1-0 hello", "news 9999999999999-1 again", "nobody 2-0 x", "news x y"],
+    "CHANNEL|RETAIN": ["new* MAXLEN $count", "news OFF", "$any MAXAGE 1000", "new* OFF", "news MAXLEN 1", "x OFF"],
     "COPY": ["$any $any", "$any $any REPLACE", "$any $any DB $db", "$any $any DB $db REPLACE"],
     "DECR": ["number", "$any"],
     "DECRBY": ["number $int", "$any $int"],
@@ -185,6 +188,7 @@ REQUESTS = {
 # What happens in a consumer group fails nobody's transaction, as in Redis 7.0: the entries are as they were.
 UNWATCHED = {name for name in REQUESTS if name.startswith("XGROUP")} | {"XACK", "XCLAIM", "XAUTOCLAIM", "XREADGROUP"}
 UNWATCHED |= {"XSETID"}
+UNWATCHED |= {"CHANNEL|APPEND", "CHANNEL|RETAIN"}  # channels are no keys
 # Scheduled messages belong to a database, not to a value: they stand under a name that no key has.
 SCHEDULES = b"\0schedules"
 
@@ -214,6 +218,7 @@ def digests(h: Harness) -> dict[tuple[int, bytes], bytes]:
     databases = h.engine.keyspace.databases
     found = {(db.index, key): key_digest(db, key, True) for db in databases for key in list(db.table.keys())}
     found |= {(db.index, SCHEDULES): b"%x" % agenda_digest(db.agenda) for db in databases if len(db.agenda)}
+    found[0, b"(channels)"] = b"%x" % channels_digest(h.engine.keyspace.channel_log)
     return found
 
 

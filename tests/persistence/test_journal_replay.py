@@ -76,6 +76,8 @@ CHANGES = {
     "BZMPOP": "ZADD k 1 a 2 b; BZMPOP 0 1 k MAX",
     "BZPOPMAX": "ZADD k 1 a 2 b; BZPOPMAX k 0",
     "BZPOPMIN": "ZADD k 1 a 2 b; BZPOPMIN k 0",
+    "CHANNEL APPEND": "CHANNEL RETAIN n*; CHANNEL APPEND news 5-0 hello",
+    "CHANNEL RETAIN": "CHANNEL RETAIN n* MAXLEN 5",
     "COPY": "SET k v EX 100; COPY k k2 DB 1",
     "DECR": "DECR k",
     "DECRBY": "DECRBY k 5",
