@@ -13,7 +13,7 @@ class Blocked:
     wants: the type that the key must have for another try to make sense (`list`, `zset`, `stream`).
     on_deletion: try again, too, when the key is gone or of another type (XREADGROUP: its group is gone).
     competes: waiters of one key with the same non-empty word take from one supply (a consumer group): when one of them
-    finds nothing, the others are not tried.
+    finds nothing, the others are not tried. It may be another word at the next attempt (a consumer at its limit).
     retry_at_ms: a Unix time at which to try again though nothing was written (a lease runs out); 0: none.
     """
 
@@ -35,7 +35,7 @@ class Blocked:
         self.on_timeout: Final = on_timeout
         self.wants: Final = wants
         self.on_deletion: Final = on_deletion
-        self.competes: Final = competes
+        self.competes = competes
         self.retry_at_ms = retry_at_ms  # set anew at each attempt that found nothing
         self.in_multi: Final = None if null_in_multi else on_timeout
 

@@ -1,42 +1,18 @@
-"""Consumer groups of streams: XGROUP and XREADGROUP. What is pending in them is the business of stream_pending.py.
-
-What a group does is journaled as what came of it: deliveries and claims as XCLAIM with all numbers given, pending
-entries dropped as XACK, consumers that came into being as XGROUP CREATECONSUMER, how far a group read as XGROUP SETID.
-"""
+"""Consumer groups of streams: XGROUP. What is pending in them is the business of stream_pending.py, reading of
+group_reading.py; their policies are in group_policy.py."""
 
 from broker.commands.args import Args
-from broker.commands.blocked import Blocked
 from broker.commands.context import Context
 from broker.commands.docs import help_of
-from broker.commands.registry import (
-    ACCESS,
-    BLOCKING,
-    DELETE,
-    DENYOOM,
-    INSERT,
-    LOADING,
-    RO,
-    RW,
-    STALE,
-    UPDATE,
-    WRITE,
-    key,
-    keys_after,
-)
+from broker.commands.group_journal import Claims, Returns, wake_readers
+from broker.commands.registry import DELETE, DENYOOM, INSERT, LOADING, RW, STALE, UPDATE, WRITE, key
 from broker.commands.registry import Group as CommandGroup
-from broker.commands.streams import (
-    ReadRequest,
-    peek_stream,
-    read_request,
-    read_stream,
-    to_id,
-)
-from broker.datatypes.stream_groups import UNKNOWN, Consumer, Group, ids_from
+from broker.commands.streams import peek_stream, read_stream, to_id
+from broker.datatypes.stream_groups import UNKNOWN, Consumer, Group
 from broker.datatypes.streams import MAX_ID, Stream, format_id
-from broker.errors import CommandError
+from broker.errors import CommandError, syntax_error, wrong_arity
 from broker.keyspace.events import STREAM
-from broker.protocol.numbers import I64_MAX
-from broker.protocol.replies import NULL_ARRAY, OK, PairMap, Reply
+from broker.protocol.replies import OK, Reply
 
 command = CommandGroup("stream").command
 
@@ -78,77 +54,6 @@ def seen_consumer(ctx: Context, name: bytes, group_name: bytes, group: Group, co
     return consumer
 
 
-# -- journaling
-
-
-def journal_group_id(ctx: Context, name: bytes, group_name: bytes, group: Group) -> None:
-    entries_read = min(group.entries_read, I64_MAX)  # more, and the reader of the log would refuse it
-    last_id = format_id(group.last_id)
-    ctx.journal(b"XGROUP", b"SETID", name, group_name, last_id, b"ENTRIESREAD", b"%d" % entries_read)
-
-
-def _journal_claim(
-    ctx: Context,
-    name: bytes,
-    group_name: bytes,
-    consumer: Consumer,
-    ids: list[bytes],
-    delivered_ms: int,
-    deliveries: int,
-    last_id: int,
-) -> None:
-    """One XCLAIM for all entries with the same numbers: it gives the same pending entries wherever it is executed."""
-    argv = [b"XCLAIM", name, group_name, consumer.name, b"0"]
-    argv += ids
-    argv += [b"TIME", b"%d" % delivered_ms, b"RETRYCOUNT", b"%d" % deliveries]
-    argv += [b"FORCE", b"JUSTID", b"LASTID", format_id(last_id)]
-    ctx.journal_argv(argv)
-
-
-class Claims:
-    """The entries that one request gives to a consumer, and those it found deleted, as they go into the journal."""
-
-    def __init__(
-        self, ctx: Context, name: bytes, group_name: bytes, group: Group, consumer: Consumer, delivered_ms: int
-    ) -> None:
-        self._ctx = ctx
-        self._name = name
-        self._group_name = group_name
-        self._group = group
-        self._consumer = consumer
-        self._delivered_ms = delivered_ms
-        self._deliveries = 0
-        self._ids: list[bytes] = []
-        self._dropped: list[bytes] = []
-        self.any = False  # something was claimed
-
-    def add(self, entry_id: bytes, deliveries: int) -> None:
-        if deliveries != self._deliveries:
-            self._flush()
-            self._deliveries = deliveries
-        self._ids.append(entry_id)
-        self.any = True
-
-    def drop(self, entry_id: bytes) -> None:
-        self._dropped.append(entry_id)
-
-    def end(self) -> None:
-        """Report and journal it all."""
-        self._flush()
-        if self._dropped:
-            self._ctx.journal_argv([b"XACK", self._name, self._group_name] + self._dropped)
-        if self.any or self._dropped:
-            self._ctx.changed_aside(self._name)
-
-    def _flush(self) -> None:
-        if self._ids:
-            _journal_claim(
-                self._ctx, self._name, self._group_name, self._consumer,
-                self._ids, self._delivered_ms, self._deliveries, self._group.last_id,
-            )  # fmt: skip
-            self._ids = []
-
-
 # -- XGROUP
 
 
@@ -184,7 +89,7 @@ def _xgroup_stream(ctx: Context, name: bytes) -> Stream:
     return stream
 
 
-def _xgroup_group(ctx: Context, argv: list[bytes]) -> tuple[Stream, Group]:
+def xgroup_group(ctx: Context, argv: list[bytes]) -> tuple[Stream, Group]:
     stream = _xgroup_stream(ctx, argv[2])
     group = stream.groups.get(argv[3])
     if group is None:
@@ -223,7 +128,7 @@ def xgroup_create(ctx: Context, argv: list[bytes]) -> Reply:
          cost="O(1)")  # fmt: skip
 def xgroup_setid(ctx: Context, argv: list[bytes]) -> Reply:
     options = _group_options(argv, False)
-    stream, group = _xgroup_group(ctx, argv)
+    stream, group = xgroup_group(ctx, argv)
     if len(argv) > 7:
         raise subcommand_syntax(argv)
     text = argv[4]
@@ -254,7 +159,7 @@ def xgroup_destroy(ctx: Context, argv: list[bytes]) -> Reply:
 @command("XGROUP|CREATECONSUMER", arity=5, flags=WRITE | DENYOOM, keys=[key(RW, INSERT, at=2)], since="6.2.0",
          syntax="key group consumer", summary="Create a consumer of a group", cost="O(1)")  # fmt: skip
 def xgroup_createconsumer(ctx: Context, argv: list[bytes]) -> Reply:
-    group = _xgroup_group(ctx, argv)[1]
+    group = xgroup_group(ctx, argv)[1]
     if argv[4] in group.consumers:
         return 0
     group.add_consumer(argv[4], ctx.now_ms)
@@ -262,126 +167,60 @@ def xgroup_createconsumer(ctx: Context, argv: list[bytes]) -> Reply:
     return 1
 
 
-@command("XGROUP|DELCONSUMER", arity=5, flags=WRITE, keys=[key(RW, DELETE, at=2)], since="5.0.0",
-         syntax="key group consumer", summary="Remove a consumer with what is pending for it",
+@command("XGROUP|DELCONSUMER", arity=-5, flags=WRITE, keys=[key(RW, DELETE, at=2)], since="5.0.0",
+         syntax="key group consumer [RELEASE | REASSIGN other-consumer]",
+         summary="Remove a consumer with what is pending for it, or give that to others",
          cost="O(n log m), n entries pending for it, m in the group")  # fmt: skip
 def xgroup_delconsumer(ctx: Context, argv: list[bytes]) -> Reply:
-    group = _xgroup_group(ctx, argv)[1]
-    if argv[4] not in group.consumers:
+    """RELEASE, REASSIGN (ours): what is pending goes back to the group, uncounted, or to another consumer."""
+    heir: bytes | None = None
+    releases = len(argv) == 6 and argv[5].upper() == b"RELEASE"
+    if len(argv) == 7 and argv[5].upper() == b"REASSIGN" and argv[6] != argv[4]:
+        heir = argv[6]
+    elif len(argv) > 5 and not releases:
+        raise wrong_arity("xgroup|delconsumer") if len(argv) == 6 else syntax_error()
+    group = xgroup_group(ctx, argv)[1]
+    consumer = group.consumers.get(argv[4])
+    if consumer is None:
         return 0
-    pending = group.remove_consumer(argv[4])
+    pending = len(consumer.order)
+    if releases:
+        _release_all(ctx, argv[2], argv[3], group, consumer)
+    elif heir is not None:
+        _reassign_all(ctx, argv[2], argv[3], group, consumer, heir)
+    group.remove_consumer(argv[4])
     ctx.changed_aside(argv[2], b"xgroup-delconsumer")
+    if len(argv) > 5:
+        ctx.journal_argv(argv[:5])
+    elif group.policy is not None:
+        wake_readers(ctx, argv[2])
     return pending
+
+
+def _release_all(ctx: Context, name: bytes, group_name: bytes, group: Group, consumer: Consumer) -> None:
+    returns = Returns(ctx, name, group_name, group)
+    policy = group.policy
+    for entry_id in list(consumer.order):
+        failures = 0 if policy is None else policy.failures(entry_id)
+        reason = b"" if policy is None or not failures else policy.attempts[entry_id].reason
+        returns.give_back(entry_id, 0, max(group.pending[entry_id].deliveries - 1, 0), failures, reason)
+    returns.end()
+
+
+def _reassign_all(
+    ctx: Context, name: bytes, group_name: bytes, group: Group, consumer: Consumer, heir_name: bytes
+) -> None:
+    """The leases begin anew; the counts of deliveries stay."""
+    heir = seen_consumer(ctx, name, group_name, group, heir_name)
+    claims = Claims(ctx, name, group_name, group, heir, ctx.now_ms)
+    for entry_id in list(consumer.order):
+        deliveries = group.pending[entry_id].deliveries
+        group.assign(entry_id, heir, ctx.now_ms, deliveries)
+        claims.add(format_id(entry_id), deliveries)
+    claims.end()
 
 
 @command("XGROUP|HELP", arity=2, flags=LOADING | STALE, since="5.0.0",
          summary="What XGROUP can do", cost="O(1)")  # fmt: skip
 def xgroup_help(ctx: Context, argv: list[bytes]) -> Reply:
     return help_of(ctx, b"XGROUP")
-
-
-# -- XREADGROUP
-
-
-@command("XREADGROUP", arity=-7, flags=BLOCKING | WRITE,
-         keys=[keys_after(b"STREAMS", RO, ACCESS, start=4, last=-1, limit=2)], since="5.0.0",
-         syntax="GROUP group consumer [COUNT count] [BLOCK milliseconds] [NOACK] STREAMS key [key ...] id [id ...]",
-         summary="Entries of several streams that no consumer of a group has got yet, or those pending for one",
-         cost="O(m log n) for each stream, m entries returned, n pending in the group")  # fmt: skip
-def xreadgroup(ctx: Context, argv: list[bytes]) -> Reply:
-    request = read_request(ctx, argv, True)
-    at = request.keys_at
-    count = request.count
-    streams: list[Stream] = []
-    groups: list[Group] = []
-    after: list[int] = []  # MAX_ID: what is new (`>`); Redis takes the greatest id for that, too
-    for i in range(at, at + count):
-        stream = read_stream(ctx, argv[i])
-        group = None if stream is None else stream.groups.get(request.group)
-        if stream is None or group is None:
-            raise no_group(argv[i], request.group, " in XREADGROUP with GROUP option")
-        streams.append(stream)
-        groups.append(group)
-        after.append(_group_after(argv[i + count]))
-    flat: list[Reply] = []
-    for i in range(count):
-        name = argv[at + i]
-        stream = streams[i]
-        group = groups[i]
-        is_new = after[i] == MAX_ID
-        consumer = seen_consumer(ctx, name, request.group, group, request.consumer)
-        if not is_new:
-            flat.append(name)
-            flat.append(_deliver_again(ctx, request, name, stream, group, consumer, after[i]))
-        elif stream.size and stream.newest_id() > group.last_id:
-            flat.append(name)
-            flat.append(_deliver(ctx, request, name, stream, group, consumer))
-    if flat:
-        return PairMap(flat)
-    if request.block_ms < 0:
-        return NULL_ARRAY
-    return Blocked(argv[at : at + count], request.block_ms, argv, NULL_ARRAY, b"stream", True, request.group)
-
-
-def _group_after(text: bytes) -> int:
-    """The id after which XREADGROUP begins; MAX_ID for `>`."""
-    if text == b">":
-        return MAX_ID
-    if text in (b"$", b"+"):
-        sign = as_text(text)
-        raise CommandError(
-            "ERR",
-            f"The {sign} ID is meaningless in the context of XREADGROUP: you want to read the history of this "
-            f"consumer by specifying a proper ID, or use the > ID to get new messages. The {sign} ID would just "
-            "return an empty result set.",
-        )
-    return to_id(text)
-
-
-def _deliver(
-    ctx: Context, request: ReadRequest, name: bytes, stream: Stream, group: Group, consumer: Consumer
-) -> Reply:
-    """Hand entries that are new to the group to `consumer`. There is at least one."""
-    now = ctx.now_ms
-    found = stream.range(group.last_id + 1, MAX_ID, request.limit, False)
-    ids: list[bytes] = []
-    replies: list[Reply] = []
-    for i in range(len(found.ids)):
-        entry_id = found.ids[i]
-        stream.advance(group, entry_id)
-        text = format_id(entry_id)
-        ids.append(text)
-        replies.append([text, found.fields[i]])
-        if not request.noack:
-            group.assign(entry_id, consumer, now, 1)
-    if not request.noack:
-        consumer.active_ms = now
-        _journal_claim(ctx, name, request.group, consumer, ids, now, 1, group.last_id)
-    journal_group_id(ctx, name, request.group, group)
-    ctx.changed_aside(name)
-    return replies
-
-
-def _deliver_again(
-    ctx: Context, request: ReadRequest, name: bytes, stream: Stream, group: Group, consumer: Consumer, after: int
-) -> Reply:
-    """What is pending for `consumer`, counted as one more delivery. An entry that was deleted has null for fields.
-
-    Redis journals nothing of this; here the counts outlive a restart, so that "dead after n deliveries" holds.
-    """
-    claims = Claims(ctx, name, request.group, group, consumer, ctx.now_ms)
-    replies: list[Reply] = []
-    limit = request.limit if request.limit > 0 else len(consumer.order)
-    for entry_id in ids_from(consumer.order, after + 1, limit):
-        text = format_id(entry_id)
-        fields = stream.get(entry_id)
-        if fields is None:
-            replies.append([text, NULL_ARRAY])
-            continue
-        pending = group.pending[entry_id]
-        pending.delivered_ms = ctx.now_ms
-        pending.deliveries += 1
-        claims.add(text, pending.deliveries)
-        replies.append([text, fields])
-    claims.end()
-    return replies

@@ -3,6 +3,7 @@
 from broker.commands.args import to_int
 from broker.commands.context import Context
 from broker.commands.docs import help_of
+from broker.commands.group_policy import policy_facts
 from broker.commands.registry import ACCESS, LOADING, READONLY, RO, STALE, key
 from broker.commands.registry import Group as CommandGroup
 from broker.commands.stream_groups import as_text, subcommand_syntax
@@ -89,7 +90,8 @@ def _full_group(stream: Stream, name: bytes, count: int) -> Reply:
     pending: list[Reply] = []
     for entry_id in ids_from(group.order, 0, count if count else len(group.order)):
         entry = group.pending[entry_id]
-        pending.append([format_id(entry_id), entry.consumer.name, entry.delivered_ms, entry.deliveries])
+        delivered_ms = 0 if entry.consumer is group.nobody else entry.delivered_ms
+        pending.append([format_id(entry_id), entry.consumer.name, delivered_ms, entry.deliveries])
     consumers: list[Reply] = [_full_consumer(group, group.consumers[one], count) for one in sorted(group.consumers)]
     return Map([
         b"name", name,
@@ -97,6 +99,7 @@ def _full_group(stream: Stream, name: bytes, count: int) -> Reply:
         b"entries-read", _entries_read(group),
         b"lag", _lag(stream, group),
         b"pel-count", len(group.pending),
+        b"nacked-count", group.released(),
         b"pending", pending,
         b"consumers", consumers,
     ])  # fmt: skip
@@ -130,7 +133,7 @@ def xinfo_groups(ctx: Context, argv: list[bytes]) -> Reply:
             b"last-delivered-id", format_id(group.last_id),
             b"entries-read", _entries_read(group),
             b"lag", _lag(stream, group),
-        ]))  # fmt: skip
+        ] + policy_facts(group)))  # fmt: skip
     return replies
 
 

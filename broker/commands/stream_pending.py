@@ -4,9 +4,11 @@ from typing import Final
 
 from broker.commands.args import Args
 from broker.commands.context import Context
+from broker.commands.group_journal import Claims, acknowledged, journal_group_id
+from broker.commands.group_policy import holds, may_claim
 from broker.commands.registry import ACCESS, DELETE, FAST, READONLY, RO, RW, UPDATE, WRITE, key
 from broker.commands.registry import Group as CommandGroup
-from broker.commands.stream_groups import Claims, as_text, existing_group, journal_group_id, seen_consumer
+from broker.commands.stream_groups import as_text, existing_group, seen_consumer
 from broker.commands.streams import read_stream, to_end, to_id, to_start
 from broker.datatypes.sorted_blocks import SortedBlocks
 from broker.datatypes.stream_groups import Consumer, Group, Pending
@@ -17,6 +19,7 @@ from broker.protocol.replies import NULL_ARRAY, Reply
 
 command = CommandGroup("stream").command
 
+_LETTER_F: Final = (b"F", b"f")  # no id begins with it
 _CHUNK: Final = 256  # pending ids looked at in one go
 _ATTEMPTS: Final = 10  # XAUTOCLAIM looks at so many pending entries for each that COUNT asks for
 _MOST_CLAIMED: Final = I64_MAX // 16  # Redis: LONG_MAX / sizeof(streamID)
@@ -26,21 +29,41 @@ _MOST_CLAIMED: Final = I64_MAX // 16  # Redis: LONG_MAX / sizeof(streamID)
 
 
 @command("XACK", arity=-4, flags=WRITE | FAST, keys=[key(RW, UPDATE)], since="5.0.0",
-         syntax="key group id [id ...]", summary="Acknowledge entries: they are no longer pending",
+         syntax="key group [FENCE consumer] id [id ...]",
+         summary="Acknowledge entries: they are no longer pending",
          cost="O(log n) for each id")  # fmt: skip
 def xack(ctx: Context, argv: list[bytes]) -> Reply:
+    if argv[3][:1] in _LETTER_F and len(argv) > 5 and argv[3].upper() == b"FENCE":
+        return _xack_fenced(ctx, argv)
     stream = read_stream(ctx, argv[1])
     group = None if stream is None else stream.groups.get(argv[2])
     if group is None:
         return 0
     ids = [to_id(text) for text in argv[3:]]
-    acknowledged = 0
+    count = 0
     for entry_id in ids:
         if group.acknowledge(entry_id):
-            acknowledged += 1
-    if acknowledged:
-        ctx.changed_aside(argv[1])
-    return acknowledged
+            count += 1
+    if count:
+        acknowledged(ctx, argv[1], group)
+    return count
+
+
+def _xack_fenced(ctx: Context, argv: list[bytes]) -> Reply:
+    """FENCE (ours): only what is leased to this consumer still; whoever lost his lease acknowledges nothing."""
+    stream = read_stream(ctx, argv[1])
+    group = None if stream is None else stream.groups.get(argv[2])
+    if group is None:
+        return 0
+    ids = [to_id(text) for text in argv[5:]]
+    taken: list[bytes] = []
+    for entry_id in ids:
+        if holds(group, entry_id, argv[4], ctx.now_ms) and group.acknowledge(entry_id):
+            taken.append(format_id(entry_id))
+    if taken:
+        acknowledged(ctx, argv[1], group)
+        ctx.journal_argv([b"XACK", argv[1], argv[2]] + taken)
+    return len(taken)
 
 
 @command("XPENDING", arity=-3, flags=READONLY, keys=[key(RO, ACCESS)], since="5.0.0",
@@ -98,6 +121,9 @@ def _pending_rows(
             if entry_id > end or len(replies) >= count:
                 return replies
             pending = group.pending[entry_id]
+            if pending.consumer is group.nobody:  # given back: idle since ever, which Redis 8.8 shows as -1
+                replies.append([format_id(entry_id), b"", -1, pending.deliveries])
+                continue
             idle = now - pending.delivered_ms
             if min_idle and idle < min_idle:
                 continue
@@ -169,7 +195,7 @@ def _claimed_deliveries(pending: Pending | None, options: _ClaimOptions) -> int:
     if options.deliveries >= 0:
         return options.deliveries
     deliveries = 1 if pending is None else pending.deliveries
-    return deliveries if options.just_id else deliveries + 1
+    return deliveries if options.just_id else min(deliveries + 1, I64_MAX)
 
 
 @command("XCLAIM", arity=-6, flags=WRITE | FAST, keys=[key(RW, UPDATE)], since="5.0.0",
@@ -201,10 +227,12 @@ def xclaim(ctx: Context, argv: list[bytes]) -> Reply:
         if pending is None:
             if not options.force:
                 continue
-        elif min_idle > 0 and ctx.now_ms - pending.delivered_ms < min_idle:
+        elif not ctx.session.is_replay and not may_claim(group, entry_id, ctx.now_ms, min_idle):
             continue
         deliveries = _claimed_deliveries(pending, options)
         group.assign(entry_id, consumer, delivered_ms, deliveries)
+        if group.policy is not None:
+            group.policy.enter(entry_id, fields)
         consumer.active_ms = ctx.now_ms
         text = format_id(entry_id)
         claims.add(text, deliveries)
@@ -272,7 +300,7 @@ def xautoclaim(ctx: Context, argv: list[bytes]) -> Reply:
             rank += 1
             pending = group.pending[entry_id]
             if _claim_idle(ctx, group, entry_id, pending, consumer, min_idle, options.just_id):
-                claims.add(text, pending.deliveries)
+                claims.add(text, group.pending[entry_id].deliveries)
                 replies.append(text if options.just_id else [text, fields])
     claims.end()
     following = group.order.slice(rank, rank + 1)
@@ -283,9 +311,9 @@ def _claim_idle(
     ctx: Context, group: Group, entry_id: int, pending: Pending, consumer: Consumer, min_idle: int, just_id: bool
 ) -> bool:
     """Give a pending entry to `consumer` if it was delivered long enough ago."""
-    if min_idle > 0 and ctx.now_ms - pending.delivered_ms < min_idle:
+    if not may_claim(group, entry_id, ctx.now_ms, min_idle):
         return False
-    deliveries = pending.deliveries if just_id else pending.deliveries + 1
+    deliveries = pending.deliveries if just_id else min(pending.deliveries + 1, I64_MAX)
     group.assign(entry_id, consumer, ctx.now_ms, deliveries)
     consumer.active_ms = ctx.now_ms
     return True

@@ -424,13 +424,14 @@ def _range(ctx: Context, argv: list[bytes], start_text: bytes, end_text: bytes, 
 class ReadRequest:
     """XREAD or XREADGROUP as it was given.
 
-    block_ms: -1 without BLOCK; limit: entries of each stream, -1 for all; keys_at: where the names begin in argv,
-    the ids `count` further on.
+    block_ms: -1 without BLOCK; limit: entries of each stream, -1 for all; claim_ms: -1 without CLAIM; keys_at: where
+    the names begin in argv, the ids `count` further on.
     """
 
     def __init__(self) -> None:
         self.block_ms = -1
         self.limit = -1
+        self.claim_ms = -1
         self.group: bytes = b""
         self.consumer: bytes = b""
         self.has_group = False
@@ -466,6 +467,10 @@ def read_request(ctx: Context, argv: list[bytes], is_group: bool) -> ReadRequest
             request.group = args.next()
             request.consumer = args.next()
             request.has_group = True
+        elif word == b"CLAIM" and args.more():
+            if not is_group:
+                raise CommandError("ERR", "The CLAIM option is only supported by XREADGROUP. You called XREAD instead.")
+            request.claim_ms = _to_min_idle_ms(args.next())
         elif word == b"NOACK":
             if not is_group:
                 raise CommandError("ERR", "The NOACK option is only supported by XREADGROUP. You called XREAD instead.")
@@ -477,6 +482,15 @@ def read_request(ctx: Context, argv: list[bytes], is_group: bool) -> ReadRequest
     if is_group and not request.has_group:
         raise CommandError("ERR", "Missing GROUP option for XREADGROUP")
     return request
+
+
+def _to_min_idle_ms(text: bytes) -> int:
+    min_idle = parse_int(text)
+    if min_idle is None:
+        raise CommandError("ERR", "min-idle-time is not an integer or out of range")
+    if min_idle < 0:
+        raise CommandError("ERR", "min-idle-time must be a positive integer")
+    return min_idle
 
 
 def _to_block_ms(ctx: Context, text: bytes) -> int:

@@ -190,6 +190,19 @@ class GroupPolicy:
 
     # -- the whole
 
+    def facts(self) -> list[bytes]:
+        """All that a log has to bring back, for a digest."""
+        numbers = [self.ack_wait_ms, self.max_deliver, self.max_pending, self.max_per_consumer, self.consumer_ttl_ms]
+        found = [b"%d" % number for number in numbers + self.backoff_ms]
+        found += [self.dead_letter, self.order_by, b"paused" if self.paused else b""]
+        for entry_id in sorted(self.attempts):
+            record = self.attempts[entry_id]
+            found.append(b"%d failed %d %d" % (entry_id, record.failures, record.is_dead))
+            found += [record.consumer, record.reason]
+        for entry_id in sorted(self.lane_of):
+            found += [b"%d in lane" % entry_id, self.lane_of[entry_id]]
+        return found
+
     def copy(self) -> "GroupPolicy":
         other = GroupPolicy()
         other.ack_wait_ms = self.ack_wait_ms

@@ -159,6 +159,7 @@ class Blocking:
             self._finish(waiter, reply)
             return True
         waiter.blocked.retry_at_ms = reply.retry_at_ms
+        waiter.blocked.competes = reply.competes
         self._plan_retry(waiter)
         return False
 

@@ -135,6 +135,12 @@ def _group_digest(digest: int, group: Group) -> int:
     for entry_id, pending in group.pending.items():
         facts = b"%d %d %d " % (entry_id, pending.delivered_ms, pending.deliveries)
         digest ^= _hash(b"pending " + facts + pending.consumer.name)
+    if group.zone is not None:
+        for entry_id in group.zone.ids():
+            digest = _mix(digest, b"%d" % entry_id)
+    if group.policy is not None:
+        for fact in group.policy.facts():
+            digest = _mix(digest, fact)
     return digest
 
 

@@ -64,6 +64,15 @@ SET_UP = [
     "XADD stream 3-1 g w",
     "XGROUP CREATE stream g 0",
     "XREADGROUP GROUP g c COUNT 2 STREAMS stream >",
+    "XCLAIM stream g c 0 1-1 IDLE 500 JUSTID",
+    "XADD policied 1-1 a x",
+    "XADD policied 2-1 a x",
+    "XADD policied 3-1 a y",
+    "XGROUP CREATE policied p 0",
+    "XGROUP POLICY policied p ACKWAIT 1000 MAXDELIVER 2 DEADLETTER buried ORDERBY a",
+    "XREADGROUP GROUP p c COUNT 1 STREAMS policied >",
+    "XADD buried 1-1 f v dead.stream policied dead.id 3-1 dead.group p",
+    "XADD buried 2-1 f v dead.stream elsewhere dead.id 3-1 dead.group p",
     "XSCHEDULE stream ID t EVERY 60000 f v",
     "LSCHEDULE list ID t AT 1800000000000 a b",
     "SELECT 1",
@@ -147,7 +156,14 @@ REQUESTS = {
     "SUNIONSTORE": ["$any $set $set", "new $set $any", "$any missing missing"],
     "SWAPDB": ["0 1", "0 0", "0 $db"],
     "UNLINK": ["$any", "$any $any"],
-    "XACK": ["stream g $id", "stream g 1-1 2-1", "stream h 1-1", "$any g 1-1"],
+    "XACK": [
+        "stream g FENCE $consumer $id",
+        "policied p $id",
+        "stream g $id",
+        "stream g 1-1 2-1",
+        "stream h 1-1",
+        "$any g 1-1",
+    ],
     "XADD": ["$stream $after f v", "stream MAXLEN $many * f v", "stream NOMKSTREAM $after f v", "$any * f v"],
     "XAUTOCLAIM": ["stream g $consumer 0 $id", "stream g $consumer 0 0 COUNT 1", "stream g d 0 0 JUSTID"],
     "XCLAIM": ["stream g $consumer 0 $id", "stream g $consumer 0 $id FORCE", "stream g d 0 1-1 2-1 RETRYCOUNT 5 JUSTID"]
@@ -155,11 +171,31 @@ REQUESTS = {
     "XDEL": ["stream $id", "stream 1-1 2-1 3-1", "$any 1-1"],
     "XGROUP|CREATE": ["stream h $id", "stream h $", "stream g 0", "new g $ MKSTREAM", "stream i 0 ENTRIESREAD 1"],
     "XGROUP|CREATECONSUMER": ["stream g $consumer", "stream h c"],
-    "XGROUP|DELCONSUMER": ["stream g $consumer", "stream h c"],
+    "XGROUP|DELCONSUMER": ["stream g $consumer", "stream h c", "policied p $consumer RELEASE", "stream g c RELEASE"]
+    + ["stream g $consumer REASSIGN $consumer", "policied p c REASSIGN e"],
     "XGROUP|DESTROY": ["stream g", "stream h", "$any g"],
+    "XGROUP|POLICY": [
+        "stream g",
+        "stream g ACKWAIT 100 BACKOFF 1 2",
+        "policied p ORDERBY $v MAXPENDING $many",
+        "stream x",
+    ]
+    + [
+        "policied p DEADLETTER dead PAUSE",
+        "policied p DEADLETTER '' ACKWAIT 0 MAXDELIVER 0",
+        "stream g MAXDELIVER $int",
+    ],
     "XGROUP|SETID": ["stream g $id", "stream g $", "stream g 1-1 ENTRIESREAD 1"],
+    "XNACK": ["stream g SILENT IDS 1 $id", "stream g FAIL IDS 2 1-1 2-1 DELAY 100", "stream g FATAL IDS 1 $id FORCE"]
+    + [
+        "policied p FAIL IDS 1 1-1 REASON $v",
+        "policied p FATAL IDS 1 $id",
+        "policied p SILENT IDS 1 $id FENCE $consumer",
+    ]
+    + ["stream g FAIL IDS 1 $id RETRYCOUNT $count", "$any g FAIL IDS 1 1-1"],
     "XREADGROUP": ["GROUP g $consumer STREAMS stream >", "GROUP g $consumer COUNT 1 STREAMS stream $id"]
-    + ["GROUP g $consumer NOACK STREAMS stream >", "GROUP g $consumer BLOCK 0 STREAMS stream >"],
+    + ["GROUP g $consumer NOACK STREAMS stream >", "GROUP g c BLOCK 0 STREAMS stream >"]
+    + ["GROUP g $consumer CLAIM 0 STREAMS stream >", "GROUP p $consumer COUNT $many STREAMS policied >"],
     "XSCHEDULE": ["$stream ID $ticket AT 1800000000000 f v", "$stream ID $ticket EVERY $many MAXRUNS $count f v"]
     + [
         "$any DELAY $many MAXLEN ~ 5 f v",
@@ -167,6 +203,8 @@ REQUESTS = {
         "stream AT x f v",
     ]
     + ["stream RUN $ticket 1800000000000 7"],
+    "XREDRIVE": ["buried", "buried COUNT 1 TO $any", "$any", "buried IDS 1 $id", "buried TO new"],
+    "XRENEW": ["stream g $consumer IDS 1 $id", "policied p $consumer IDS 2 1-1 2-1", "stream h c IDS 1 1-1"],
     "XSETID": ["stream $id", "stream 9-9 ENTRIESADDED 20 MAXDELETEDID 4-0", "$any 9-9"],
     "XUNSCHEDULE": ["stream $ticket", "$any t u"],
     "XTRIM": ["stream MAXLEN $count", "stream MINID $id", "stream MAXLEN ~ $many", "$any MAXLEN 0"],
@@ -187,6 +225,7 @@ REQUESTS = {
 
 # What happens in a consumer group fails nobody's transaction, as in Redis 7.0: the entries are as they were.
 UNWATCHED = {name for name in REQUESTS if name.startswith("XGROUP")} | {"XACK", "XCLAIM", "XAUTOCLAIM", "XREADGROUP"}
+UNWATCHED |= {"XNACK", "XRENEW", "XREDRIVE"}
 UNWATCHED |= {"XSETID"}
 UNWATCHED |= {"CHANNEL|APPEND", "CHANNEL|RETAIN"}  # channels are no keys
 # Scheduled messages belong to a database, not to a value: they stand under a name that no key has.

@@ -22,6 +22,7 @@ FACTS: dict[str, dict[str, Any]] = json.loads(
 
 # {(command, field): why ours is another}
 DIFFERENCES = {
+    ("XGROUP|DELCONSUMER", "arity"): "ours takes RELEASE and REASSIGN, too",
     ("COMMAND|GETKEYS", "arity"): "Redis 7.0 wants the name and an argument; later versions look into it themselves",
     ("COMMAND|GETKEYSANDFLAGS", "arity"): "as COMMAND GETKEYS",
     ("WATCH", "flags"): "NO_MULTI came later, with another error text inside MULTI",

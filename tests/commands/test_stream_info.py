@@ -84,7 +84,7 @@ def test_full_is_made_of_maps_in_resp3(h: Harness) -> None:
     h.run("XGROUP CREATECONSUMER s g c")
     resp3 = wire(h, "XINFO STREAM s FULL COUNT 1")[1]
     assert resp3.startswith(b"%9\r\n")
-    assert b"$6\r\ngroups\r\n*1\r\n%7\r\n$4\r\nname\r\n$1\r\ng\r\n" in resp3
+    assert b"$6\r\ngroups\r\n*1\r\n%8\r\n$4\r\nname\r\n$1\r\ng\r\n" in resp3
     assert b"$9\r\nconsumers\r\n*1\r\n%5\r\n$4\r\nname\r\n$1\r\nc\r\n" in resp3
 
 
