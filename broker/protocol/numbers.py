@@ -22,7 +22,7 @@ def parse_int(text: bytes) -> int | None:
     elif text[0] == 48 and n > 1:
         return None
     value = int(text)
-    if value > I64_MAX or value < I64_MIN:
+    if n > 18 and not I64_MIN <= value <= I64_MAX:  # below 19 characters it fits, and comparing big ints costs
         return None
     return value
 
@@ -41,6 +41,8 @@ _FLOAT_CHARS: Final = frozenset(b"0123456789+-.eE")
 
 def parse_float(text: bytes) -> float | None:
     """The double that `text` spells, or None. NaN is refused; inf is taken. Redis: getDoubleFromObject (strtod)."""
+    if len(text) < 16 and text.isdigit():  # the most common score by far, and exact
+        return float(int(text))
     for char in text:
         if char not in _FLOAT_CHARS:
             return _parse_odd_float(text)
