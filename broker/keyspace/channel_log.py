@@ -301,7 +301,6 @@ class ChannelLog:
             left -= 1
         return found
 
-
     # -- the whole
 
     def facts(self) -> list[bytes]:
