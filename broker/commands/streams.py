@@ -21,6 +21,7 @@ from broker.commands.registry import (
     key,
     keys_after,
 )
+from broker.datatypes.stream_references import ACKED, DROP, KEEP, trim, trim_acknowledged, trim_with_references
 from broker.datatypes.streams import (
     BLOCK_ENTRIES,
     MAX_ID,
@@ -118,13 +119,16 @@ def rows(found: Entries) -> list[Reply]:
 
 
 class _AddOptions:
-    """The options of XADD and XTRIM. max_length, min_id: -1 when not given.
+    """The options of XADD and XTRIM. max_length, min_id: -1 when not given. policy: what happens to references, or -1.
 
-    id_at: where in argv the id stands; new_id: NO_ID when it is left to us, open_ms: NO_ID unless it is `ms-*`.
+    if_last: NO_ID without IFLAST. id_at: where in argv the id stands; new_id: NO_ID when it is left to us, open_ms:
+    NO_ID unless it is `ms-*`.
     """
 
     def __init__(self) -> None:
         self.only_existing = False
+        self.policy = -1
+        self.if_last = NO_ID
         self.max_length = -1
         self.min_id = NO_ID
         self.approximately = False
@@ -157,8 +161,14 @@ def _add_options(ctx: Context, argv: list[bytes], is_xadd: bool) -> _AddOptions:
             if options.limit < 0:
                 raise CommandError("ERR", "The LIMIT argument must be >= 0.")
             limit_given = True
+        elif options.policy < 0 and reference_policy(word) >= 0:
+            args.next()
+            options.policy = reference_policy(word)
         elif is_xadd and args.flag(b"NOMKSTREAM"):
             options.only_existing = True
+        elif is_xadd and word == b"IFLAST" and args.left > 1:
+            args.next()
+            options.if_last = to_id(args.next())
         elif is_xadd:
             break
         else:
@@ -172,6 +182,15 @@ def _add_options(ctx: Context, argv: list[bytes], is_xadd: bool) -> _AddOptions:
                 raise invalid_id()
     _settle_limit(ctx, options, limit_given, is_xadd)
     return options
+
+
+def reference_policy(word: bytes) -> int:
+    """KEEPREF, DELREF or ACKED (in upper case); -1 for any other word."""
+    if word == b"KEEPREF":
+        return KEEP
+    if word == b"DELREF":
+        return DROP
+    return ACKED if word == b"ACKED" else -1
 
 
 def _threshold(options: _AddOptions, args: Args) -> None:
@@ -201,15 +220,34 @@ def _settle_limit(ctx: Context, options: _AddOptions, limit_given: bool, is_xadd
         options.limit = _TRIM_AT_ONCE
 
 
-def _trim(stream: Stream, options: _AddOptions) -> int:
-    if options.max_length >= 0:
-        return stream.trim_to_length(options.max_length, options.approximately, options.limit)
-    return stream.trim_below(options.min_id, options.approximately, options.limit)
+def _trim(stream: Stream, options: _AddOptions, name: bytes, decisions: list[list[bytes]]) -> int:
+    """Trim as asked for. The number removed.
+
+    decisions: what to journal of it, as far as it is not told by the length that is left (of the oldest entries).
+    """
+    length, min_id, limit = options.max_length, options.min_id, options.limit
+    if options.policy == ACKED and stream.groups:
+        # Entry by entry in any case, so `~` only bounds how many are looked at behind those that are still needed.
+        result = trim_acknowledged(stream, list(stream.groups.values()), length, min_id, limit)
+        if result.removed > len(result.holes):
+            decisions.append([b"XTRIM", name, b"MAXLEN", b"=", b"%d" % result.length])
+        if result.holes:
+            decisions.append([b"XDEL", name] + [format_id(entry_id) for entry_id in result.holes])
+        return result.removed
+    if options.policy == DROP:
+        return trim_with_references(stream, length, min_id, options.approximately, limit)
+    return trim(stream, length, min_id, options.approximately, limit)
+
+
+def _trimmed_to(stream: Stream, options: _AddOptions) -> list[bytes]:
+    """The words for a trim that comes to what the trim just made came to, wherever blocks end."""
+    words = [b"DELREF"] if options.policy == DROP else []
+    return words + [b"MAXLEN", b"=", b"%d" % len(stream)]
 
 
 @command("XADD", arity=-5, flags=WRITE | DENYOOM | FAST, keys=[key(RW, UPDATE)], since="5.0.0",
-         syntax="key [NOMKSTREAM] [<MAXLEN | MINID> [= | ~] threshold [LIMIT count]] <* | id> "
-                "field value [field value ...]",
+         syntax="key [NOMKSTREAM] [KEEPREF | DELREF | ACKED] [IFLAST last-id] "
+                "[<MAXLEN | MINID> [= | ~] threshold [LIMIT count]] <* | id> field value [field value ...]",
          summary="Append an entry to a stream", cost="O(1), O(n) when n entries are trimmed")  # fmt: skip
 def xadd(ctx: Context, argv: list[bytes]) -> Reply:
     entry_id = NO_ID
@@ -260,6 +298,8 @@ def _xadd_with_options(ctx: Context, argv: list[bytes]) -> Reply:
     stream = peek_stream(ctx, name)
     if stream is None and options.only_existing:
         return None
+    if options.if_last >= 0 and not ctx.session.is_replay:
+        _check_last(stream, options.if_last)
     entry_id = _new_id(ctx, stream, options)
     if stream is None:
         stream = Stream()
@@ -271,7 +311,15 @@ def _xadd_with_options(ctx: Context, argv: list[bytes]) -> Reply:
     argv[at] = text
     if options.trims:
         _trim_after_add(ctx, stream, options, argv, fields)
+    elif options.if_last >= 0:
+        ctx.journal_argv([b"XADD", name, text] + fields)
     return text
+
+
+def _check_last(stream: Stream | None, expected: int) -> None:
+    last = 0 if stream is None else stream.last_id
+    if last != expected:
+        raise CommandError("STALE", f"The last ID of the stream is {format_id(last).decode()}")
 
 
 def _new_id(ctx: Context, stream: Stream | None, options: _AddOptions) -> int:
@@ -292,30 +340,37 @@ def _new_id(ctx: Context, stream: Stream | None, options: _AddOptions) -> int:
 
 
 def _trim_after_add(ctx: Context, stream: Stream, options: _AddOptions, argv: list[bytes], fields: list[bytes]) -> None:
-    """Trim, and journal an approximate trim by its result: the reader of the log may cut its blocks elsewhere."""
+    """Trim, and journal what came of it where that may differ: the reader of the log may cut its blocks elsewhere."""
     name = argv[1]
     text = argv[options.id_at]
-    if _trim(stream, options):
+    decisions: list[list[bytes]] = []
+    removed = _trim(stream, options, name, decisions)
+    if removed:
         ctx.notify(name, b"xtrim", STREAM)
-        if options.approximately:
-            ctx.journal_argv([b"XADD", name, b"MAXLEN", b"=", b"%d" % len(stream), text] + fields)
-    elif options.approximately:
-        ctx.journal_argv([b"XADD", name, text] + fields)
+    if not decisions and not options.approximately and options.if_last < 0:
+        return  # the request itself tells it
+    words = _trimmed_to(stream, options) if removed and not decisions else []
+    ctx.journal_argv([b"XADD", name] + words + [text] + fields)
+    for decision in decisions:
+        ctx.journal_argv(decision)
 
 
 @command("XTRIM", arity=-4, flags=WRITE, keys=[key(RW, DELETE)], since="5.0.0",
-         syntax="key <MAXLEN | MINID> [= | ~] threshold [LIMIT count]",
+         syntax="key <MAXLEN | MINID> [= | ~] threshold [LIMIT count] [KEEPREF | DELREF | ACKED]",
          summary="Remove the oldest entries of a stream", cost="O(n), n entries removed")  # fmt: skip
 def xtrim(ctx: Context, argv: list[bytes]) -> Reply:
     options = _add_options(ctx, argv, False)
     stream = peek_stream(ctx, argv[1])
     if stream is None:
         return 0
-    removed = _trim(stream, options)
+    decisions: list[list[bytes]] = []
+    removed = _trim(stream, options, argv[1], decisions)
     if removed:
         ctx.changed(argv[1], b"xtrim", STREAM)
-        if options.approximately:
-            ctx.journal(b"XTRIM", argv[1], b"MAXLEN", b"=", b"%d" % len(stream))
+        if options.approximately and not decisions:
+            decisions.append([b"XTRIM", argv[1]] + _trimmed_to(stream, options))
+        for decision in decisions:
+            ctx.journal_argv(decision)
     return removed
 
 

@@ -164,11 +164,14 @@ REQUESTS = {
         "stream h 1-1",
         "$any g 1-1",
     ],
-    "XADD": ["$stream $after f v", "stream MAXLEN $many * f v", "stream NOMKSTREAM $after f v", "$any * f v"],
+    "XACKDEL": ["stream g IDS 1 $id", "stream g ACKED IDS 2 1-1 2-1", "stream g DELREF IDS 1 $id", "stream h IDS 1 1-1"],
+    "XADD": ["$stream $after f v", "stream ACKED MAXLEN ~ $many * f v", "stream DELREF MAXLEN $many * f v",
+             "stream IFLAST $id * f v", "stream MAXLEN $many * f v", "stream NOMKSTREAM $after f v", "$any * f v"],
     "XAUTOCLAIM": ["stream g $consumer 0 $id", "stream g $consumer 0 0 COUNT 1", "stream g d 0 0 JUSTID"],
     "XCLAIM": ["stream g $consumer 0 $id", "stream g $consumer 0 $id FORCE", "stream g d 0 1-1 2-1 RETRYCOUNT 5 JUSTID"]
     + ["stream g d 0 1-1 IDLE 1000 LASTID 3-1"],
     "XDEL": ["stream $id", "stream 1-1 2-1 3-1", "$any 1-1"],
+    "XDELEX": ["stream IDS 1 $id", "stream DELREF IDS 2 $id $id", "stream ACKED IDS 1 $id", "$any IDS 1 1-1"],
     "XGROUP|CREATE": ["stream h $id", "stream h $", "stream g 0", "new g $ MKSTREAM", "stream i 0 ENTRIESREAD 1"],
     "XGROUP|CREATECONSUMER": ["stream g $consumer", "stream h c"],
     "XGROUP|DELCONSUMER": ["stream g $consumer", "stream h c", "policied p $consumer RELEASE", "stream g c RELEASE"]
@@ -207,7 +210,8 @@ REQUESTS = {
     "XRENEW": ["stream g $consumer IDS 1 $id", "policied p $consumer IDS 2 1-1 2-1", "stream h c IDS 1 1-1"],
     "XSETID": ["stream $id", "stream 9-9 ENTRIESADDED 20 MAXDELETEDID 4-0", "$any 9-9"],
     "XUNSCHEDULE": ["stream $ticket", "$any t u"],
-    "XTRIM": ["stream MAXLEN $count", "stream MINID $id", "stream MAXLEN ~ $many", "$any MAXLEN 0"],
+    "XTRIM": ["stream MAXLEN $count", "stream MINID $id", "stream MAXLEN ~ $many", "$any MAXLEN 0"]
+    + ["stream DELREF MAXLEN $count", "stream MINID $id ACKED", "stream MAXLEN ~ $count ACKED"],
     "ZADD": ["$zset $float $v", "$zset $cond $float $v", "$zset XX CH $float $v", "$zset INCR $float $v", "$any 1 a"],
     "ZDIFFSTORE": ["$any 2 $zset $zset", "new 2 $zset $any", "$any 1 missing"],
     "ZINCRBY": ["$zset $float $v", "$any 1 a"],
