@@ -5,11 +5,16 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from broker.version import is_compiled
 
 # For `examples`. At the end, so that what is installed comes first where the compiled build is tested.
 sys.path.append(str(Path(__file__).parents[1]))
+
+# The same examples at each run, unless EXPLORE=1 asks for new ones. No deadline: a busy machine is no failure.
+settings.register_profile("here", deadline=None, derandomize=os.environ.get("EXPLORE") != "1", print_blob=True)
+settings.load_profile("here")
 
 
 def pytest_report_header() -> str:
