@@ -397,7 +397,7 @@ def xgroup_policy(ctx: Context, argv: list[bytes]) -> Reply:
     ctx.journal_argv(argv)
     if b"DEADLETTER" in change.texts and not ctx.session.is_replay:
         _bury_marked(ctx, name, argv[3], stream, group, policy)
-    if policy.is_unset() and not policy.attempts:
+    if policy.is_unset() and not policy.attempts and not group.released():  # else somebody has to give those out
         group.policy = None
     wake_readers(ctx, name)
     return OK
