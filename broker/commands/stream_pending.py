@@ -10,7 +10,7 @@ from broker.commands.registry import ACCESS, DELETE, FAST, READONLY, RO, RW, UPD
 from broker.commands.registry import Group as CommandGroup
 from broker.commands.stream_groups import as_text, existing_group, seen_consumer
 from broker.commands.streams import read_stream, to_end, to_id, to_start
-from broker.datatypes.sorted_blocks import SortedBlocks
+from broker.datatypes.pending import PendingIds
 from broker.datatypes.stream_groups import Consumer, Group, Pending
 from broker.datatypes.streams import format_id, parse_id
 from broker.errors import CommandError, syntax_error
@@ -108,7 +108,7 @@ def _pending_summary(group: Group) -> Reply:
 
 
 def _pending_rows(
-    group: Group, order: SortedBlocks[int], start: int, end: int, count: int, now: int, min_idle: int
+    group: Group, order: PendingIds, start: int, end: int, count: int, now: int, min_idle: int
 ) -> Reply:
     """Up to `count` pending entries of `order` that were delivered at least `min_idle` ms ago."""
     replies: list[Reply] = []

@@ -1,8 +1,9 @@
 """Consumer groups: how far a group has read, who reads in it, and what was delivered but not yet acknowledged.
 
-Costs: assign, acknowledge O(log n), n pending entries of the group; a walk over k pending ids O(log n + k).
-Invariant: every pending id is in `Group.pending`, in `Group.order` and in the `order` of exactly one consumer, the one
-that its Pending names. That may be `Group.nobody`, who is not in `consumers`: then the id is in `Group.zone`, too.
+Costs: assign, acknowledge O(log n), n pending entries of the group; a walk over k pending ids O(log n + k), by time,
+too, after one O(n log n) when that is first asked for.
+Invariant: every pending id is in `Group.pending` and in the `order` of exactly one consumer, the one that its Pending
+names. That may be `Group.nobody`, who is not in `consumers`: then the id is in `Group.zone`, too.
 """
 
 from typing import Final
@@ -10,36 +11,17 @@ from typing import Final
 from mypy_extensions import i64
 
 from broker.datatypes.group_policy import NEVER_DUE, NO_ENTRY, GroupPolicy, ReturnZone
-from broker.datatypes.sorted_blocks import SortedBlocks
+from broker.datatypes.pending import NEVER, Consumer, Pending, PendingIds, PendingTable, TimeOrder
+
+__all__ = ["NEVER", "UNKNOWN", "Consumer", "Group", "Pending", "ids_from"]
 
 UNKNOWN: Final = -1  # a count of entries read that can't be told
-NEVER: Final = -1  # Consumer.active_ms of one that never got anything
 
-# approximate_bytes(): of a pending entry (the object, a dict entry, a slot in both orders), a consumer, a group
-_PER_PENDING: Final = 170
+# approximate_bytes(): of a pending entry (in the table, with its consumer, by time), a consumer, a group
+_PER_PENDING: Final = 42
+_PER_TIME: Final = 18
 _PER_CONSUMER: Final = 420
 _PER_GROUP: Final = 600
-
-
-class Consumer:
-    """seen_ms: Unix time of its last attempt; active_ms: of its last success, or NEVER."""
-
-    def __init__(self, name: bytes, now_ms: int) -> None:
-        self.name: Final = name
-        self.seen_ms = now_ms
-        self.active_ms = NEVER
-        self.order: SortedBlocks[int] = SortedBlocks()  # its pending ids
-
-
-class Pending:
-    """An entry delivered and not acknowledged. delivered_ms: Unix time of the last delivery; of an entry that nobody
-    has, the time from which it may be delivered (0: at once).
-    """
-
-    def __init__(self, consumer: Consumer, delivered_ms: int, deliveries: int) -> None:
-        self.consumer = consumer
-        self.delivered_ms = delivered_ms
-        self.deliveries = deliveries
 
 
 class Group:
@@ -49,8 +31,9 @@ class Group:
         self.last_id = last_id
         self.entries_read = entries_read
         self.consumers: dict[bytes, Consumer] = {}
-        self.pending: dict[int, Pending] = {}
-        self.order: SortedBlocks[int] = SortedBlocks()  # the keys of `pending`
+        self.pending = PendingTable()
+        self.order: PendingIds = self.pending  # its ids; the name that a consumer's ids have, too
+        self._times: TimeOrder | None = None  # pending entries by delivery but for nobody's, once somebody asked
         self.policy: GroupPolicy | None = None
         self.nobody: Consumer | None = None  # who has the entries that were given back; made for the first of them
         self.zone: ReturnZone | None = None  # and when those may be delivered
@@ -69,8 +52,8 @@ class Group:
         if consumer is None:
             return 0
         for entry_id in consumer.order:
-            del self.pending[entry_id]
-            self.order.remove(entry_id)
+            self._take_out(self.pending.place_of(entry_id), entry_id)
+        self.pending.forget(consumer)
         if self.policy is not None:
             for entry_id in consumer.order:
                 self._leave_lane(entry_id)
@@ -80,33 +63,43 @@ class Group:
 
     def assign(self, entry_id: int, consumer: Consumer, delivered_ms: int, deliveries: int) -> None:
         """Make `entry_id` a pending entry of `consumer`, whatever it was before."""
-        pending = self.pending.get(entry_id)
-        if pending is None:
-            self.pending[entry_id] = Pending(consumer, delivered_ms, deliveries)
-            self.order.add(entry_id)
+        table = self.pending
+        place = table.place_of(entry_id)
+        if place < 0:
+            table.add(entry_id, table.number_of(consumer), delivered_ms, deliveries)
             consumer.order.add(entry_id)
-            return
-        if pending.consumer is not consumer:
-            if self.zone is not None and pending.consumer is self.nobody:
-                self.zone.discard(entry_id)
-            pending.consumer.order.remove(entry_id)
-            consumer.order.add(entry_id)
-            pending.consumer = consumer
-        pending.delivered_ms = delivered_ms
-        pending.deliveries = deliveries
+        else:
+            before = table.owner_at(place)
+            if self._times is not None and before is not self.nobody:
+                self._times.remove(table.time_at(place), entry_id)
+            if before is not consumer:
+                if self.zone is not None and before is self.nobody:
+                    self.zone.discard(entry_id)
+                before.order.remove(entry_id)
+                consumer.order.add(entry_id)
+            table.set_at(place, consumer, delivered_ms, deliveries)
+        if self._times is not None and consumer is not self.nobody:
+            self._times.add(delivered_ms, entry_id)
 
     def acknowledge(self, entry_id: int) -> bool:
         """True when the entry was pending."""
-        pending = self.pending.pop(entry_id, None)
-        if pending is None:
+        place = self.pending.place_of(entry_id)
+        if place < 0:
             return False
-        self.order.remove(entry_id)
-        pending.consumer.order.remove(entry_id)
+        self.pending.owner_at(place).order.remove(entry_id)
+        self._take_out(place, entry_id)
         if self.zone is not None:
             self.zone.discard(entry_id)
         if self.policy is not None:
             self._leave_lane(entry_id)
         return True
+
+    def _take_out(self, place: int, entry_id: int) -> None:
+        """Out of the table and the times."""
+        table = self.pending
+        if self._times is not None and table.owner_at(place) is not self.nobody:
+            self._times.remove(table.time_at(place), entry_id)
+        table.remove_at(place)
 
     # -- pending entries that nobody has
 
@@ -132,21 +125,26 @@ class Group:
 
     def delivered_until(self, when_ms: int, limit: int) -> list[int]:
         """Ids that some consumer has since `when_ms` or longer, up to `limit` (-1: all), the longest first."""
-        found = [
-            (pending.delivered_ms, entry_id)
-            for entry_id, pending in self.pending.items()
-            if pending.delivered_ms <= when_ms and pending.consumer is not self.nobody
-        ]
-        found.sort()
-        return [entry_id for _, entry_id in (found if limit < 0 else found[:limit])]
+        return self._by_time().until(when_ms, limit)
 
     def oldest_delivery_ms(self) -> int:
         """Since when a consumer has had an entry for longest; NEVER_DUE when nobody has any."""
-        oldest = NEVER_DUE
-        for pending in self.pending.values():
-            if pending.delivered_ms < oldest and pending.consumer is not self.nobody:
-                oldest = pending.delivered_ms
-        return oldest
+        oldest = self._by_time().first_time()
+        return NEVER_DUE if oldest is None else oldest
+
+    def _by_time(self) -> TimeOrder:
+        """Kept from the first question on: groups without leases don't pay for it."""
+        times = self._times
+        if times is None:
+            times = TimeOrder()
+            pairs: list[tuple[int, int]] = []
+            for entry_id, pending in self.pending.items():
+                if pending.consumer is not self.nobody:
+                    pairs.append((pending.delivered_ms, entry_id))
+            pairs.sort()
+            times.fill(pairs)
+            self._times = times
+        return times
 
     def _leave_lane(self, entry_id: int) -> None:
         """An entry is no longer pending: the next one of its lane need not wait any longer."""
@@ -164,22 +162,18 @@ class Group:
 
     def copy(self) -> "Group":
         other = Group(self.last_id, self.entries_read)
+        owners: list[Consumer | None] = [None] * len(self.pending.owners)
         for name, consumer in self.consumers.items():
             twin = other.add_consumer(name, consumer.seen_ms)
             twin.active_ms = consumer.active_ms
-            twin.order = consumer.order.copy()
+            _copy_entries(consumer, twin, owners)
         if self.nobody is not None and self.zone is not None:
             other.nobody = Consumer(b"", 0)
-            other.nobody.order = self.nobody.order.copy()
+            _copy_entries(self.nobody, other.nobody, owners)
             other.zone = self.zone.copy()
-        for entry_id, pending in self.pending.items():
-            if other.nobody is not None and pending.consumer is self.nobody:
-                other.pending[entry_id] = Pending(other.nobody, pending.delivered_ms, pending.deliveries)
-                continue
-            other.pending[entry_id] = Pending(
-                other.consumers[pending.consumer.name], pending.delivered_ms, pending.deliveries
-            )
-        other.order = self.order.copy()
+        other.pending = self.pending.copy_for(owners)
+        other.order = other.pending
+        other._times = None if self._times is None else self._times.copy()
         other.policy = None if self.policy is None else self.policy.copy()
         return other
 
@@ -188,10 +182,17 @@ class Group:
         names: i64 = 0
         for name in self.consumers:
             names += len(name)
-        return int(names) + _PER_GROUP + len(self.consumers) * _PER_CONSUMER + len(self.pending) * _PER_PENDING
+        each = _PER_PENDING if self._times is None else _PER_PENDING + _PER_TIME
+        return int(names) + _PER_GROUP + len(self.consumers) * _PER_CONSUMER + len(self.pending) * each
 
 
-def ids_from(order: SortedBlocks[int], start: int, count: int) -> list[int]:
+def _copy_entries(consumer: Consumer, twin: Consumer, owners: list[Consumer | None]) -> None:
+    twin.order = consumer.order.copy()
+    twin.number = consumer.number
+    if twin.number >= 0:
+        owners[twin.number] = twin
+
+
+def ids_from(order: PendingIds, start: int, count: int) -> list[int]:
     """The first `count` pending ids that are at least `start`, in order."""
-    rank = order.rank(start)
-    return order.slice(rank, rank + count)
+    return order.from_id(start, count)

@@ -4,9 +4,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from broker.datatypes.group_policy import NEVER_DUE
 from broker.datatypes.stream_groups import NEVER, UNKNOWN, Consumer, Group, ids_from
 
-ids = st.integers(1, 40)
+ids = st.one_of(st.integers(1, 40), st.integers(1, 40).map(lambda number: number << 63))
 names = st.sampled_from([b"ann", b"bob", b"eve"])
 
 
@@ -16,7 +17,7 @@ class GroupMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.group = Group(0, UNKNOWN)
-        self.model: dict[int, tuple[bytes, int, int]] = {}
+        self.model: dict[int, tuple[bytes, int, int]] = {}  # of nobody the name is empty
 
     def consumer(self, name: bytes) -> Consumer:
         return self.group.consumers.get(name) or self.group.add_consumer(name, 5)
@@ -29,6 +30,22 @@ class GroupMachine(RuleBasedStateMachine):
     @rule(entry_id=ids)
     def acknowledge(self, entry_id: int) -> None:
         assert self.group.acknowledge(entry_id) == (self.model.pop(entry_id, None) is not None)
+
+    @rule(entry_id=ids, due=st.integers(0, 9))
+    def release(self, entry_id: int, due: int) -> None:
+        self.group.release(entry_id, due, 1)
+        self.model[entry_id] = (b"", due, 1)
+
+    @rule(when=st.integers(-1, 10), limit=st.integers(-1, 8))
+    def what_was_delivered_until_then_agrees(self, when: int, limit: int) -> None:
+        found = sorted((one[1], i) for i, one in self.model.items() if one[0] and one[1] <= when)
+        expected = [entry_id for _, entry_id in found]
+        assert self.group.delivered_until(when, limit) == (expected if limit < 0 else expected[:limit])
+
+    @rule()
+    def the_oldest_delivery_agrees(self) -> None:
+        times = [one[1] for one in self.model.values() if one[0]]
+        assert self.group.oldest_delivery_ms() == min(times, default=NEVER_DUE)
 
     @rule(name=names)
     def remove_consumer(self, name: bytes) -> None:
@@ -62,6 +79,7 @@ class GroupMachine(RuleBasedStateMachine):
             assert list(consumer.order) == sorted(i for i, pending in self.model.items() if pending[0] == name)
             for entry_id in consumer.order:
                 assert self.group.pending[entry_id].consumer is consumer
+        assert self.group.released() == sum(not one[0] for one in self.model.values())
 
 
 TestGroup = GroupMachine.TestCase

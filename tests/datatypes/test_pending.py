@@ -1,0 +1,121 @@
+"""Pending ids and their order by time, against sets and sorted lists, with enough of them to split and join blocks."""
+
+from bisect import bisect_left
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from broker.datatypes.pending import Consumer, PendingIds, PendingTable, TimeOrder
+
+NOW = 1_700_000_000_000
+
+starts = st.integers(0, 3000)
+strides = st.sampled_from([1, 2, 7])
+counts = st.sampled_from([1, 5, 300, 700])
+kinds = st.sampled_from([False, False, False, True])
+
+
+def id_of(number: int, is_large: bool) -> int:
+    """Ids that a clock gives, or some with a sequence or a time too large for a small number."""
+    if not is_large:
+        return (NOW + number // 3) << 64 | number % 3
+    return (NOW + number) << 64 | 1 << (20 + number % 40) if number % 2 else (NOW << number % 20) << 64 | number
+
+
+class PendingMachine(RuleBasedStateMachine):
+    """The model: {id: (consumer, time, count)}. The order by time has the id at its time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ids = PendingIds()
+        self.table = PendingTable()
+        self.times = TimeOrder()
+        self.consumers = [Consumer(b"%d" % i, 0) for i in range(3)]
+        self.model: dict[int, tuple[Consumer, int, int]] = {}
+
+    @rule(start=starts, stride=strides, count=counts, is_large=kinds, backwards=st.booleans())
+    def add(self, start: int, stride: int, count: int, is_large: bool, backwards: bool) -> None:
+        numbers = range(start, start + stride * count, stride)
+        for number in reversed(numbers) if backwards else numbers:
+            entry_id = id_of(number, is_large)
+            if entry_id in self.model:
+                continue
+            consumer, time = self.consumers[number % 3], NOW + number % 50
+            self.model[entry_id] = (consumer, time, number)
+            self.ids.add(entry_id)
+            self.table.add(entry_id, self.table.number_of(consumer), time, number)
+            self.times.add(time, entry_id)
+
+    @rule(start=starts, stride=strides, count=counts, is_large=kinds)
+    def remove(self, start: int, stride: int, count: int, is_large: bool) -> None:
+        for number in range(start, start + stride * count, stride):
+            entry_id = id_of(number, is_large)
+            was = self.model.pop(entry_id, None)
+            assert self.ids.remove(entry_id) == (was is not None)
+            assert self.table.remove(entry_id) == (was is not None)
+            if was is not None:
+                self.times.remove(was[1], entry_id)
+
+    @rule(start=starts, is_large=kinds, time=st.integers(NOW, NOW + 60))
+    def give_to_another(self, start: int, is_large: bool, time: int) -> None:
+        entry_id = id_of(start, is_large)
+        place = self.table.place_of(entry_id)
+        if place < 0:
+            assert entry_id not in self.model
+            return
+        consumer = self.consumers[start % 2]
+        self.times.remove(self.table.time_at(place), entry_id)
+        self.table.set_at(place, consumer, time, 7)
+        self.times.add(time, entry_id)
+        self.model[entry_id] = (consumer, time, 7)
+
+    @rule()
+    def go_on_with_copies(self) -> None:
+        old_ids, old_table, old_times = self.ids, self.table, self.times
+        self.ids = old_ids.copy()
+        self.table = old_table.copy_for(old_table.owners)
+        self.times = old_times.copy()
+        for entry_id, (_, time, _) in list(self.model.items())[:400]:
+            old_ids.remove(entry_id)
+            old_table.remove(entry_id)
+            old_times.remove(time, entry_id)
+
+    @rule(number=starts, count=st.integers(0, 900), is_large=kinds)
+    def ranks_agree(self, number: int, count: int, is_large: bool) -> None:
+        entry_id = id_of(number, is_large)
+        expected = sorted(self.model)
+        rank = bisect_left(expected, entry_id)
+        for ids in (self.ids, self.table):
+            assert ids.rank(entry_id) == rank
+            assert ids.slice(rank, rank + count) == expected[rank : rank + count]
+            assert ids.from_id(entry_id, count) == expected[rank : rank + count]
+            assert (entry_id in ids) == (entry_id in self.model)
+
+    @rule(time=st.integers(NOW - 1, NOW + 60), limit=st.sampled_from([-1, 0, 1, 600]))
+    def times_agree(self, time: int, limit: int) -> None:
+        found = sorted((one[1], entry_id) for entry_id, one in self.model.items() if one[1] <= time)
+        expected = [entry_id for _, entry_id in found]
+        assert self.times.until(time, limit) == (expected if limit < 0 else expected[:limit])
+
+    @invariant()
+    def all_agree(self) -> None:
+        expected = sorted(self.model)
+        assert list(self.ids) == list(self.table) == expected
+        assert len(self.ids) == len(self.table) == len(expected)
+        if expected:
+            assert (self.ids.first(), self.ids.last()) == (expected[0], expected[-1])
+        assert self.times.first_time() == min((one[1] for one in self.model.values()), default=None)
+        found = {i: (one.consumer, one.delivered_ms, one.deliveries) for i, one in self.table.items()}
+        assert found == self.model
+
+    @invariant()
+    def blocks_are_not_empty_and_not_too_long(self) -> None:
+        for blocks, maxima in ((self.ids._blocks, self.ids._maxima), (self.table._blocks, self.table._maxima)):
+            assert [block.ids.at(len(block.ids) - 1) for block in blocks] == maxima
+            assert all(0 < len(block.ids) <= 512 for block in blocks)
+        assert all(0 < len(block.ids) <= 512 for block in self.times._blocks)
+
+
+TestPending = PendingMachine.TestCase
+TestPending.settings = settings(max_examples=40, stateful_step_count=14, deadline=None)
