@@ -107,9 +107,7 @@ def _pending_summary(group: Group) -> Reply:
     return [len(group.pending), format_id(group.order.first()), format_id(group.order.last()), consumers]
 
 
-def _pending_rows(
-    group: Group, order: PendingIds, start: int, end: int, count: int, now: int, min_idle: int
-) -> Reply:
+def _pending_rows(group: Group, order: PendingIds, start: int, end: int, count: int, now: int, min_idle: int) -> Reply:
     """Up to `count` pending entries of `order` that were delivered at least `min_idle` ms ago."""
     replies: list[Reply] = []
     rank = order.rank(start)
