@@ -11,7 +11,7 @@ from broker.commands.streams import read_stream, rows
 from broker.datatypes.stream_groups import NEVER, UNKNOWN, Consumer, Group, ids_from
 from broker.datatypes.streams import MAX_ID, Stream, format_id
 from broker.errors import CommandError, no_such_key
-from broker.protocol.numbers import I64_MAX, I64_MIN
+from broker.protocol.numbers import I64_MAX
 from broker.protocol.replies import Map, Reply
 
 command = CommandGroup("stream").command
@@ -26,11 +26,6 @@ def _existing(ctx: Context, name: bytes) -> Stream:
 
 def _entries_read(group: Group) -> Reply:
     return None if group.entries_read == UNKNOWN else min(group.entries_read, I64_MAX)
-
-
-def _lag(stream: Stream, group: Group) -> Reply:
-    lag = stream.lag(group)
-    return None if lag is None else max(min(lag, I64_MAX), I64_MIN)
 
 
 @command("XINFO|STREAM", arity=-3, flags=READONLY, keys=[key(RO, ACCESS, at=2)], since="5.0.0",
@@ -97,7 +92,7 @@ def _full_group(stream: Stream, name: bytes, count: int) -> Reply:
         b"name", name,
         b"last-delivered-id", format_id(group.last_id),
         b"entries-read", _entries_read(group),
-        b"lag", _lag(stream, group),
+        b"lag", stream.lag(group),
         b"pel-count", len(group.pending),
         b"nacked-count", group.released(),
         b"pending", pending,
@@ -132,7 +127,7 @@ def xinfo_groups(ctx: Context, argv: list[bytes]) -> Reply:
             b"pending", len(group.pending),
             b"last-delivered-id", format_id(group.last_id),
             b"entries-read", _entries_read(group),
-            b"lag", _lag(stream, group),
+            b"lag", stream.lag(group),
         ] + policy_facts(group)))  # fmt: skip
     return replies
 

@@ -328,7 +328,7 @@ class Stream:
             self._counts.build([int(block.live) for block in self._blocks[:last]])
         return self._counts.before(place)
 
-    # -- how far groups have read. Redis 7.0's rules: t_stream.c
+    # -- how far groups have read. But for the lag, Redis's rules: t_stream.c
 
     def has_gap_after(self, entry_id: int) -> bool:
         """Whether an entry was deleted by name at or after `entry_id`, within what is left of the stream.
@@ -357,17 +357,13 @@ class Stream:
                 return self.entries_added - int(self.size) + 1
         return UNKNOWN
 
-    def lag(self, group: Group) -> int | None:
-        """How many entries `group` has yet to read, or None. Below 0 when XSETID or ENTRIESREAD said odd things.
+    def lag(self, group: Group) -> int:
+        """How many entries `group` has yet to read, counted.
 
-        Redis: streamReplyWithCGLag.
+        Redis computes it from counters and replies null after an XDEL ahead of the group (streamReplyWithCGLag), and
+        what XGROUP SETID ... ENTRIESREAD said shows in it.
         """
-        if self.entries_added == 0:
-            return 0
-        if group.entries_read != UNKNOWN and not self.has_gap_after(group.last_id):
-            return self.entries_added - group.entries_read
-        read = self.entries_up_to(group.last_id)
-        return None if read == UNKNOWN else self.entries_added - read
+        return self.live_after(group.last_id)
 
     def advance(self, group: Group, entry_id: int) -> None:
         """`group` reads the entry `entry_id`, the next one after its last_id. Redis: streamReplyWithRange."""

@@ -305,23 +305,24 @@ def test_the_lag_counts_down_as_a_group_reads() -> None:
         assert (group.entries_read, stream.lag(group)) == (read, 3 - read)
 
 
-def test_the_lag_is_unknown_when_an_entry_ahead_was_deleted() -> None:
+def test_the_lag_counts_what_is_there_when_entries_ahead_were_deleted() -> None:
     stream = stream_of(5)
     group = Group(0, UNKNOWN)
     stream.advance(group, 1)
     stream.delete(3)
-    assert stream.lag(group) is None
+    assert (group.entries_read, stream.lag(group)) == (1, 3)
     stream.advance(group, 2)
-    assert group.entries_read == UNKNOWN
+    assert (group.entries_read, stream.lag(group)) == (UNKNOWN, 2)
     stream.advance(group, 4)
     stream.advance(group, 5)
-    assert (group.entries_read, stream.lag(group)) == (5, 0), "at the last id it is known again"
+    assert (group.entries_read, stream.lag(group)) == (5, 0), "at the last id the count is known again"
 
 
 def test_the_lag_survives_a_trim_and_an_empty_stream() -> None:
     stream = stream_of(5)
     group = Group(0, UNKNOWN)
     stream.trim_to_length(2, False, 0)
+    assert stream.lag(group) == 2
     assert stream.entries_up_to(0) == 3
     assert stream.entries_up_to(4) == 4
     stream.trim_to_length(0, False, 0)
@@ -329,3 +330,26 @@ def test_the_lag_survives_a_trim_and_an_empty_stream() -> None:
     assert stream.entries_up_to(9) == UNKNOWN
     assert stream.lag(group) == 0
     assert Stream().lag(group) == 0
+
+
+@pytest.mark.parametrize("blocks", [1, 2, 3, 40, 90])
+def test_what_is_left_is_counted_while_blocks_come_and_go(blocks: int) -> None:
+    """The tree over the blocks grows at its end and loses its front, a few blocks or many at a time."""
+    stream = Stream(Storage(4))
+    ids: list[int] = []
+    rng = Random(blocks)
+    for step in range(60):
+        for _ in range(rng.randrange(4 * blocks)):
+            entry_id = stream.last_id + 1
+            stream.append(entry_id, FIELDS)
+            ids.append(entry_id)
+        place = rng.choice(ids) if ids else 0
+        assert stream.live_after(place) == sum(one > place for one in ids)
+        if step % 3 == 0:
+            ids = ids[len(ids) - min(len(ids), rng.randrange(2 * blocks, 6 * blocks)) :]
+            stream.trim_to_length(len(ids), False, 0)
+        for entry_id in rng.sample(ids, len(ids) // 5):
+            stream.delete(entry_id)
+            ids.remove(entry_id)
+        for place in [0, stream.last_id, *rng.sample(ids, min(len(ids), 5))]:
+            assert stream.live_after(place) == sum(one > place for one in ids)
