@@ -126,6 +126,8 @@ _PERSISTENCE: Final = _used(
 
 _KEYSPACE: Final = _used(
     Setting("notify-keyspace-events", KeyspaceEvents(), ""),
+    Setting("notify-keyspace-stream", Text(), ""),  # ours: a stream of database 0 that gets the events, too
+    Setting("notify-keyspace-stream-max-len", _LONG, "100000"),  # ours: its MAXLEN ~, 0 is no limit
     Setting("hash-max-listpack-entries", _LONG, "512", aliases=("hash-max-ziplist-entries",)),
     Setting("hash-max-listpack-value", Memory(), "64", aliases=("hash-max-ziplist-value",)),
     Setting("list-max-listpack-size", Integer(-INT_MAX - 1), "-2", aliases=("list-max-ziplist-size",)),

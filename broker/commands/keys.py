@@ -117,6 +117,7 @@ def _rename(ctx: Context, source: bytes, name: bytes, only_new: bool) -> bool:
         return False
     when = db.expiry(source)
     db.remove(source)
+    db.remove(name)  # what is there now is a new key, as in Redis
     db.replace(name, value)
     if when is not None:
         db.set_expiry(name, when)
@@ -186,6 +187,7 @@ def copy(ctx: Context, argv: list[bytes]) -> Reply:
     value = ctx.db.read(source)
     if value is None or (target.peek(name) is not None and not replace):
         return 0
+    target.remove(name)
     target.replace(name, _copied(value))
     when = ctx.db.expiry(source)
     if when is not None:
@@ -341,24 +343,32 @@ _NO_LFU: Final = (
 )
 
 
+def _look_at(ctx: Context, name: bytes) -> object | None:
+    """A reading look-up of which no `keymiss` is told. Redis: objectCommandLookup."""
+    if ctx.db.peek(name) is None:
+        ctx.keyspace.misses += 1
+        return None
+    return ctx.db.read(name)
+
+
 @command("OBJECT|ENCODING", arity=3, flags=READONLY, keys=[key(RO, at=2)], acl=("keyspace",), since="2.2.3",
          syntax="key", summary="How Redis would store the value at a key",
          cost="O(1), O(n) for short lists")  # fmt: skip
 def object_encoding(ctx: Context, argv: list[bytes]) -> Reply:
-    value = ctx.db.read(argv[2])
+    value = _look_at(ctx, argv[2])
     return None if value is None else encoding(value, ctx.config)
 
 
 @command("OBJECT|REFCOUNT", arity=3, flags=READONLY, keys=[key(RO, at=2)], acl=("keyspace",), since="2.2.3",
          syntax="key", summary="Number of references to the value at a key: one", cost="O(1)")  # fmt: skip
 def object_refcount(ctx: Context, argv: list[bytes]) -> Reply:
-    return None if ctx.db.read(argv[2]) is None else 1
+    return None if _look_at(ctx, argv[2]) is None else 1
 
 
 @command("OBJECT|IDLETIME", arity=3, flags=READONLY, keys=[key(RO, at=2)], acl=("keyspace",), since="2.2.3",
          syntax="key", summary="Not tracked: an error", cost="O(1)")  # fmt: skip
 def object_idletime(ctx: Context, argv: list[bytes]) -> Reply:
-    if ctx.db.read(argv[2]) is None:
+    if _look_at(ctx, argv[2]) is None:
         return None
     raise CommandError("ERR", _NOT_TRACKED)
 
@@ -366,7 +376,7 @@ def object_idletime(ctx: Context, argv: list[bytes]) -> Reply:
 @command("OBJECT|FREQ", arity=3, flags=READONLY, keys=[key(RO, at=2)], acl=("keyspace",), since="4.0.0",
          syntax="key", summary="Not tracked: an error", cost="O(1)")  # fmt: skip
 def object_freq(ctx: Context, argv: list[bytes]) -> Reply:
-    if ctx.db.read(argv[2]) is None:
+    if _look_at(ctx, argv[2]) is None:
         return None
     raise CommandError("ERR", _NO_LFU)
 

@@ -207,12 +207,12 @@ def smove(ctx: Context, argv: list[bytes]) -> Reply:
         return 1 if source.has(member) else 0
     if not source.remove(member):
         return 0
-    if destination is None:
-        destination = SetValue()
-        ctx.db.put(name, destination)
     ctx.changed(source_name, b"srem", SET)
     if not source.members.size:
         ctx.dropped(source_name)
+    if destination is None:
+        destination = SetValue()
+        ctx.db.put(name, destination)
     if destination.add(member):
         ctx.changed(name, b"sadd", SET)
     return 1

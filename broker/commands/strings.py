@@ -192,7 +192,7 @@ def _set_with_options(ctx: Context, argv: list[bytes]) -> Reply:
     name = argv[1]
     options = _set_options(argv, 3, False)
     when = _expire_at(ctx, options.expire, options.amount, "set") if options.expire else 0
-    old = ctx.db.peek(name)
+    old = ctx.db.read(name) if options.get else ctx.db.peek(name)
     if options.get and old is not None and not isinstance(old, bytes):
         raise wrong_type()
     if (options.only_new and old is not None) or (options.only_existing and old is None):
@@ -251,7 +251,7 @@ def psetex(ctx: Context, argv: list[bytes]) -> Reply:
 @command("GETSET", arity=3, flags=WRITE | DENYOOM | FAST, keys=[key(RW, ACCESS, UPDATE)], since="1.0.0",
          syntax="key value", summary="Store a string and return the one before", cost="O(1)")  # fmt: skip
 def getset(ctx: Context, argv: list[bytes]) -> Reply:
-    old = _peek(ctx, argv[1])
+    old = _read(ctx, argv[1])
     _store(ctx, argv[1], argv[2], 0, False)
     return old
 

@@ -24,7 +24,7 @@ from broker.config import Config
 from broker.engine.admission import IS_LOADING, PAUSED_ALL, PAUSED_WRITES, WRITES_REFUSED, admit
 from broker.engine.blocking import Blocking
 from broker.engine.journal import Journal
-from broker.engine.notifications import publish_events
+from broker.engine.notifications import event_entries, publish_events
 from broker.engine.schedules import Schedules
 from broker.engine.slowlog import note
 from broker.errors import CommandError
@@ -74,6 +74,8 @@ class Engine:
         self._slow_seconds: float = _NEVER
         self._slow_length: int = 0
         self._unpause_ms: i64 = 0
+        self._event_stream = b""  # notify-keyspace-stream; empty: none
+        self._event_stream_length: int = 0
         self._configure()
 
     def _configure(self) -> None:
@@ -81,7 +83,8 @@ class Engine:
         self._read_notifications()
         self.config.on_change("slowlog-log-slower-than", self._read_slowlog)
         self.config.on_change("slowlog-max-len", self._read_slowlog)
-        self.config.on_change("notify-keyspace-events", self._read_notifications)
+        for name in ("notify-keyspace-events", "notify-keyspace-stream", "notify-keyspace-stream-max-len"):
+            self.config.on_change(name, self._read_notifications)
 
     def _read_slowlog(self) -> None:
         threshold = self.config.integer("slowlog-log-slower-than")
@@ -90,6 +93,8 @@ class Engine:
 
     def _read_notifications(self) -> None:
         self.keyspace.event_classes = parse_classes("".join(self.config.event_classes())) or 0
+        self._event_stream = self.config.text("notify-keyspace-stream").encode("utf-8", "surrogateescape")
+        self._event_stream_length = self.config.integer("notify-keyspace-stream-max-len")
 
     # -- sessions
 
@@ -253,26 +258,42 @@ class Engine:
 
     def settle(self) -> None:
         """End of a request that had effects: journal them, notify, serve who waited."""
+        self._commit()
+        if self.keyspace.ready:
+            self.blocking.serve()
+
+    def _commit(self) -> None:
+        """Journal and notify."""
         keyspace = self.keyspace
         self._journal_expired()
+        if self._event_stream and keyspace.events and keyspace.expiry:  # a log that is read has these entries
+            self._keep_events()
         self.journal.commit()
         if keyspace.events:
             publish_events(self.shared)
-        if keyspace.ready:
-            self.blocking.serve()
+
+    def _keep_events(self) -> None:
+        """Into the stream, in one unit of the journal with what they tell of. An error (another type is at that key)
+        shows in INFO errorstats."""
+        for argv in event_entries(self.keyspace, self._event_stream, self._event_stream_length):
+            if self._fire(0, argv) is not None:
+                return
 
     def _journal_expired(self) -> None:
         """Removals by time stand before the effects of the request that met them."""
         keyspace = self.keyspace
         if not keyspace.expired:
             return
+        told: list[tuple[int, bytes, bytes, int]] = []
         for database, key in keyspace.expired:
             self.journal.write(database, [b"DEL", key])
             if keyspace.event_classes & events.EXPIRED:
-                keyspace.events.insert(0, (database, key, b"expired", events.EXPIRED))
+                told.append((database, key, b"expired", events.EXPIRED))
             if key in keyspace.databases[database].waited:
                 keyspace.ready.append((database, key))
         keyspace.expired.clear()
+        if told:
+            keyspace.events = told + keyspace.events
 
     def _deferred(self, ctx: Context, reply: Reply) -> Reply:
         if isinstance(reply, Blocked):
@@ -288,10 +309,8 @@ class Engine:
         reply = self.call(ctx, command, argv)
         if self.keyspace.dirty != dirty:
             self._record(ctx, argv)
-            self._journal_expired()
-            self.journal.commit()
-            if self.keyspace.events:
-                publish_events(self.shared)
+        if self.keyspace.dirty != dirty or self.keyspace.events:
+            self._commit()
         return reply
 
     def _fire(self, database: int, argv: list[bytes]) -> ErrorReply | None:

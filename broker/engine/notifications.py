@@ -1,7 +1,9 @@
-"""Keyspace events to channels: `__keyspace@<db>__:<key>` and `__keyevent@<db>__:<event>`."""
+"""Keyspace events to channels: `__keyspace@<db>__:<key>` and `__keyevent@<db>__:<event>`; and to a stream, which loses
+none."""
 
 from broker.commands.context import Shared
 from broker.commands.pubsub import deliver
+from broker.keyspace.database import Keyspace
 from broker.keyspace.events import KEYEVENT, KEYSPACE
 
 
@@ -18,3 +20,19 @@ def publish_events(shared: Shared) -> None:
             deliver(shared, b"__keyspace@%d__:%b" % (database, key), event)
         if classes & KEYEVENT:
             deliver(shared, b"__keyevent@%d__:%b" % (database, event), key)
+
+
+def event_entries(keyspace: Keyspace, stream: bytes, max_length: int) -> list[list[bytes]]:
+    """The XADDs to database 0 that keep these events in a stream. What happens to that stream itself is no event of
+    it: there would be no end."""
+    classes = int(keyspace.event_classes)
+    found: list[list[bytes]] = []
+    for database, key, event, kind in keyspace.events:
+        if not classes & kind or (database == 0 and key == stream):
+            continue
+        argv = [b"XADD", stream]
+        if max_length:
+            argv += [b"MAXLEN", b"~", b"%d" % max_length]
+        argv += [b"*", b"event", event, b"key", key, b"db", b"%d" % database]
+        found.append(argv)
+    return found

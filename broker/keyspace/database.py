@@ -13,6 +13,7 @@ from mypy_extensions import i64
 from broker.datatypes.schedules import Agenda, Ticket
 from broker.datatypes.table import Table
 from broker.keyspace.channel_log import ChannelLog
+from broker.keyspace.events import KEY_MISS, NEW
 from broker.keyspace.watch import Watches
 
 
@@ -81,7 +82,10 @@ class Database:
         """The value for a reading command; counts a hit or a miss."""
         value = self.peek(key)
         if value is None:
-            self.keyspace.misses += 1
+            keyspace = self.keyspace
+            keyspace.misses += 1
+            if keyspace.event_classes & KEY_MISS:
+                keyspace.events.append((self.index, key, b"keymiss", KEY_MISS))
         else:
             self.keyspace.hits += 1
         return value
@@ -102,17 +106,25 @@ class Database:
         """The Unix time in ms at which `key` goes, or None."""
         return self.expires.get(key)
 
-    # -- changes. None of them tells anybody: commands do, through Context.changed()
+    # -- changes. None of them tells anybody but that a key is new: commands do, through Context.changed()
 
     def put(self, key: bytes, value: object) -> None:
         """Store a value; a time-out that the key has is kept."""
+        if self.keyspace.event_classes & NEW:
+            self._note_new(key)
         self.table.set(key, value)
 
     def replace(self, key: bytes, value: object) -> None:
         """Store a value; a time-out that the key has goes."""
+        if self.keyspace.event_classes & NEW:
+            self._note_new(key)
         if self.expires:
             self.expires.pop(key, None)
         self.table.set(key, value)
+
+    def _note_new(self, key: bytes) -> None:
+        if self.peek(key) is None:
+            self.keyspace.events.append((self.index, key, b"new", NEW))
 
     def remove(self, key: bytes) -> object | None:
         """Take a key out. Its value, or None when there was none."""

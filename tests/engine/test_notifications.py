@@ -1,7 +1,15 @@
-"""Keyspace events as messages: which, to whom, in which order."""
+"""Keyspace events as messages: which, to whom, in which order; and as entries of a stream."""
+
+import shlex
+from pathlib import Path
 
 import pytest
 from support.engine import Client, Harness
+from support.oracle import redis_server
+from support.same_data import replay
+from support.wire import Wire
+
+from broker.keyspace.digest import dataset_digest
 
 
 def listening(harness: Harness, classes: str, pattern: str = "__key*") -> Client:
@@ -105,3 +113,150 @@ def test_a_request_that_changed_nothing_tells_nothing() -> None:
     for request in ("GET a", "DEL a", "EXPIRE a 1", "LPOP a", "INCR"):
         harness.run(request)
     assert messages(client) == []
+
+
+def test_keys_that_expire_together_are_told_in_their_order() -> None:
+    harness = Harness()
+    client = listening(harness, "Ex")
+    for i in range(5):
+        harness.run(f"SET k{i} v PX {10 + i}")
+    harness.advance(1)
+    assert messages(client) == [("keyevent@0 expired", f"k{i}") for i in range(5)]
+
+
+# -- new keys and misses, which are no part of `A`
+
+
+@pytest.mark.parametrize("classes", ["EA", "EAm", "En", "Em"])
+def test_new_keys_and_misses_are_told_to_those_who_ask(classes: str) -> None:
+    harness = Harness()
+    client = listening(harness, classes)
+    for request in ("GET k", "SET k 1", "SET k 2", "GET k", "DEL k", "DEL k", "APPEND k 1", "RENAME k l", "LPOP no"):
+        harness.run(request)
+    told = [(event.removeprefix("keyevent@0 "), key) for event, key in messages(client)]
+    missed = [("keymiss", "k")] if "m" in classes else []
+    new = [("new", "k"), ("new", "k"), ("new", "l")] if "n" in classes else []
+    assert [item for item in told if item[0] in ("new", "keymiss")] == missed + new
+
+
+def test_a_key_whose_time_has_come_is_new_again() -> None:
+    harness = Harness()
+    harness.run("SET k v PX 10")
+    client = listening(harness, "Enx")
+    harness.time.advance(1)
+    harness.run("SET k w")
+    assert [event for event, _ in messages(client)] == ["keyevent@0 expired", "keyevent@0 new"]
+
+
+REQUESTS = """
+GET miss | SET a 1 | SETNX a 3 | APPEND b x | INCR c | SETRANGE d 0 x | GETSET e 1 | SET e2 1 GET | MSET a 1 f 2
+RENAME a g | RENAME f g | RENAME no g | COPY g h | COPY g h REPLACE | MOVE h 1 | MOVE no 1 | LPUSH l a | LPUSHX no a
+RPOPLPUSH l l2 | LMOVE l2 l3 LEFT LEFT | SADD s a b | SADD s2 b | SINTERSTORE s3 s s2 | SINTERSTORE s3 s no
+SMOVE s s4 a | HSET hh a 1 | HGET no a | ZADD z 1 a | ZADD no XX 1 a | ZRANGESTORE z2 z 0 -1 | ZUNIONSTORE z2 1 z
+XADD x 1-1 a b | XADD no NOMKSTREAM * a b | XGROUP CREATE xx g $ MKSTREAM | XLEN no | XINFO STREAM no
+EXISTS no1 no2 b | TTL no | TYPE no | TOUCH no | OBJECT ENCODING no | STRLEN no | LRANGE no 0 -1 | SINTER no no2
+MGET no no2 b | GETDEL no | GETEX no | DEL no | EXPIRE no 1 | LPOP no | SPOP no | SRANDMEMBER no | COPY no no2
+ZSCORE no a
+XACK no g 1-1 | XDEL no 1-1 | LSET no 0 1 | PERSIST b | EXPIRE b 100 | PERSIST b | GETEX b EX 5 | GETDEL b
+HINCRBY hh a 1
+HDEL hh a | SREM s b | ZINCRBY z 1 a | ZPOPMIN z | LINSERT l3 BEFORE a b | LTRIM l3 1 1 | LREM l3 0 a | SUNIONSTORE l s2
+XTRIM x MAXLEN 0 | XSETID x 5-5 | XGROUP SETID xx g 0 | XGROUP DESTROY xx g | SPOP s4 | DEL g h hh
+"""
+
+
+def test_events_are_those_of_redis_in_their_order(tmp_path: Path) -> None:
+    harness = Harness()
+    ours = listening(harness, "EAnm")
+    with redis_server(tmp_path) as port, Wire(port) as ask, Wire(port) as theirs:
+        ask("CONFIG", "SET", "notify-keyspace-events", "EAnm")
+        theirs("PSUBSCRIBE", "__key*")
+        for request in REQUESTS.replace("\n", "|").split("|"):
+            if not request.strip():
+                continue
+            ask(*shlex.split(request))
+            harness.run(request.strip())
+            theirs.send("PING", "end")
+            told = []
+            while (message := theirs.read())[0] != b"pong":
+                told.append((message[2].decode().removeprefix("__").replace("__:", " "), message[3].decode()))
+            assert messages(ours) == told, request
+
+
+# -- the stream
+
+
+def kept(harness: Harness, stream: str = "events") -> list[tuple[str, str, str]]:
+    """(event, key, database) of each entry."""
+    return [tuple(part.decode() for part in fields[1::2]) for _, fields in harness.run(f"XRANGE {stream} - +")]
+
+
+def with_stream(*options: str) -> Harness:
+    return Harness("--notify-keyspace-events", "A", "--notify-keyspace-stream", "events", *options)
+
+
+def test_events_are_kept_in_a_stream() -> None:
+    harness = with_stream()
+    client = harness.client()
+    client.run("PSUBSCRIBE *")
+    client.received()
+    for request in ("SET a 1", "SELECT 3", "RPUSH l x", "LPOP l", "SELECT 0"):
+        harness.run(request)
+    assert kept(harness) == [("set", "a", "0"), ("rpush", "l", "3"), ("lpop", "l", "3"), ("del", "l", "3")]
+    assert harness.run("XRANGE events - + COUNT 1")[0][1][::2] == [b"event", b"key", b"db"]
+    assert client.received() == b""  # neither K nor E was asked for
+
+
+def test_an_event_is_in_one_unit_of_the_journal_with_its_change() -> None:
+    harness = with_stream()
+    harness.run("SET a 1")
+    assert [entry[0] for entry in harness.journal()] == [b"MULTI", b"SET", b"XADD", b"EXEC"]
+    harness.run("XADD events * made by-hand")  # what happens to the stream itself is not in it
+    assert [entry[0] for entry in harness.journal()] == [b"XADD"]
+
+
+def test_the_journal_brings_the_events_back_and_adds_none() -> None:
+    harness = with_stream("--notify-keyspace-stream-max-len", "100")
+    waiter = harness.client()
+    waiter.run("BLPOP l 0")
+    for i in range(120):
+        harness.run(f"SET k{i} v PX 50")
+    harness.run("RPUSH l x")
+    harness.advance(1)
+    for request in ("MULTI", "SET a 1", "DEL a", "EXEC"):
+        harness.run(request)
+    digest = dataset_digest(harness.engine.keyspace, True)
+    assert 100 <= harness.run("XLEN events") < 300
+    assert kept(harness)[-2:] == [("set", "a", "0"), ("del", "a", "0")]
+    other = replay(harness)
+    other.run("CONFIG SET notify-keyspace-events A notify-keyspace-stream events")
+    assert dataset_digest(other.engine.keyspace, True) == digest
+
+
+def test_a_log_that_is_read_with_the_setting_on_makes_no_events_of_its_own() -> None:
+    harness = with_stream()
+    harness.run("SET a 1")
+    harness.run("SET a 2")
+    data = harness.journal()
+    other = with_stream()
+    other.engine.keyspace.expiry = False
+    session = other.engine.replay_session()
+    for entry in data:
+        other.engine.execute(session, entry)
+    assert kept(other) == kept(harness) == [("set", "a", "0"), ("set", "a", "0")]
+
+
+def test_who_waits_for_events_is_served_in_the_turn_of_the_change() -> None:
+    harness = with_stream()
+    reader = harness.client()
+    reader.run("XREAD BLOCK 0 STREAMS events $")
+    harness.run("SET a 1")
+    assert b"$3\r\nset\r\n" in reader.received()
+
+
+def test_another_type_at_the_key_of_the_stream_harms_nobody() -> None:
+    harness = with_stream()
+    harness.run("CONFIG SET notify-keyspace-stream text")
+    harness.run("SET text hello")
+    assert harness.run("SET a 1") == "OK"
+    assert harness.run("GET a") == b"1"
+    assert harness.engine.shared.errors[b"WRONGTYPE"] == 1
