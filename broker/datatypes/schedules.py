@@ -164,7 +164,8 @@ class Agenda:
     """Tickets by kind, key and name, and by time."""
 
     def __init__(self) -> None:
-        self._targets: list[Table] = [Table(), Table()]  # by kind: {key: Table of {name: Ticket}}
+        # By kind: {key: Ticket}, or {key: Table of {name: Ticket}} where there is more than one.
+        self._targets: list[Table] = [Table(), Table()]
         self._heap: list[Ticket] = []
         self._next_number: i64 = 0
         self.last_name = 0  # the greatest `ms << 64 | seq` that new_name() gave
@@ -178,12 +179,17 @@ class Agenda:
         """One of the same kind, key and name goes."""
         self.remove(int(ticket.kind), ticket.key, ticket.name)
         targets = self._targets[ticket.kind]
-        names = targets.get(ticket.key)
-        if names is None:
+        found = targets.get(ticket.key)
+        if found is None:
+            targets.set(ticket.key, ticket)
+        elif isinstance(found, Table):
+            found.set(ticket.name, ticket)
+        else:
+            assert isinstance(found, Ticket)
             names = Table()
+            names.set(found.name, found)
+            names.set(ticket.name, ticket)
             targets.set(ticket.key, names)
-        assert isinstance(names, Table)
-        names.set(ticket.name, ticket)
         ticket.number = self._next_number
         self._next_number += 1
         ticket.place = len(self._heap)
@@ -192,16 +198,14 @@ class Agenda:
 
     def remove(self, kind: int, key: bytes, name: bytes) -> bool:
         """True when it was there."""
-        targets = self._targets[kind]
-        names = targets.get(key)
-        if names is None:
-            return False
-        assert isinstance(names, Table)
-        ticket = names.pop(name)
+        ticket = self.get(kind, key, name)
         if ticket is None:
             return False
-        assert isinstance(ticket, Ticket)
-        if names.size == 0:
+        targets = self._targets[kind]
+        names = targets.get(key)
+        if isinstance(names, Table):
+            names.pop(name)
+        if not isinstance(names, Table) or names.size == 0:
             targets.pop(key)
         last = self._heap.pop()
         if last is not ticket:
@@ -252,13 +256,12 @@ class Agenda:
         return self._heap[0] if self._heap else None
 
     def get(self, kind: int, key: bytes, name: bytes) -> Ticket | None:
-        names = self._targets[kind].get(key)
-        if names is None:
-            return None
-        assert isinstance(names, Table)
-        ticket = names.get(name)
-        assert ticket is None or isinstance(ticket, Ticket)
-        return ticket
+        found = self._targets[kind].get(key)
+        if isinstance(found, Table):
+            found = found.get(name)
+        if isinstance(found, Ticket) and found.name == name:
+            return found
+        return None
 
     def keys(self, kind: int) -> list[bytes]:
         """The names of keys that have tickets."""
@@ -267,9 +270,10 @@ class Agenda:
     def of_key(self, kind: int, key: bytes) -> list[Ticket]:
         """In no order."""
         names = self._targets[kind].get(key)
+        if isinstance(names, Ticket):
+            return [names]
         found: list[Ticket] = []
-        if names is not None:
-            assert isinstance(names, Table)
+        if isinstance(names, Table):
             for shard in names.shards():
                 for ticket in shard.values():
                     assert isinstance(ticket, Ticket)
