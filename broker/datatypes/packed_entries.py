@@ -17,6 +17,8 @@ from typing import Final
 
 from mypy_extensions import i64
 
+from broker.datatypes.entry_wire import bulk_head, encode_entry, encode_id, infixes_of
+
 BLOCK_ENTRIES: Final = 100  # Redis's stream-node-max-entries, so that `~` trims the same entries
 BLOCK_BYTES: Final = 16 * 1024  # of fields and values. More is slower to read in small ranges, less is less dense
 _CACHE_BYTES: Final = 4 * 1024 * 1024
@@ -33,10 +35,11 @@ _MOST_SKIPPED: Final = 31  # blocks that go uncompressed after one that could no
 _MOST_SHAPES: Final = 8  # lists of names in one block; with more the names are stored beside the values
 _MOST_KNOWN: Final = 64  # lists of names that a stream shares
 
-# Of memory accounting: a View with its lists, a row of it, each value of a row; a Packed with its ids
+# Of memory accounting: a View with its lists, a row of it, each value of a row, an encoded row; a Packed
 _PER_VIEW: Final = 250
 _PER_ROW: Final = 150
 _PER_VALUE: Final = 48
+_PER_WIRE: Final = 40
 _PER_PACKED: Final = 330
 
 
@@ -262,7 +265,7 @@ class Packed:
 
 
 class View:
-    """An unpacked block. ids[i], rows[i]: None until show() was called for them.
+    """An unpacked block. ids[i], rows[i] are there once show() was called for them, wires[i] once show_wires() was.
 
     size: bytes that it takes.
     """
@@ -272,13 +275,16 @@ class View:
         self.used = True
         self.ids: list[int] = [0] * int(slots)
         self.rows: list[list[bytes] | None] = [None] * int(slots)
+        self.wires: list[bytes] = [b""] * int(slots)
+        self._unwired = slots
+        self._infixes: list[bytes] = []
         self._raw = raw
         self._hidden = slots
         self._lengths_at: i64 = slots * packed.head_width
         self._places: list[int] = []  # where the values of a row begin in raw
         self._firsts: list[int] = []  # number of the first value of a row; empty: all rows have as many values
         self._find_places(packed)
-        self.size: i64 = _PER_VIEW + len(raw) + 56 * slots
+        self.size: i64 = _PER_VIEW + len(raw) + 64 * slots
 
     def _find_places(self, packed: Packed) -> None:
         raw = self._raw
@@ -320,10 +326,47 @@ class View:
                 self.ids[slot] = packed.id_at(slot)
                 self._hidden -= 1
                 grown += _PER_ROW + len(row) * (_PER_VALUE // 2)
-        if grown:
-            self.size += grown
+        self._grow(packed, grown)
+
+    def show_wires(self, packed: Packed, low: i64, high: i64) -> None:
+        """Fill wires of the slots low <= slot < high."""
+        if self._unwired == 0:
+            return
+        grown: i64 = 0
+        for slot in range(low, high):
+            if not self.wires[slot]:
+                wire = self._wire(packed, slot)
+                self.wires[slot] = wire
+                self._unwired -= 1
+                grown += _PER_WIRE + len(wire)
+        self._grow(packed, grown)
+
+    def _grow(self, packed: Packed, size: i64) -> None:
+        if size > 0:
+            self.size += size
             if packed.view is self:
-                packed.storage.charge(int(grown))
+                packed.storage.charge(int(size))
+
+    def _wire(self, packed: Packed, slot: i64) -> bytes:
+        entry_id = packed.id_at(slot)
+        if packed.head_width > 0:
+            return encode_entry(entry_id, self._row(packed, slot))
+        if not self._infixes:
+            self._infixes = infixes_of(packed.shapes[0])
+        pieces = [encode_id(entry_id)]
+        raw = self._raw
+        width = packed.length_width
+        place: i64 = self._places[slot]
+        at: i64 = self._lengths_at + slot * len(self._infixes) * width
+        for infix in self._infixes:
+            length: i64 = raw[at] if width == 1 else _number_at(raw, at, width)
+            pieces.append(infix)
+            pieces.append(bulk_head(length))
+            pieces.append(raw[place : place + length])
+            place += length
+            at += width
+        pieces.append(b"\r\n")
+        return b"".join(pieces)
 
     def _row(self, packed: Packed, slot: i64) -> list[bytes]:
         place: i64 = self._places[slot]

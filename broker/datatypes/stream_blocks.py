@@ -10,6 +10,7 @@ from typing import Final
 
 from mypy_extensions import i64
 
+from broker.datatypes.entry_wire import encode_entry
 from broker.datatypes.packed_entries import Packed, Sealer, Storage
 
 # approximate_bytes(): of a block, of an entry of an open one (id, two list slots, the list of its fields), and of each
@@ -28,6 +29,14 @@ class Entries:
     def __init__(self) -> None:
         self.ids: list[int] = []
         self.fields: list[list[bytes] | None] = []  # None is never in it; the type is that of a block's list
+
+
+class Encoded:
+    """Some entries in the form of the wire: wires[i] is that of ids[i]."""
+
+    def __init__(self) -> None:
+        self.ids: list[int] = []
+        self.wires: list[bytes] = []
 
 
 class Block:
@@ -197,6 +206,33 @@ class Block:
                 left -= 1
             i += step
             steps -= 1
+
+    def collect_encoded(self, found: Encoded, start: int, end: int, limit: int, with_ids: bool) -> None:
+        """As collect(), oldest first, in the form of the wire. Without with_ids found.ids is left alone."""
+        packed = self._packed
+        low = self._slot_from(start)
+        high = self._slot_from(end + 1)
+        if low < self._head:
+            low = self._head
+        if packed is None or self._dead is not None:
+            entries = Entries()
+            if low < high:
+                self._collect_live(entries, low, high, limit, False)
+            for i in range(len(entries.ids)):
+                fields = entries.fields[i]
+                assert fields is not None
+                found.wires.append(encode_entry(entries.ids[i], fields))
+            if with_ids:
+                found.ids += entries.ids
+            return
+        if 0 <= limit < high - low:
+            high = low + limit
+        view = packed.open_view()
+        view.show_wires(packed, low, high)
+        found.wires += view.wires[low:high]
+        if with_ids:
+            for slot in range(low, high):
+                found.ids.append(packed.id_at(slot))
 
     # -- deletion
 

@@ -18,7 +18,7 @@ from mypy_extensions import i64
 
 from broker.datatypes.block_counts import BlockCounts
 from broker.datatypes.packed_entries import BLOCK_ENTRIES, SHARED, Sealer, Storage
-from broker.datatypes.stream_blocks import Block, Entries
+from broker.datatypes.stream_blocks import Block, Encoded, Entries
 from broker.datatypes.stream_groups import UNKNOWN, Group
 from broker.datatypes.stream_settings import StreamSettings
 
@@ -300,6 +300,23 @@ class Stream:
                 break
             i += step
             steps -= 1
+        return found
+
+    def range_encoded(self, start: int, end: int, limit: int, with_ids: bool) -> Encoded:
+        """As range(), oldest first, in the form of the wire; what is read from a sealed block is encoded once as long
+        as the block stays unpacked. ids: filled with `with_ids`.
+        """
+        found = Encoded()
+        if start > end or limit == 0 or self.size == 0:
+            return found
+        last: i64 = self._place(end)
+        i: i64 = self._place(start)
+        while i <= last:
+            left = limit - len(found.wires) if limit >= 0 else -1
+            self._blocks[i].collect_encoded(found, start, end, left, with_ids)
+            if limit >= 0 and len(found.wires) >= limit:
+                break
+            i += 1
         return found
 
     def _place(self, entry_id: int) -> int:

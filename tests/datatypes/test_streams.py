@@ -7,6 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from broker.datatypes.entry_wire import decode_entry, encode_entry
 from broker.datatypes.packed_entries import Storage
 from broker.datatypes.stream_groups import UNKNOWN, Group
 from broker.datatypes.streams import MAX_ID, NO_ID, Stream, format_id, parse_id, parse_ms
@@ -158,6 +159,11 @@ class StreamMachine(RuleBasedStateMachine):
         cut = len(expected) if limit < 0 else limit
         forward = self.stream.range(low, high, limit, False)
         assert list(zip(forward.ids, forward.fields, strict=True)) == expected[:cut]
+        encoded = self.stream.range_encoded(low, high, limit, True)
+        assert encoded.ids == forward.ids
+        decoded = [decode_entry(wire) for wire in encoded.wires]
+        assert [(parse_id(text, 0), fields) for text, fields in decoded] == expected[:cut]
+        assert self.stream.range_encoded(low, high, limit, False).wires == encoded.wires
         backward = self.stream.range(low, high, limit, True)
         assert list(zip(backward.ids, backward.fields, strict=True)) == expected[::-1][:cut]
 
@@ -196,7 +202,7 @@ class StreamMachine(RuleBasedStateMachine):
 
 
 TestStream = StreamMachine.TestCase
-TestStream.settings = settings(max_examples=80, stateful_step_count=15, deadline=None)
+TestStream.settings = settings(max_examples=60, stateful_step_count=15, deadline=None)
 
 
 @pytest.mark.parametrize(
@@ -235,6 +241,12 @@ def test_ids_are_read_as_redis_reads_them(text: bytes, expected: int) -> None:
 @pytest.mark.parametrize(("text", "expected"), [(b"5-*", 5), (b"5", NO_ID), (b"5-3*", NO_ID), (b"-*", NO_ID)])
 def test_an_open_sequence_is_a_star_after_the_milliseconds(text: bytes, expected: int) -> None:
     assert parse_ms(text) == expected
+
+
+def test_an_entry_is_encoded_as_an_array_of_its_id_and_its_fields() -> None:
+    wire = b"*2\r\n$3\r\n1-2\r\n*4\r\n$1\r\nf\r\n$4\r\n\r\n$1\r\n$0\r\n\r\n$2000\r\n" + b"x" * 2000 + b"\r\n"
+    assert encode_entry(1 << 64 | 2, [b"f", b"\r\n$1", b"", b"x" * 2000]) == wire
+    assert decode_entry(wire) == (b"1-2", [b"f", b"\r\n$1", b"", b"x" * 2000])
 
 
 def test_formatting_undoes_parsing() -> None:

@@ -1,0 +1,58 @@
+"""Entries in the form in which every protocol version sends them: [id, [field, value ...]] of bulk strings.
+
+Streams keep this form beside unpacked entries, so that what many read is encoded once. Nothing here differs between
+RESP2 and RESP3; what does is the encoder's.
+"""
+
+from typing import Final
+
+from mypy_extensions import i64
+
+_SEQ_MASK: Final = (1 << 64) - 1
+_CRLF: Final = b"\r\n"
+_SMALL: Final = 1024
+_BULK: Final[list[bytes]] = [b"$%d\r\n" % n for n in range(_SMALL)]
+
+
+def bulk_head(size: i64) -> bytes:
+    return _BULK[size] if size < _SMALL else b"$%d\r\n" % size
+
+
+def encode_id(entry_id: int) -> bytes:
+    """What stands before the fields."""
+    text = b"%d-%d" % (entry_id >> 64, entry_id & _SEQ_MASK)
+    return b"*2\r\n$%d\r\n%b\r\n" % (len(text), text)
+
+
+def encode_entry(entry_id: int, fields: list[bytes]) -> bytes:
+    pieces = [encode_id(entry_id), b"*%d\r\n" % len(fields)]
+    for part in fields:
+        pieces.append(bulk_head(len(part)))
+        pieces.append(part)
+        pieces.append(_CRLF)
+    return b"".join(pieces)
+
+
+def infixes_of(shape: list[bytes]) -> list[bytes]:
+    """What stands before the head of each value, in entries whose names are shape[0::2]."""
+    infixes: list[bytes] = []
+    before = b"*%d\r\n" % len(shape)
+    for i in range(0, len(shape), 2):
+        infixes.append(b"%b$%d\r\n%b\r\n" % (before, len(shape[i]), shape[i]))
+        before = _CRLF
+    return infixes
+
+
+def decode_entry(wire: bytes) -> tuple[bytes, list[bytes]]:
+    """(id, fields) of what encode_entry() made."""
+    parts: list[bytes] = []
+    at: i64 = wire.index(b"$")
+    while at < len(wire):
+        if wire[at] == 42:  # the head of the fields' array
+            at = wire.index(b"\n", at) + 1
+            continue
+        stop: i64 = wire.index(b"\r", at)
+        size: i64 = int(wire[at + 1 : stop])
+        parts.append(wire[stop + 2 : stop + 2 + size])
+        at = stop + 4 + size
+    return parts[0], parts[1:]
