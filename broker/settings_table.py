@@ -102,6 +102,7 @@ _NETWORK: Final = _used(
     Setting("maxclients", Integer(1, UINT_MAX), "10000"),
     Setting("requirepass", Text(), ""),
     Setting("client-output-buffer-limit", OutputLimits(), _LIMITS, several=True),
+    Setting("pubsub-overflow", Enum(("disconnect", "drop-oldest", "drop-newest")), "disconnect"),  # ours
     Setting("client-query-buffer-limit", Memory(1 << 20), "1gb"),
     Setting("proto-max-bulk-len", Memory(1 << 20), "512mb"),
     *_immutable(

@@ -19,6 +19,11 @@ REPLY_SKIP_NEXT: Final = 1  # CLIENT REPLY SKIP was just read; the next request 
 REPLY_SKIP: Final = 2
 REPLY_OFF: Final = 3
 
+# Session.overflow: what happens to a subscriber at its output limit (pubsub-overflow).
+DISCONNECT: Final = 0
+DROP_OLDEST: Final = 1
+DROP_NEWEST: Final = 2
+
 
 class Session:
     """One client. `out` holds pieces of the wire; the hub joins and sends them at the end of the turn.
@@ -31,6 +36,8 @@ class Session:
         self.outgoing: Final = outgoing
         self.queued_for_sending = False
         self.out: list[bytes] = []
+        self.overflow: i64 = DISCONNECT
+        self.messages: list[int] = []  # where in `out` messages stand, unless overflow is DISCONNECT
         self.resp3 = False
         self.gate: i64 = 0
         self.reply_mode: i64 = REPLY_ON
@@ -94,6 +101,8 @@ class Session:
     def send_wire(self, wire: bytes) -> None:
         """As send(), for what was encoded already (one message for many subscribers)."""
         if not self.closed:
+            if self.overflow:
+                self.messages.append(len(self.out))
             self.out.append(wire)
             self.mark()
 

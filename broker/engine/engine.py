@@ -18,7 +18,7 @@ from broker.commands.blocked import Blocked, RunQueue
 from broker.commands.context import Context, Shared
 from broker.commands.control import Control
 from broker.commands.registry import BLOCKING, SKIP_SLOWLOG, Command
-from broker.commands.session import IN_MULTI, NEEDS_AUTH, Session
+from broker.commands.session import DISCONNECT, DROP_NEWEST, DROP_OLDEST, IN_MULTI, NEEDS_AUTH, Session
 from broker.commands.transactions import discard_queue
 from broker.config import Config
 from broker.engine.admission import IS_LOADING, PAUSED_ALL, PAUSED_WRITES, WRITES_REFUSED, admit
@@ -37,6 +37,7 @@ _HELD_UP: Final = IS_LOADING | WRITES_REFUSED | PAUSED_ALL | PAUSED_WRITES  # th
 _EXPIRE_PER_TURN: Final = 200  # keys removed by time in one turn at most; the hub comes back at once for the rest
 _INTERNAL_ERROR: Final = ErrorReply(b"ERR internal error")
 _NEVER: Final = 1e18
+_OVERFLOW: Final = {"disconnect": DISCONNECT, "drop-oldest": DROP_OLDEST, "drop-newest": DROP_NEWEST}
 
 
 class Engine:
@@ -74,6 +75,7 @@ class Engine:
         self._slow_seconds: float = _NEVER
         self._slow_length: int = 0
         self._unpause_ms: i64 = 0
+        self._overflow: i64 = DISCONNECT
         self._event_stream = b""  # notify-keyspace-stream; empty: none
         self._event_stream_length: int = 0
         self._configure()
@@ -85,11 +87,18 @@ class Engine:
         self.config.on_change("slowlog-max-len", self._read_slowlog)
         for name in ("notify-keyspace-events", "notify-keyspace-stream", "notify-keyspace-stream-max-len"):
             self.config.on_change(name, self._read_notifications)
+        self._read_overflow()
+        self.config.on_change("pubsub-overflow", self._read_overflow)
 
     def _read_slowlog(self) -> None:
         threshold = self.config.integer("slowlog-log-slower-than")
         self._slow_seconds = threshold / 1e6 if threshold >= 0 else _NEVER
         self._slow_length = self.config.integer("slowlog-max-len")
+
+    def _read_overflow(self) -> None:
+        self._overflow = _OVERFLOW[self.config.text("pubsub-overflow")]
+        for session in self.shared.sessions.values():
+            session.overflow = self._overflow
 
     def _read_notifications(self) -> None:
         self.keyspace.event_classes = parse_classes("".join(self.config.event_classes())) or 0
@@ -105,6 +114,7 @@ class Engine:
         session.created_ms = self.clock.now_ms()
         session.active_ms = session.created_ms
         session.set_gate(NEEDS_AUTH, self.config.text("requirepass") != "")
+        session.overflow = self._overflow
         ctx = Context(session, self.shared)
         self._contexts[session.id] = ctx
         self.shared.sessions[session.id] = session

@@ -11,13 +11,14 @@ from typing import Final
 from mypy_extensions import i64
 
 from broker.commands.context import Context
-from broker.commands.session import NEEDS_AUTH, REPLY_ON, REPLY_SKIP, REPLY_SKIP_NEXT
+from broker.commands.session import DROP_NEWEST, NEEDS_AUTH, REPLY_ON, REPLY_SKIP, REPLY_SKIP_NEXT
 from broker.engine.admission import POSTPONED
 from broker.engine.engine import Engine
 from broker.errors import ProtocolError
 from broker.protocol.encoder import encode
 from broker.protocol.replies import ErrorReply
 from broker.protocol.requests import RequestParser
+from broker.server.held import Held
 
 _RECEIVE: Final = 16 * 1024
 _RECEIVE_MORE: Final = 256 * 1024  # once a client sends more than the above at a time
@@ -25,6 +26,8 @@ _REQUESTS_PER_TURN: Final = 1024
 _PIECES_PER_TURN: Final = 8192  # of output: a request makes 1 to 3
 _BYTES_PER_TURN: Final = 1024 * 1024  # of output, so that many large replies do not meet in memory
 _HELD_WHILE_WAITING: Final = 1024 * 1024  # bytes read ahead of a client that is blocked or paused
+_CHUNK: Final = 64 * 1024  # of what is held, to be sent next
+_UNLIMITED: Final = 1 << 60
 _BACKPRESSURE: Final = 128 * 1024 * 1024  # unsent bytes at which a client without an output limit is not read
 
 
@@ -46,6 +49,7 @@ class Traffic:
         self.bytes_in: i64 = 0
         self.bytes_out: i64 = 0
         self.output_limit_cuts: i64 = 0
+        self.messages_dropped: i64 = 0  # as pubsub-overflow says
         self.query_limit_cuts: i64 = 0
 
 
@@ -74,7 +78,9 @@ class Connection:
         self._next: i64 = 0  # the first of them that was not executed
         self._failure: ErrorReply | None = None  # a protocol error, to be told after them
         self._sealed: list[bytes] = []  # output whose log is being fsynced
+        self._sealed_messages: list[int] = []  # as Session.messages, of _sealed
         self._unsent: list[bytes] = []  # output that the socket did not take
+        self._held: Held | None = None  # more of it, after that, some of which may be dropped
         self._unsent_bytes: i64 = 0
         self._sent: i64 = 0  # of _unsent[0]
         self._soft_since: float = 0.0  # monotonic time since when the soft limit is exceeded; 0: it is not
@@ -204,27 +210,38 @@ class Connection:
 
     def seal(self) -> None:
         """Set aside what is owed so far: it may go once the fsync that now begins has ended."""
+        for place in self.session.messages:
+            self._sealed_messages.append(len(self._sealed) + place)
         self._sealed.extend(self.session.out)
+        self.session.messages.clear()
         self.session.out.clear()
 
     def release(self) -> None:
         """That fsync has ended. (More output may have come since: it waits for the next one.)"""
         if self._sealed:
             sealed = self._sealed
+            messages = self._sealed_messages
             self._sealed = []
-            self._transmit(sealed)
+            self._sealed_messages = []
+            self._transmit(sealed, messages)
 
     def flush(self) -> None:
         """Send what the client is owed, as far as the socket takes it."""
         out = self.session.out
         if not out:
             return
-        self._transmit(out)
+        self._transmit(out, self.session.messages)
         out.clear()
+        if self.session.messages:
+            self.session.messages.clear()
 
-    def _transmit(self, pieces: list[bytes]) -> None:
+    def _transmit(self, pieces: list[bytes], messages: list[int]) -> None:
+        """messages: indexes of the pieces that may be dropped, rising."""
         if self._unsent:
-            self._keep(pieces)
+            if messages or self._held is not None:
+                self._hold(pieces, messages, 0)
+            else:
+                self._keep(pieces)
             return
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         try:
@@ -238,18 +255,78 @@ class Connection:
         if sent < len(data):
             self._sent = sent
             self._unsent_bytes = -sent
-            self._keep([data])
+            if messages:
+                self._keep_begun(pieces, messages)
+            else:
+                self._keep([data])
 
     def _keep(self, pieces: list[bytes]) -> None:
         """Hold what the socket did not take, within the limit of the client's class."""
         for piece in pieces:
             self._unsent_bytes += len(piece)
         if self._over_limit():
-            self._traffic.output_limit_cuts += 1
-            self.closing = "output_limit"
-            self._unsent = []
+            self._cut()
             return
         self._unsent.append(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+
+    def _cut(self) -> None:
+        self._traffic.output_limit_cuts += 1
+        self.closing = "output_limit"
+        self._unsent = []
+        self._held = None
+
+    def _keep_begun(self, pieces: list[bytes], messages: list[int]) -> None:
+        """Of these, the first _sent bytes are sent. The piece that was begun has to be finished; the others are held so
+        that they can still be dropped."""
+        size: i64 = 0
+        stop: i64 = 0
+        while size <= self._sent:
+            size += len(pieces[stop])
+            stop += 1
+        self._unsent_bytes += size
+        self._unsent.append(b"".join(pieces[:stop]))
+        self._hold(pieces, messages, stop)
+
+    def _hold(self, pieces: list[bytes], messages: list[int], start: i64) -> None:
+        """Hold pieces[start:] behind what is unsent, and drop messages where that is too much."""
+        held = self._held
+        if held is None:
+            held = Held()
+            self._held = held
+        room = self._allowed()
+        newest = self.session.overflow == DROP_NEWEST
+        droppable = set(messages)
+        for i in range(start, len(pieces)):
+            piece = pieces[i]
+            if i not in droppable:
+                held.add_reply(piece)
+                self._unsent_bytes += len(piece)
+            elif newest and self._unsent_bytes + len(piece) > room:
+                held.add_lost()
+                self._traffic.messages_dropped += 1
+            else:
+                held.add_message(piece)
+                self._unsent_bytes += len(piece)
+        self._shrink(room)
+
+    def _shrink(self, room: i64) -> None:
+        """Drop the oldest messages until the rest is at most `room` bytes; without any left, cut the client."""
+        while self._unsent_bytes > room:
+            freed = 0
+            if self._held is not None and self.session.overflow:
+                freed = self._held.drop_oldest()
+            if not freed:
+                self._cut()
+                return
+            self._unsent_bytes -= freed
+            self._traffic.messages_dropped += 1
+
+    def _allowed(self) -> i64:
+        """Unsent bytes that the limits of the client's class allow now."""
+        hard, soft, _ = self._limits.pubsub if self.session.subscriptions else self._limits.normal
+        if self._over_limit() and not (hard and self._unsent_bytes > hard):
+            return soft
+        return hard or _UNLIMITED
 
     def _over_limit(self) -> bool:
         session = self.session
@@ -266,9 +343,7 @@ class Connection:
     def check_soft_limit(self) -> None:
         """Called now and then: the soft limit runs out even if nothing more is sent."""
         if self._unsent and self._over_limit():
-            self._traffic.output_limit_cuts += 1
-            self.closing = "output_limit"
-            self._unsent = []
+            self._shrink(self._allowed())
 
     def on_writable(self) -> None:
         """The socket takes bytes again."""
@@ -283,12 +358,26 @@ class Connection:
                     return
                 self._sent = 0
                 del unsent[0]
+                if not unsent and self._held is not None:
+                    self._take_held()
         except BlockingIOError:
             return
         except OSError:
             self.closing = "connection_reset"
             return
         self._soft_since = 0.0
+
+    def _take_held(self) -> None:
+        """Send on with the next of what is held."""
+        held = self._held
+        assert held is not None
+        before = held.bytes
+        chunk = held.take(_CHUNK, self.session.resp3)
+        self._unsent_bytes += len(chunk) - (before - held.bytes)  # a notice comes on top
+        if chunk:
+            self._unsent.append(chunk)
+        if not len(held):
+            self._held = None
 
     @property
     def has_unsent(self) -> bool:
@@ -305,7 +394,8 @@ class Connection:
 
     @property
     def unsent_pieces(self) -> int:
-        return len(self._unsent) + len(self.session.out) + len(self._sealed)
+        held = len(self._held) if self._held is not None else 0
+        return len(self._unsent) + held + len(self.session.out) + len(self._sealed)
 
     @property
     def unsent_bytes(self) -> int:
