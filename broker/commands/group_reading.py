@@ -13,7 +13,7 @@ from broker.datatypes.stream_groups import Consumer, Group, ids_from
 from broker.datatypes.streams import MAX_ID, Stream, format_id
 from broker.errors import CommandError
 from broker.protocol.numbers import I64_MAX
-from broker.protocol.replies import NULL_ARRAY, PairMap, Reply
+from broker.protocol.replies import NULL_ARRAY, EntryList, PairMap, Reply
 
 command = CommandGroup("stream").command
 
@@ -102,15 +102,11 @@ def _deliver(
 ) -> Reply:
     """Hand entries that are new to the group to `consumer`. There is at least one."""
     now = ctx.now_ms
-    found = stream.range(group.last_id + 1, MAX_ID, request.limit, False)
+    found = stream.range_encoded(group.last_id + 1, MAX_ID, request.limit, True)
     ids: list[bytes] = []
-    replies: list[Reply] = []
-    for i in range(len(found.ids)):
-        entry_id = found.ids[i]
+    for entry_id in found.ids:
         stream.advance(group, entry_id)
-        text = format_id(entry_id)
-        ids.append(text)
-        replies.append([text, found.fields[i]])
+        ids.append(format_id(entry_id))
         if not request.noack:
             group.assign(entry_id, consumer, now, 1)
     if not request.noack:
@@ -118,7 +114,7 @@ def _deliver(
         journal_claim(ctx, name, request.group, consumer, ids, now, 1, group.last_id)
     journal_group_id(ctx, name, request.group, group)
     ctx.changed_aside(name)
-    return replies
+    return EntryList(found.wires)
 
 
 def _deliver_again(

@@ -41,18 +41,3 @@ def infixes_of(shape: list[bytes]) -> list[bytes]:
         infixes.append(b"%b$%d\r\n%b\r\n" % (before, len(shape[i]), shape[i]))
         before = _CRLF
     return infixes
-
-
-def decode_entry(wire: bytes) -> tuple[bytes, list[bytes]]:
-    """(id, fields) of what encode_entry() made."""
-    parts: list[bytes] = []
-    at: i64 = wire.index(b"$")
-    while at < len(wire):
-        if wire[at] == 42:  # the head of the fields' array
-            at = wire.index(b"\n", at) + 1
-            continue
-        stop: i64 = wire.index(b"\r", at)
-        size: i64 = int(wire[at + 1 : stop])
-        parts.append(wire[stop + 2 : stop + 2 + size])
-        at = stop + 4 + size
-    return parts[0], parts[1:]

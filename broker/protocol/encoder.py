@@ -11,6 +11,7 @@ from broker.protocol.numbers import format_double
 from broker.protocol.replies import (
     Boolean,
     Double,
+    EntryList,
     ErrorReply,
     Map,
     Null,
@@ -75,6 +76,10 @@ def _encode_rare(value: Reply, out: list[bytes], resp3: bool) -> None:
         out.append(value.wire)
     elif isinstance(value, Raw):
         out.append(value.wire)
+    elif isinstance(value, EntryList):
+        n = len(value.wires)
+        out.append(_ARRAY[n] if n < _SMALL else b"*%d\r\n" % n)
+        out += value.wires
     elif isinstance(value, Map):
         n = len(value.flat)
         out.append(b"%%%d\r\n" % (n // 2) if resp3 else b"*%d\r\n" % n)

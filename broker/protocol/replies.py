@@ -99,6 +99,34 @@ class Raw:
         self.wire: Final = wire
 
 
+class EntryList:
+    """An array of stream entries that are encoded already, which is the same in RESP2 and RESP3.
+
+    items: the values, [[id, [field, value ...]] ...], for whoever looks at a reply instead of sending it.
+    """
+
+    def __init__(self, wires: list[bytes]) -> None:
+        self.wires: Final = wires
+
+    @property
+    def items(self) -> list[Reply]:
+        return [_entry(wire) for wire in self.wires]
+
+
+def _entry(wire: bytes) -> Reply:
+    parts: list[Reply] = []
+    at = wire.index(b"$")
+    while at < len(wire):
+        if wire[at : at + 1] == b"*":
+            at = wire.index(b"\n", at) + 1
+            continue
+        start = wire.index(b"\n", at) + 1
+        size = int(wire[at + 1 : start - 2])
+        parts.append(wire[start : start + size])
+        at = start + size + 2
+    return [parts[0], parts[1:]]
+
+
 class Replies:
     """Several replies to one request, one after another (SUBSCRIBE a b c). An empty one answers nothing."""
 

@@ -7,10 +7,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from broker.datatypes.entry_wire import decode_entry, encode_entry
+from broker.datatypes.entry_wire import encode_entry
 from broker.datatypes.packed_entries import Storage
 from broker.datatypes.stream_groups import UNKNOWN, Group
 from broker.datatypes.streams import MAX_ID, NO_ID, Stream, format_id, parse_id, parse_ms
+from broker.protocol.replies import EntryList
 
 FIELDS = [b"f", b"v"]
 UNIFORM, ALTERNATING, WILD, LONG = range(4)
@@ -161,8 +162,7 @@ class StreamMachine(RuleBasedStateMachine):
         assert list(zip(forward.ids, forward.fields, strict=True)) == expected[:cut]
         encoded = self.stream.range_encoded(low, high, limit, True)
         assert encoded.ids == forward.ids
-        decoded = [decode_entry(wire) for wire in encoded.wires]
-        assert [(parse_id(text, 0), fields) for text, fields in decoded] == expected[:cut]
+        assert EntryList(encoded.wires).items == [[format_id(i), fields] for i, fields in expected[:cut]]
         assert self.stream.range_encoded(low, high, limit, False).wires == encoded.wires
         backward = self.stream.range(low, high, limit, True)
         assert list(zip(backward.ids, backward.fields, strict=True)) == expected[::-1][:cut]
@@ -246,7 +246,7 @@ def test_an_open_sequence_is_a_star_after_the_milliseconds(text: bytes, expected
 def test_an_entry_is_encoded_as_an_array_of_its_id_and_its_fields() -> None:
     wire = b"*2\r\n$3\r\n1-2\r\n*4\r\n$1\r\nf\r\n$4\r\n\r\n$1\r\n$0\r\n\r\n$2000\r\n" + b"x" * 2000 + b"\r\n"
     assert encode_entry(1 << 64 | 2, [b"f", b"\r\n$1", b"", b"x" * 2000]) == wire
-    assert decode_entry(wire) == (b"1-2", [b"f", b"\r\n$1", b"", b"x" * 2000])
+    assert EntryList([wire]).items == [[b"1-2", [b"f", b"\r\n$1", b"", b"x" * 2000]]]
 
 
 def test_formatting_undoes_parsing() -> None:
