@@ -35,7 +35,7 @@ from broker.datatypes.streams import (
 from broker.errors import CommandError, no_such_key, syntax_error, wrong_arity, wrong_type
 from broker.keyspace.events import STREAM
 from broker.protocol.numbers import I64_MAX, parse_int
-from broker.protocol.replies import NULL_ARRAY, OK, PairMap, Reply
+from broker.protocol.replies import NULL_ARRAY, OK, EntryList, PairMap, Reply
 
 command = Group("stream").command
 
@@ -470,7 +470,9 @@ def _range(ctx: Context, argv: list[bytes], start_text: bytes, end_text: bytes, 
         return []
     if limit == 0:
         return NULL_ARRAY
-    return rows(stream.range(start, end, limit, reverse))
+    if reverse:
+        return rows(stream.range(start, end, limit, True))
+    return EntryList(stream.range_encoded(start, end, limit, False).wires)
 
 
 # -- XREAD, and what XREADGROUP has in common with it
@@ -577,7 +579,7 @@ def xread(ctx: Context, argv: list[bytes]) -> Reply:
         stream = peek_stream(ctx, argv[at + i])
         if stream is not None and stream.newest_id() > after[i]:
             flat.append(argv[at + i])
-            flat.append(rows(stream.range(after[i] + 1, MAX_ID, request.limit, False)))
+            flat.append(EntryList(stream.range_encoded(after[i] + 1, MAX_ID, request.limit, False).wires))
     if flat:
         return PairMap(flat)
     if request.block_ms < 0:
