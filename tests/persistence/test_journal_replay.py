@@ -105,8 +105,10 @@ CHANGES = {
     "LPUSH": "LPUSH k a b c",
     "LPUSHX": "RPUSH k a; LPUSHX k b",
     "LREM": "RPUSH k a b a; LREM k -1 a",
+    "LSCHEDULE": "LSCHEDULE k LEFT EVERY 5000 MISSED all a b",
     "LSET": "RPUSH k a b a; LSET k 1 c",
     "LTRIM": "RPUSH k a b a; LTRIM k 1 1",
+    "LUNSCHEDULE": "LSCHEDULE k ID t DELAY 5000 a; LUNSCHEDULE k t",
     "MOVE": "SET k v EX 100; MOVE k 2",
     "MSET": "MSET k v k2 v2",
     "MSETNX": "MSETNX k v k2 v2",
@@ -144,8 +146,10 @@ CHANGES = {
     "XGROUP DESTROY": "XGROUP CREATE k g $ MKSTREAM; XGROUP DESTROY k g",
     "XGROUP SETID": "XADD k 1-1 f v; XGROUP CREATE k g 0; XGROUP SETID k g $ ENTRIESREAD 1",
     "XREADGROUP": "XADD k 1-1 f v; XGROUP CREATE k g 0; XREADGROUP GROUP g c COUNT 1 STREAMS k >",
+    "XSCHEDULE": "XSCHEDULE k DELAY 5000 f v",
     "XSETID": "XADD k 1-1 f v; XSETID k 9-9 ENTRIESADDED 5 MAXDELETEDID 2-2",
     "XTRIM": "XADD k 1-1 f v; XADD k 1-2 f v; XTRIM k MAXLEN 1",
+    "XUNSCHEDULE": "XSCHEDULE k ID t CRON '*/5 * * * *' f v; XUNSCHEDULE k t",
     "ZADD": "ZADD k 0.1 a inf b",
     "ZDIFFSTORE": "ZADD k 1 a 2 b; ZADD k2 1 a; ZDIFFSTORE k3 2 k k2",
     "ZINCRBY": "ZADD k 0.1 a; ZINCRBY k 0.2 a",
@@ -216,6 +220,10 @@ _now = [
     seq(b"XCLAIM", key, group, consumer, one(b"0", b"1000"), many(stream_id), maybe(b"IDLE", _short), b"FORCE"),
     seq(b"XGROUP", b"CREATE", key, group, b"0", b"MKSTREAM"),
     seq(b"SELECT", database),
+    seq(b"XSCHEDULE", key, b"ID", member, b"DELAY", one(b"0", b"1", b"400", b"40000"), b"f", b"v"),
+    seq(b"XSCHEDULE", key, b"EVERY", one(b"300", b"7000"), b"MISSED", one(b"one", b"skip", b"all"), b"f", b"v"),
+    seq(b"LSCHEDULE", key, b"ID", member, b"EVERY", one(b"300", b"7000"), b"MAXRUNS", b"3", b"v", b"w"),
+    seq(one(b"XUNSCHEDULE", b"LUNSCHEDULE"), key, many(member)),
 ]
 _request = st.one_of(*FAMILIES["everything"], *_now, *_now, *TRANSACTIONS)
 _steps = st.lists(
