@@ -34,7 +34,7 @@ def _entries_read(group: Group) -> Reply:
 def xinfo_stream(ctx: Context, argv: list[bytes]) -> Reply:
     stream = _existing(ctx, argv[2])
     if len(argv) == 3:
-        return _short(stream)
+        return _short(ctx, stream)
     if len(argv) not in (4, 6) or argv[3].upper() != b"FULL":
         raise subcommand_syntax(argv)
     count = 10
@@ -44,12 +44,12 @@ def xinfo_stream(ctx: Context, argv: list[bytes]) -> Reply:
         count = to_int(argv[5])
         if count < 0:
             count = 10
-    return _full(stream, count)
+    return _full(ctx, stream, count)
 
 
-def _facts(stream: Stream) -> list[Reply]:
+def _facts(ctx: Context, stream: Stream) -> list[Reply]:
     blocks = stream.block_count()
-    return [
+    flat: list[Reply] = [
         b"length", len(stream),
         b"radix-tree-keys", blocks,
         b"radix-tree-nodes", blocks + 1,
@@ -58,10 +58,22 @@ def _facts(stream: Stream) -> list[Reply]:
         b"entries-added", min(stream.entries_added, I64_MAX),
         b"recorded-first-entry-id", format_id(stream.first_id),
     ]  # fmt: skip
+    if stream.settings is not None:  # Redis 8.6 has them always; older clients know the shorter reply
+        window = stream.settings.window
+        producers, records = window.tracked(ctx.now_ms)
+        flat += [
+            b"idmp-duration", window.duration,
+            b"idmp-maxsize", window.max_size,
+            b"pids-tracked", producers,
+            b"iids-tracked", records,
+            b"iids-added", window.added,
+            b"iids-duplicates", window.duplicates,
+        ]  # fmt: skip
+    return flat
 
 
-def _short(stream: Stream) -> Reply:
-    flat = _facts(stream)
+def _short(ctx: Context, stream: Stream) -> Reply:
+    flat = _facts(ctx, stream)
     first = rows(stream.range(0, MAX_ID, 1, False))
     last = rows(stream.range(0, MAX_ID, 1, True))
     flat += [
@@ -72,9 +84,9 @@ def _short(stream: Stream) -> Reply:
     return Map(flat)
 
 
-def _full(stream: Stream, count: int) -> Reply:
+def _full(ctx: Context, stream: Stream, count: int) -> Reply:
     """count: of entries, and of pending entries of each group and consumer; 0 for all."""
-    flat = _facts(stream)
+    flat = _facts(ctx, stream)
     groups: list[Reply] = [_full_group(stream, name, count) for name in sorted(stream.groups)]
     flat += [b"entries", rows(stream.range(0, MAX_ID, count if count else -1, False)), b"groups", groups]
     return Map(flat)

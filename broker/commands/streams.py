@@ -21,7 +21,9 @@ from broker.commands.registry import (
     key,
     keys_after,
 )
+from broker.commands.stream_retention import after_add, record_added
 from broker.datatypes.stream_references import ACKED, DROP, KEEP, trim, trim_acknowledged, trim_with_references
+from broker.datatypes.stream_settings import NOT_FOUND, content_id
 from broker.datatypes.streams import (
     BLOCK_ENTRIES,
     MAX_ID,
@@ -121,14 +123,16 @@ def rows(found: Entries) -> list[Reply]:
 class _AddOptions:
     """The options of XADD and XTRIM. max_length, min_id: -1 when not given. policy: what happens to references, or -1.
 
-    if_last: NO_ID without IFLAST. id_at: where in argv the id stands; new_id: NO_ID when it is left to us, open_ms:
-    NO_ID unless it is `ms-*`.
+    if_last: NO_ID without IFLAST. producer: empty without IDMP and IDMPAUTO; own_name: empty with IDMPAUTO.
+    id_at: where in argv the id stands; new_id: NO_ID when it is left to us, open_ms: NO_ID unless it is `ms-*`.
     """
 
     def __init__(self) -> None:
         self.only_existing = False
         self.policy = -1
         self.if_last = NO_ID
+        self.producer: bytes = b""
+        self.own_name: bytes = b""
         self.max_length = -1
         self.min_id = NO_ID
         self.approximately = False
@@ -169,6 +173,8 @@ def _add_options(ctx: Context, argv: list[bytes], is_xadd: bool) -> _AddOptions:
         elif is_xadd and word == b"IFLAST" and args.left > 1:
             args.next()
             options.if_last = to_id(args.next())
+        elif is_xadd and ((word == b"IDMP" and args.left > 2) or (word == b"IDMPAUTO" and args.left > 1)):
+            _producer(options, args)
         elif is_xadd:
             break
         else:
@@ -180,8 +186,24 @@ def _add_options(ctx: Context, argv: list[bytes], is_xadd: bool) -> _AddOptions:
             options.open_ms = parse_ms(argv[options.id_at])
             if options.open_ms < 0:
                 raise invalid_id()
+        if options.producer:
+            raise CommandError("ERR", "IDMP/IDMPAUTO can be used only with auto-generated IDs")
     _settle_limit(ctx, options, limit_given, is_xadd)
     return options
+
+
+def _producer(options: _AddOptions, args: Args) -> None:
+    """`IDMP producer-id idempotent-id | IDMPAUTO producer-id`"""
+    word = args.next().upper().decode()
+    if options.producer:
+        raise CommandError("ERR", "IDMP/IDMPAUTO specified multiple times")
+    options.producer = args.next()
+    if not options.producer:
+        raise CommandError("ERR", f"{word} requires a non-empty producer ID")
+    if word == "IDMP":
+        options.own_name = args.next()
+        if not options.own_name:
+            raise CommandError("ERR", "IDMP requires a non-empty idempotent ID")
 
 
 def reference_policy(word: bytes) -> int:
@@ -247,6 +269,7 @@ def _trimmed_to(stream: Stream, options: _AddOptions) -> list[bytes]:
 
 @command("XADD", arity=-5, flags=WRITE | DENYOOM | FAST, keys=[key(RW, UPDATE)], since="5.0.0",
          syntax="key [NOMKSTREAM] [KEEPREF | DELREF | ACKED] [IFLAST last-id] "
+                "[IDMPAUTO producer-id | IDMP producer-id idempotent-id] "
                 "[<MAXLEN | MINID> [= | ~] threshold [LIMIT count]] <* | id> field value [field value ...]",
          summary="Append an entry to a stream", cost="O(1), O(n) when n entries are trimmed")  # fmt: skip
 def xadd(ctx: Context, argv: list[bytes]) -> Reply:
@@ -276,6 +299,8 @@ def xadd(ctx: Context, argv: list[bytes]) -> Reply:
     ctx.changed(name, b"xadd", STREAM)
     text = format_id(entry_id)
     argv[2] = text  # the request itself is journaled, with the id that was chosen
+    if stream.settings is not None:
+        after_add(ctx, name, stream, entry_id, argv, 3)
     return text
 
 
@@ -298,22 +323,43 @@ def _xadd_with_options(ctx: Context, argv: list[bytes]) -> Reply:
     stream = peek_stream(ctx, name)
     if stream is None and options.only_existing:
         return None
+    fields = argv[at + 1 :]
+    if options.producer:
+        if not options.own_name:
+            options.own_name = content_id(fields)
+        known = _added_before(ctx, stream, options)
+        if known != NOT_FOUND:
+            return format_id(known)
     if options.if_last >= 0 and not ctx.session.is_replay:
         _check_last(stream, options.if_last)
     entry_id = _new_id(ctx, stream, options)
     if stream is None:
         stream = Stream()
         ctx.db.put(name, stream)
-    fields = argv[at + 1 :]
     stream.append(entry_id, fields)
     ctx.changed(name, b"xadd", STREAM)
     text = format_id(entry_id)
     argv[at] = text
     if options.trims:
         _trim_after_add(ctx, stream, options, argv, fields)
-    elif options.if_last >= 0:
+    elif options.if_last >= 0 or options.producer:
         ctx.journal_argv([b"XADD", name, text] + fields)
+    if options.producer:
+        record_added(ctx, name, stream, options.producer, options.own_name, entry_id)
+    if stream.settings is not None:
+        after_add(ctx, name, stream, entry_id, argv, at + 1)
     return text
+
+
+def _added_before(ctx: Context, stream: Stream | None, options: _AddOptions) -> int:
+    """The id under which the entry was added already, or NOT_FOUND."""
+    if stream is None or stream.settings is None:
+        return NOT_FOUND
+    window = stream.settings.window
+    known = window.find(options.producer, options.own_name, ctx.now_ms)
+    if known != NOT_FOUND:
+        window.duplicates += 1
+    return known
 
 
 def _check_last(stream: Stream | None, expected: int) -> None:
@@ -347,7 +393,7 @@ def _trim_after_add(ctx: Context, stream: Stream, options: _AddOptions, argv: li
     removed = _trim(stream, options, name, decisions)
     if removed:
         ctx.notify(name, b"xtrim", STREAM)
-    if not decisions and not options.approximately and options.if_last < 0:
+    if not decisions and not options.approximately and options.if_last < 0 and not options.producer:
         return  # the request itself tells it
     words = _trimmed_to(stream, options) if removed and not decisions else []
     ctx.journal_argv([b"XADD", name] + words + [text] + fields)

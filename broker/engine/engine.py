@@ -17,8 +17,9 @@ from broker.commands.all import command_table
 from broker.commands.blocked import Blocked, RunQueue
 from broker.commands.context import Context, Shared
 from broker.commands.control import Control
-from broker.commands.registry import BLOCKING, SKIP_SLOWLOG, Command
+from broker.commands.registry import BLOCKING, SKIP_SLOWLOG, WRITE, Command
 from broker.commands.session import DISCONNECT, DROP_NEWEST, DROP_OLDEST, IN_MULTI, NEEDS_AUTH, Session
+from broker.commands.stream_retention import after_groups, look_at
 from broker.commands.transactions import discard_queue
 from broker.config import Config
 from broker.engine.admission import IS_LOADING, PAUSED_ALL, PAUSED_WRITES, WRITES_REFUSED, admit
@@ -31,10 +32,12 @@ from broker.errors import CommandError
 from broker.keyspace import events
 from broker.keyspace.database import Keyspace
 from broker.keyspace.events import parse_classes
+from broker.keyspace.retention import NEVER
 from broker.protocol.replies import NOTHING, ErrorReply, Reply
 
 _HELD_UP: Final = IS_LOADING | WRITES_REFUSED | PAUSED_ALL | PAUSED_WRITES  # then nothing that is due may be written
 _EXPIRE_PER_TURN: Final = 200  # keys removed by time in one turn at most; the hub comes back at once for the rest
+_RETAIN_PER_TURN: Final = 200  # streams that are looked at for entries to remove in one go, likewise
 _INTERNAL_ERROR: Final = ErrorReply(b"ERR internal error")
 _NEVER: Final = 1e18
 _OVERFLOW: Final = {"disconnect": DISCONNECT, "drop-oldest": DROP_OLDEST, "drop-newest": DROP_NEWEST}
@@ -78,6 +81,7 @@ class Engine:
         self._overflow: i64 = DISCONNECT
         self._event_stream = b""  # notify-keyspace-stream; empty: none
         self._event_stream_length: int = 0
+        self._keeper = Context(Session(0, []), self.shared)  # who removes entries of streams as time passes
         self._configure()
 
     def _configure(self) -> None:
@@ -148,6 +152,24 @@ class Engine:
         self._mark = perf_counter()
         if self.gate & (PAUSED_ALL | PAUSED_WRITES) and self.keyspace.now_ms >= self._unpause_ms:
             self.unpause()
+        if self.keyspace.retention.next_ms <= self.keyspace.now_ms:
+            self._retain()  # before anybody looks: an entry whose time is over is gone for every request of this turn
+
+    def _retain(self) -> None:
+        """Remove entries of streams whose time is over."""
+        keyspace = self.keyspace
+        if not keyspace.expiry or self.gate & _HELD_UP:
+            return
+        for _ in range(_RETAIN_PER_TURN):
+            place = keyspace.retention.take(int(keyspace.now_ms))
+            if place is None:
+                break
+            self._keeper.select(place[0])
+            self._keeper.decisions = None
+            look_at(self._keeper, place[1])
+            if self._keeper.decisions is not None:
+                self._record(self._keeper, [])
+        self.settle()
 
     def end_turn(self) -> None:
         """Append what was scheduled, answer whose time is up, remove what has expired."""
@@ -157,6 +179,8 @@ class Engine:
         self.blocking.expire(monotonic_ms)
         if self.blocking.retry_due(int(self.keyspace.now_ms)):
             self.settle()
+        if self.keyspace.retention.next_ms <= self.keyspace.now_ms:
+            self._retain()
         if self.keyspace.active_expiry and self.keyspace.expiry and not self.gate & IS_LOADING:
             if self.keyspace.expire_due(_EXPIRE_PER_TURN):
                 self.settle()
@@ -181,6 +205,10 @@ class Engine:
             due = self.keyspace.next_expiry_ms()
             if due is not None:
                 waits.append(due - now)
+        if self.keyspace.expiry and not self.gate & _HELD_UP:
+            retention_ms = int(self.keyspace.retention.next_ms)
+            if retention_ms != NEVER:
+                waits.append(retention_ms - now)
         return max(0, min(waits)) if waits else None
 
     # -- requests
@@ -239,8 +267,11 @@ class Engine:
         ctx.session.last_command = command.wire_name
         ctx.decisions = None
         start = self._mark
+        dirty = self.keyspace.dirty
         try:
             reply = command.function(ctx, argv)
+            if self.keyspace.retention.by_acks and command.flags & WRITE:
+                after_groups(ctx, command, argv, self.keyspace.dirty != dirty)
         except CommandError as error:
             reply = self._failed(command, ErrorReply(f"{error.code} {error.text}".encode("utf-8", "surrogateescape")))
         except Exception as error:

@@ -11,9 +11,11 @@ from random import Random
 from mypy_extensions import i64
 
 from broker.datatypes.schedules import Agenda, Ticket
+from broker.datatypes.streams import Stream
 from broker.datatypes.table import Table
 from broker.keyspace.channel_log import ChannelLog
 from broker.keyspace.events import KEY_MISS, NEW
+from broker.keyspace.retention import RetentionAgenda
 from broker.keyspace.watch import Watches
 
 
@@ -40,6 +42,7 @@ class Keyspace:
         self.events: list[tuple[int, bytes, bytes, int]] = []  # (database, key, event, class) to notify of
         self.event_classes: i64 = 0  # notify-keyspace-events as bits; 0 keeps `events` empty
         self.planned: dict[int, None] = {}  # databases that may have scheduled messages; pruned by engine/schedules.py
+        self.retention = RetentionAgenda()  # streams of which something goes by time, kept by stream_retention.py
         self.databases = [Database(i, self) for i in range(databases)]
 
     def expire_due(self, limit: int) -> int:
@@ -110,12 +113,16 @@ class Database:
 
     def put(self, key: bytes, value: object) -> None:
         """Store a value; a time-out that the key has is kept."""
+        if isinstance(value, Stream) and value.settings is not None:
+            self.keyspace.retention.plan(self.index, key, 0)
         if self.keyspace.event_classes & NEW:
             self._note_new(key)
         self.table.set(key, value)
 
     def replace(self, key: bytes, value: object) -> None:
         """Store a value; a time-out that the key has goes."""
+        if isinstance(value, Stream) and value.settings is not None:
+            self.keyspace.retention.plan(self.index, key, 0)
         if self.keyspace.event_classes & NEW:
             self._note_new(key)
         if self.expires:
@@ -163,6 +170,7 @@ class Database:
         self.keyspace.planned[self.index] = None
         self.keyspace.planned[other.index] = None
         self.table, other.table = other.table, self.table
+        self.keyspace.retention.swap(self.index, other.index)
         self.expires, other.expires = other.expires, self.expires
         self._due, other._due = other._due, self._due
 

@@ -15,6 +15,7 @@ from broker.datatypes.schedules import Agenda, Ticket
 from broker.datatypes.sets import SetValue
 from broker.datatypes.sorted_sets import SortedSet
 from broker.datatypes.stream_groups import Group
+from broker.datatypes.stream_settings import StreamSettings
 from broker.datatypes.streams import MAX_ID, Stream
 from broker.keyspace.channel_log import ChannelLog
 from broker.keyspace.database import Database, Keyspace
@@ -124,6 +125,25 @@ def _stream_digest(digest: int, stream: Stream, exact: bool) -> int:
             digest = _mix(digest, b"%d" % number)
         for name, group in stream.groups.items():
             digest ^= _hash(_bytes_of(_group_digest(_mix(_ZERO, name), group)))
+        if stream.settings is not None:
+            digest = _settings_digest(digest, stream, stream.settings)
+    return digest
+
+
+def _settings_digest(digest: int, stream: Stream, settings: StreamSettings) -> int:
+    """Without what is counted or noticed in passing, and without times of entries that are gone."""
+    limits = (settings.max_length, settings.max_age_ms, settings.max_bytes, settings.group_idle_ms, settings.retain)
+    digest = _mix(digest, b"%d %d %d %d %d" % limits)
+    digest = _mix(digest, settings.ttl_field)
+    window = settings.window
+    digest = _mix(digest, b"%d %d %d" % (window.duration, window.max_size, window.added))
+    for producer, records in window.producers.items():
+        for name, record in records.items():
+            facts = b"%d %d" % (record.entry_id, record.arrived_ms)
+            digest ^= _hash(_bytes_of(_mix(_mix(_mix(_ZERO, producer), name), facts)))
+    for due_ms, entry_id in settings.due_entries():
+        if stream.get(entry_id) is not None:
+            digest ^= _hash(b"due %d %d" % (due_ms, entry_id))
     return digest
 
 

@@ -164,10 +164,14 @@ REQUESTS = {
         "stream h 1-1",
         "$any g 1-1",
     ],
-    "XACKDEL": ["stream g IDS 1 $id", "stream g ACKED IDS 2 1-1 2-1", "stream g DELREF IDS 1 $id", "stream h IDS 1 1-1"],
-    "XADD": ["$stream $after f v", "stream ACKED MAXLEN ~ $many * f v", "stream DELREF MAXLEN $many * f v",
-             "stream IFLAST $id * f v", "stream MAXLEN $many * f v", "stream NOMKSTREAM $after f v", "$any * f v"],
+    "XACKDEL": ["stream g IDS 1 $id", "stream g ACKED IDS 2 1-1 2-1", "stream g DELREF IDS 1 $id"]
+    + ["stream h IDS 1 1-1"],
+    "XADD": ["$stream $after f v", "stream MAXLEN $many * f v", "stream NOMKSTREAM $after f v", "$any * f v"]
+    + ["stream ACKED MAXLEN ~ $many * f v", "stream DELREF MAXLEN $many * f v", "stream IFLAST $id * f v"]
+    + ["stream IDMP p $v * f v", "stream IDMPAUTO p MAXLEN ~ $many * f $v"],
     "XAUTOCLAIM": ["stream g $consumer 0 $id", "stream g $consumer 0 0 COUNT 1", "stream g d 0 0 JUSTID"],
+    "XCFGSET": ["stream MAXLEN $count", "stream IDMP-DURATION $many RETAIN acked", "stream MAXAGE 1", "$any MAXLEN 2"]
+    + ["stream RETAIN workqueue TTLFIELD f", "stream MAXBYTES $count"],
     "XCLAIM": ["stream g $consumer 0 $id", "stream g $consumer 0 $id FORCE", "stream g d 0 1-1 2-1 RETRYCOUNT 5 JUSTID"]
     + ["stream g d 0 1-1 IDLE 1000 LASTID 3-1"],
     "XDEL": ["stream $id", "stream 1-1 2-1 3-1", "$any 1-1"],
@@ -196,6 +200,7 @@ REQUESTS = {
         "policied p SILENT IDS 1 $id FENCE $consumer",
     ]
     + ["stream g FAIL IDS 1 $id RETRYCOUNT $count", "$any g FAIL IDS 1 1-1"],
+    "XIDMPRECORD": ["stream p $v $id", "stream p $v 1-1 1700000000000", "$any p a 1-1"],
     "XREADGROUP": ["GROUP g $consumer STREAMS stream >", "GROUP g $consumer COUNT 1 STREAMS stream $id"]
     + ["GROUP g $consumer NOACK STREAMS stream >", "GROUP g c BLOCK 0 STREAMS stream >"]
     + ["GROUP g $consumer CLAIM 0 STREAMS stream >", "GROUP p $consumer COUNT $many STREAMS policied >"],
