@@ -47,12 +47,6 @@ def test_resp3_subscribers_get_pushes(h: Harness) -> None:
     assert client.run("GET k") is None
 
 
-def test_publishing_to_oneself_gives_the_message_before_the_count(h: Harness) -> None:
-    h.run("HELLO 3")
-    h.run("SUBSCRIBE a")
-    assert answer(h.main, "PUBLISH a x") == b">3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\nx\r\n:1\r\n"
-
-
 def test_each_channel_is_confirmed_with_the_number_of_subscriptions(h: Harness) -> None:
     assert h.run("SUBSCRIBE a b a") == [[b"subscribe", b"a", 1], [b"subscribe", b"b", 2], [b"subscribe", b"a", 2]]
     assert h.run("PSUBSCRIBE a") == [[b"psubscribe", b"a", 3]]
