@@ -136,6 +136,9 @@ _KEYSPACE: Final = _used(
     Setting("set-max-listpack-entries", _LONG, "128"),
     Setting("set-max-listpack-value", _LONG, "64"),
     Setting("zset-max-listpack-entries", _LONG, "128", aliases=("zset-max-ziplist-entries",)),
+    Setting("stream-node-max-entries", _LONG, "100"),
+    Setting("stream-node-max-bytes", Memory(), "4096"),
+    Setting("stream-compression", Enum(("no", "fast", "high")), "fast"),  # ours: of full blocks
     *_immutable(Setting("databases", Integer(1), "16")),
 )
 
@@ -160,8 +163,6 @@ _NOT_YET: Final = [
     Setting("activerehashing", Boolean(), "yes"),
     Setting("hz", Integer(clamp=(1, 500)), "10"),
     Setting("zset-max-listpack-value", Memory(), "64", aliases=("zset-max-ziplist-value",)),
-    Setting("stream-node-max-bytes", Memory(), "4096"),
-    Setting("stream-node-max-entries", _LONG, "100"),
     Setting("latency-tracking", Boolean(), "yes"),
     Setting("busy-reply-threshold", _LONG, "5000", aliases=("lua-time-limit",)),
     Setting("shutdown-timeout", Integer(), "10"),

@@ -20,7 +20,9 @@ from mypy_extensions import i64
 from broker.datatypes.entry_wire import bulk_head, encode_entry, encode_id, infixes_of
 
 BLOCK_ENTRIES: Final = 100  # Redis's stream-node-max-entries, so that `~` trims the same entries
-BLOCK_BYTES: Final = 16 * 1024  # of fields and values. More is slower to read in small ranges, less is less dense
+BLOCK_BYTES: Final = 4096  # of values, before compression: Redis's stream-node-max-bytes, for the same reason
+MOST_ENTRIES: Final = 4096
+MOST_BYTES: Final = 1024 * 1024
 _CACHE_BYTES: Final = 4 * 1024 * 1024
 _SEQ_MASK: Final = (1 << 64) - 1
 _I64_MAX: Final = (1 << 63) - 1
@@ -62,6 +64,12 @@ class Storage:
         self.cache_bytes: i64 = cache_bytes
         self.cached_bytes: i64 = 0
         self._viewed: deque[Packed] = deque()  # those with a view, in the order in which they came
+
+    def configure(self, max_entries: int, max_bytes: int, compression: int) -> None:
+        """For blocks to come. max_entries, max_bytes: 0 for the greatest there are (a block is packed in one go)."""
+        self.max_entries = min(max_entries or MOST_ENTRIES, MOST_ENTRIES)
+        self.max_bytes = min(max_bytes or MOST_BYTES, MOST_BYTES)
+        self.compression = compression
 
     def keep(self, packed: "Packed") -> None:
         """`packed` has a view now."""

@@ -19,6 +19,8 @@ _PER_BLOCK: Final = 180
 _PER_ENTRY: Final = 116
 _PER_FIELD: Final = 41
 
+_PER_ID: Final = 4
+
 _NO_IDS: Final[list[int]] = []
 _NO_FIELDS: Final[list[list[bytes] | None]] = []
 
@@ -55,6 +57,7 @@ class Block:
         self.live: i64 = 0
         self.bytes: i64 = 0  # of fields and values, deleted ones included
         self.parts: i64 = 0  # fields and values, deleted ones included
+        self._packed_bytes: i64 = 0  # what an open block takes once it is packed, at most: names are shared
 
     # -- open blocks
 
@@ -63,16 +66,24 @@ class Block:
         self._fields.append(fields)
         self.live += 1
         size: i64 = 0
+        values: i64 = 0
+        is_value = False
         for part in fields:
-            size += len(part)
+            length: i64 = len(part)
+            size += length
+            if is_value:
+                values += length
+            is_value = not is_value
+        parts: i64 = len(fields)
         self.bytes += size
-        self.parts += len(fields)
+        self.parts += parts
+        self._packed_bytes += values + parts + _PER_ID  # two bytes for each value, as in Redis's listpacks
 
     def is_full(self, storage: Storage) -> bool:
         """Whether no more entries go in: a sealed block takes none."""
         if self._packed is not None:
             return True
-        return len(self._ids) >= storage.max_entries or self.bytes >= storage.max_bytes
+        return len(self._ids) >= storage.max_entries or self._packed_bytes >= storage.max_bytes
 
     def seal(self, sealer: Sealer) -> None:
         """Pack an open block, or a sealed one again, without what is deleted. There must be a live entry."""
@@ -327,6 +338,7 @@ class Block:
         other.live = self.live
         other.bytes = self.bytes
         other.parts = self.parts
+        other._packed_bytes = self._packed_bytes
         return other
 
     def approximate_bytes(self) -> int:

@@ -22,6 +22,7 @@ from broker.commands.session import DISCONNECT, DROP_NEWEST, DROP_OLDEST, IN_MUL
 from broker.commands.stream_retention import after_groups, look_at
 from broker.commands.transactions import discard_queue
 from broker.config import Config
+from broker.datatypes.packed_entries import SHARED
 from broker.engine.admission import IS_LOADING, PAUSED_ALL, PAUSED_WRITES, WRITES_REFUSED, admit
 from broker.engine.blocking import Blocking
 from broker.engine.journal import Journal
@@ -40,6 +41,7 @@ _EXPIRE_PER_TURN: Final = 200  # keys removed by time in one turn at most; the h
 _RETAIN_PER_TURN: Final = 200  # streams that are looked at for entries to remove in one go, likewise
 _INTERNAL_ERROR: Final = ErrorReply(b"ERR internal error")
 _NEVER: Final = 1e18
+_COMPRESSION: Final = {"no": 0, "fast": 1, "high": 6}  # levels of zlib
 _OVERFLOW: Final = {"disconnect": DISCONNECT, "drop-oldest": DROP_OLDEST, "drop-newest": DROP_NEWEST}
 
 
@@ -93,11 +95,21 @@ class Engine:
             self.config.on_change(name, self._read_notifications)
         self._read_overflow()
         self.config.on_change("pubsub-overflow", self._read_overflow)
+        self._read_stream_storage()
+        for name in ("stream-node-max-entries", "stream-node-max-bytes", "stream-compression"):
+            self.config.on_change(name, self._read_stream_storage)
 
     def _read_slowlog(self) -> None:
         threshold = self.config.integer("slowlog-log-slower-than")
         self._slow_seconds = threshold / 1e6 if threshold >= 0 else _NEVER
         self._slow_length = self.config.integer("slowlog-max-len")
+
+    def _read_stream_storage(self) -> None:
+        SHARED.configure(
+            self.config.integer("stream-node-max-entries"),
+            self.config.memory("stream-node-max-bytes"),
+            _COMPRESSION[self.config.text("stream-compression")],
+        )
 
     def _read_overflow(self) -> None:
         self._overflow = _OVERFLOW[self.config.text("pubsub-overflow")]
@@ -181,9 +193,13 @@ class Engine:
             self.settle()
         if self.keyspace.retention.next_ms <= self.keyspace.now_ms:
             self._retain()
-        if self.keyspace.active_expiry and self.keyspace.expiry and not self.gate & IS_LOADING:
+        if self._may_expire() and not self.gate & IS_LOADING:
             if self.keyspace.expire_due(_EXPIRE_PER_TURN):
                 self.settle()
+
+    def _may_expire(self) -> bool:
+        keyspace = self.keyspace
+        return keyspace.active_expiry and keyspace.expiry and keyspace.removal
 
     def next_deadline_ms(self) -> int | None:
         """Milliseconds from now until end_turn() has something to do without any request; None: nothing is planned."""
@@ -201,7 +217,7 @@ class Engine:
             wait = self.schedules.wait_ms(now, self.gate & _HELD_UP != 0)
             if wait is not None:
                 waits.append(wait)
-        if self.keyspace.active_expiry and self.keyspace.expiry:
+        if self._may_expire():
             due = self.keyspace.next_expiry_ms()
             if due is not None:
                 waits.append(due - now)
@@ -278,6 +294,8 @@ class Engine:
             self._on_bug(command.name.decode(), error)
             reply = self._failed(command, _INTERNAL_ERROR)
         self._mark = perf_counter()
+        if command.flags & BLOCKING and isinstance(reply, Blocked):
+            return reply  # it counts when it has ended
         elapsed = self._mark - start
         command.calls += 1
         command.seconds += elapsed
@@ -451,10 +469,12 @@ class Engine:
             self.gate |= PAUSED_WRITES
         if not paused or until_ms > self._unpause_ms:
             self._unpause_ms = until_ms
+        self.keyspace.removal = False
 
     def unpause(self) -> None:
         self.gate &= ~(PAUSED_ALL | PAUSED_WRITES)
         self._unpause_ms = 0
+        self.keyspace.removal = True
 
     def paused_action(self) -> tuple[str, int]:
         """(`none`, `all` or `write`, milliseconds left), for INFO."""

@@ -267,8 +267,24 @@ def test_new_ids_never_go_back_in_time() -> None:
 def test_large_entries_make_shorter_blocks() -> None:
     stream = Stream()
     for i in range(1, 9):
-        stream.append(i, [b"f", b"x" * 10_000])
+        stream.append(i, [b"f", b"x" * 3000])
     assert stream.block_count() == 4
+
+
+def test_names_do_not_make_blocks_shorter_for_they_are_shared() -> None:
+    stream = Stream()
+    for i in range(1, 201):
+        stream.append(i, [b"name" * 50, b"value"])
+    assert stream.block_count() == 2
+
+
+def test_blocks_without_limits_end_somewhere() -> None:
+    storage = Storage()
+    storage.configure(0, 0, 1)
+    stream = Stream(storage)
+    for i in range(1, 5001):
+        stream.append(i, FIELDS)
+    assert stream.block_count() == 2
 
 
 def test_memory_grows_and_shrinks_with_the_entries() -> None:
