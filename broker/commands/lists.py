@@ -30,7 +30,7 @@ from broker.commands.registry import (
 from broker.datatypes.lists import ListValue
 from broker.errors import CommandError, index_out_of_range, no_such_key, syntax_error, wrong_arity, wrong_type
 from broker.keyspace.events import LIST
-from broker.protocol.numbers import I64_MIN, parse_int
+from broker.protocol.numbers import I64_MAX, I64_MIN, parse_int
 from broker.protocol.replies import NULL_ARRAY, OK, Reply
 
 command = Group("list").command
@@ -198,6 +198,8 @@ def _position_options(argv: list[bytes]) -> _PositionOptions:
             raise syntax_error()
         if word == b"RANK":
             options.rank = to_int(args.next())
+            if options.rank == I64_MIN:  # refused since 7.2: C cannot negate it
+                raise CommandError("ERR", f"value is out of range, value must between {-I64_MAX} and {I64_MAX}")
             if options.rank == 0:
                 raise CommandError(
                     "ERR",
@@ -210,10 +212,6 @@ def _position_options(argv: list[bytes]) -> _PositionOptions:
             options.most = _not_negative(args.next(), "MAXLEN")
         else:
             raise syntax_error()
-    if options.rank == I64_MIN:
-        # C cannot negate it: any match is beyond it, and none ever fills the count (t_list.c, lposCommand).
-        options.rank = -1
-        options.count = min(options.count, 0)
     return options
 
 

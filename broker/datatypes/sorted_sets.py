@@ -113,12 +113,21 @@ class SortedSet:
         return self.order.rank((score, b""))
 
     def rank_of_text(self, text: bytes, above: bool) -> int:
-        """The first rank with a member >= `text`; `above`: > `text`. Makes sense only where all scores are equal."""
-        if len(self) == 0:
-            return 0
+        """The first rank with a member >= `text`; `above`: > `text`.
+
+        It goes by the members alone, as Redis does: right where all scores are equal, and also where the members happen
+        to rise with their scores.
+        """
         if above:
             text += b"\0"  # nothing stands between the two
-        return self.order.rank((self.order.first()[0], text))
+        low, high = 0, len(self)
+        while low < high:
+            middle = (low + high) // 2
+            if cast(bytes, self.order.at(middle)[1]) < text:
+                low = middle + 1
+            else:
+                high = middle
+        return low
 
     # -- all of it
 

@@ -115,6 +115,10 @@ class Blocking:
     def waiting_keys(self) -> int:
         return len(self._by_key)
 
+    def keys_waited_for_deletion(self) -> int:
+        """Keys that somebody waits for who wants to be told when they go."""
+        return sum(1 for queue in self._by_key.values() if any(waiter.blocked.on_deletion for waiter in queue))
+
     def with_deadline(self) -> int:
         return sum(1 for waiter in self._by_session.values() if waiter.deadline_ms)
 

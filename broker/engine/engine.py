@@ -193,9 +193,13 @@ class Engine:
             self.settle()
         if self.keyspace.retention.next_ms <= self.keyspace.now_ms:
             self._retain()
-        if self.keyspace.active_expiry and self.keyspace.expiry and not self.gate & IS_LOADING:
+        if self._may_expire() and not self.gate & IS_LOADING:
             if self.keyspace.expire_due(_EXPIRE_PER_TURN):
                 self.settle()
+
+    def _may_expire(self) -> bool:
+        keyspace = self.keyspace
+        return keyspace.active_expiry and keyspace.expiry and keyspace.removal
 
     def next_deadline_ms(self) -> int | None:
         """Milliseconds from now until end_turn() has something to do without any request; None: nothing is planned."""
@@ -213,7 +217,7 @@ class Engine:
             wait = self.schedules.wait_ms(now, self.gate & _HELD_UP != 0)
             if wait is not None:
                 waits.append(wait)
-        if self.keyspace.active_expiry and self.keyspace.expiry:
+        if self._may_expire():
             due = self.keyspace.next_expiry_ms()
             if due is not None:
                 waits.append(due - now)
@@ -290,6 +294,8 @@ class Engine:
             self._on_bug(command.name.decode(), error)
             reply = self._failed(command, _INTERNAL_ERROR)
         self._mark = perf_counter()
+        if command.flags & BLOCKING and isinstance(reply, Blocked):
+            return reply  # it counts when it has ended
         elapsed = self._mark - start
         command.calls += 1
         command.seconds += elapsed
@@ -463,10 +469,12 @@ class Engine:
             self.gate |= PAUSED_WRITES
         if not paused or until_ms > self._unpause_ms:
             self._unpause_ms = until_ms
+        self.keyspace.removal = False
 
     def unpause(self) -> None:
         self.gate &= ~(PAUSED_ALL | PAUSED_WRITES)
         self._unpause_ms = 0
+        self.keyspace.removal = True
 
     def paused_action(self) -> tuple[str, int]:
         """(`none`, `all` or `write`, milliseconds left), for INFO."""

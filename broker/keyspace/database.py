@@ -37,6 +37,7 @@ class Keyspace:
         self.channel_log = ChannelLog()  # of retained channels; they belong to no database, and no flush drops them
         self.active_expiry = True  # DEBUG SET-ACTIVE-EXPIRE
         self.expiry = True  # False while a log is replayed: its DELs decide
+        self.removal = True  # False while clients are paused: what has expired is not shown, but stays
         self.expired: list[tuple[int, bytes]] = []  # (database, key) removed by time, not yet journaled
         self.ready: list[tuple[int, bytes]] = []  # (database, key) written to while somebody waits for it
         self.events: list[tuple[int, bytes, bytes, int]] = []  # (database, key, event, class) to notify of
@@ -98,7 +99,8 @@ class Database:
         if self.expires:
             when = self.expires.get(key)
             if when is not None and when <= self.keyspace.now_ms and self.keyspace.expiry:
-                self._expire(key)
+                if self.keyspace.removal:
+                    self._expire(key)
                 return None
         return self.table.get(key)
 

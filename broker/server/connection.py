@@ -65,6 +65,7 @@ class Connection:
         self.ctx: Final = ctx
         self.session: Final = ctx.session
         self.closing = ""
+        self.postponed = False  # its next request waits for the end of a pause
         self.ended = False
         self.events: i64 = 1  # what epoll watches for; kept by the hub
         self._engine: Final = engine
@@ -132,7 +133,8 @@ class Connection:
                     return _REQUESTS_PER_TURN - left
                 before: i64 = len(out)
                 reply = engine.execute(ctx, queue[self._next])
-                if reply is POSTPONED:
+                self.postponed = reply is POSTPONED
+                if self.postponed:
                     return _REQUESTS_PER_TURN - left
                 left -= 1
                 self._next += 1

@@ -146,13 +146,14 @@ class Info:
             "maxclients": engine.config.integer("maxclients"),
             "client_recent_max_input_buffer": max((c.query_bytes for c in connections), default=0),
             "client_recent_max_output_buffer": max((c.unsent_bytes for c in connections), default=0),
-            "blocked_clients": len(engine.blocking),
+            "blocked_clients": len(engine.blocking) + sum(1 for c in connections if c.postponed),
             "tracking_clients": 0,
             "pubsub_clients": sum(1 for c in connections if c.session.subscriptions),
             "watching_clients": sum(1 for c in connections if c.session.watcher.keys),
             "clients_in_timeout_table": engine.blocking.with_deadline(),
             "total_watched_keys": engine.keyspace.watches.count(),
             "total_blocking_keys": engine.blocking.waiting_keys(),
+            "total_blocking_keys_on_nokey": engine.blocking.keys_waited_for_deletion(),
         }
 
     def memory(self) -> dict[str, Value]:

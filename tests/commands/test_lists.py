@@ -121,8 +121,7 @@ def test_lpos(h: Harness) -> None:
     assert h.run("LPOS dup a COUNT 0 MAXLEN 3") == [0, 2]
     assert h.run("LPOS dup a COUNT 0 MAXLEN 1 RANK -2") == []
     assert (h.run("LPOS dup z COUNT 0"), h.run("LPOS no z COUNT 0")) == ([], [])
-    assert h.run("LPOS", "dup", "a", "RANK", -(2**63)) == 4
-    assert h.run("LPOS", "dup", "a", "RANK", -(2**63), "COUNT", 2) == [4, 2, 0]
+    assert h.run("LPOS", "dup", "a", "RANK", -(2**63)).startswith("-ERR value is out of range, value must between")
 
 
 @pytest.mark.parametrize(

@@ -185,3 +185,18 @@ def test_a_session_that_ends_leaves_nothing_behind(harness: Harness) -> None:
     assert len(harness.engine.blocking) == 0
     assert list(harness.engine.shared.sessions) == [harness.main.session.id]
     assert harness.run("PUBLISH c x") == 0
+
+
+def test_what_expires_during_a_pause_is_not_shown_and_not_removed() -> None:
+    harness = Harness()
+    harness.run("SET k v PX 10")
+    harness.journal()
+    harness.engine.pause(harness.engine.clock.now_ms() + 1000, writes_only=True)
+    harness.advance(0.1)
+    assert harness.run("GET k") is None
+    assert harness.run("DBSIZE") == 1
+    assert harness.journal() == []
+    harness.engine.unpause()
+    harness.advance(0.1)
+    assert harness.run("DBSIZE") == 0
+    assert harness.journal() == [[b"DEL", b"k"]]

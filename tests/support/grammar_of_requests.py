@@ -32,6 +32,7 @@ key = st.sampled_from(KEYS[:3] * 4 + KEYS)
 member = st.sampled_from(MEMBERS)
 number = st.sampled_from(NUMBERS * 3 + ODD_NUMBERS)
 count = st.sampled_from([b"0", b"1", b"2", b"5", b"-1", b"x"])
+rank = st.sampled_from(NUMBERS + [b"x", b"1.0"])  # the least 64-bit number is refused since 7.2
 positive = st.sampled_from([b"1", b"2", b"5", b"1", b"2", b"0", b"-1", b"x"])
 # Below it, a server may return as much or as little as it likes at a time.
 scan_count = st.sampled_from([b"1000", b"0", b"x"])
@@ -136,7 +137,7 @@ LISTS = [
     seq(one(b"LPOP", b"RPOP"), key, maybe(count)), seq(b"LLEN", key), seq(b"LINDEX", key, number),
     seq(b"LSET", key, number, member), seq(b"LRANGE", key, number, number), seq(b"LTRIM", key, number, number),
     seq(b"LREM", key, number, member), seq(b"LINSERT", key, one(b"BEFORE", b"AFTER", b"after", b"x"), member, member),
-    seq(b"LPOS", key, member, options(seq(b"RANK", number), seq(b"COUNT", count), seq(b"MAXLEN", count))),
+    seq(b"LPOS", key, member, options(seq(b"RANK", rank), seq(b"COUNT", count), seq(b"MAXLEN", count))),
     seq(b"LMOVE", key, key, end, end), seq(b"RPOPLPUSH", key, key),
     seq(b"LMPOP", counted(key), end, options(seq(b"COUNT", positive))),
     seq(one(b"BLPOP", b"BRPOP"), many(key), timeout), seq(b"BLMOVE", key, key, end, end, timeout),
