@@ -267,11 +267,12 @@ def plan(ctx: Context, name: bytes, stream: Stream, settings: StreamSettings) ->
         ctx.keyspace.retention.plan(ctx.db.index, name, when)
 
 
-def look_at(ctx: Context, name: bytes) -> None:
-    """Something of that stream may be due: remove what is, journal it, and plan the next look."""
+def look_at(ctx: Context, name: bytes) -> bool:
+    """Something of that stream may be due: remove what is, and plan the next look. True when there are decisions."""
+    ctx.decisions = None
     stream = ctx.db.peek(name)
     if not isinstance(stream, Stream) or stream.settings is None:
-        return
+        return False
     settings = stream.settings
     decisions: list[list[bytes]] = []
     enforce(stream, settings, name, ctx.now_ms, decisions)
@@ -281,3 +282,4 @@ def look_at(ctx: Context, name: bytes) -> None:
         for decision in decisions:
             ctx.journal_argv(decision)
     plan(ctx, name, stream, settings)
+    return len(decisions) > 0

@@ -177,9 +177,7 @@ class Engine:
             if place is None:
                 break
             self._keeper.select(place[0])
-            self._keeper.decisions = None
-            look_at(self._keeper, place[1])
-            if self._keeper.decisions is not None:
+            if look_at(self._keeper, place[1]):
                 self._record(self._keeper, [])
         self.settle()
 
