@@ -22,6 +22,7 @@ from broker.commands.registry import (
     keys_after,
 )
 from broker.commands.stream_retention import after_add, record_added
+from broker.datatypes.read_budget import ReadBudget
 from broker.datatypes.stream_references import ACKED, DROP, KEEP, trim, trim_acknowledged, trim_with_references
 from broker.datatypes.stream_settings import NOT_FOUND, content_id
 from broker.datatypes.streams import (
@@ -527,14 +528,15 @@ def _range(ctx: Context, argv: list[bytes], start_text: bytes, end_text: bytes, 
 class ReadRequest:
     """XREAD or XREADGROUP as it was given.
 
-    block_ms: -1 without BLOCK; limit: entries of each stream, -1 for all; claim_ms: -1 without CLAIM; keys_at: where
-    the names begin in argv, the ids `count` further on.
+    block_ms: -1 without BLOCK; limit: entries of each stream, -1 for all; claim_ms: -1 without CLAIM; budget: of
+    MAXCOUNT and MAXSIZE, or None; keys_at: where the names begin in argv, the ids `count` further on.
     """
 
     def __init__(self) -> None:
         self.block_ms = -1
         self.limit = -1
         self.claim_ms = -1
+        self.budget: ReadBudget | None = None
         self.group: bytes = b""
         self.consumer: bytes = b""
         self.has_group = False
@@ -555,6 +557,8 @@ def read_request(ctx: Context, argv: list[bytes], is_group: bool) -> ReadRequest
             request.limit = args.next_int()
             if request.limit <= 0:
                 request.limit = -1
+        elif word in (b"MAXCOUNT", b"MAXSIZE") and args.more() and not is_group:
+            _give_budget(request, word, args.next_int())
         elif word == b"STREAMS" and args.more():
             request.keys_at = int(args.position)
             if args.left % 2:
@@ -587,6 +591,17 @@ def read_request(ctx: Context, argv: list[bytes], is_group: bool) -> ReadRequest
     return request
 
 
+def _give_budget(request: ReadRequest, word: bytes, value: int) -> None:
+    if value <= 0:
+        raise CommandError("ERR", f"{word.decode()} must be greater than 0")
+    if request.budget is None:
+        request.budget = ReadBudget(-1, -1)
+    if word == b"MAXCOUNT":
+        request.budget.entries = value
+    else:
+        request.budget.size = value
+
+
 def _to_min_idle_ms(text: bytes) -> int:
     min_idle = parse_int(text)
     if min_idle is None:
@@ -610,7 +625,8 @@ def _to_block_ms(ctx: Context, text: bytes) -> int:
 
 @command("XREAD", arity=-4, flags=BLOCKING | READONLY,
          keys=[keys_after(b"STREAMS", RO, ACCESS, start=1, last=-1, limit=2)], since="5.0.0",
-         syntax="[COUNT count] [BLOCK milliseconds] STREAMS key [key ...] id [id ...]",
+         syntax="[COUNT count] [MAXCOUNT maxcount] [MAXSIZE maxsize] [BLOCK milliseconds] "
+                "STREAMS key [key ...] id [id ...]",
          summary="Entries of several streams after given ids; can wait for them",
          cost="O(log n + m) for each stream, m entries returned")  # fmt: skip
 def xread(ctx: Context, argv: list[bytes]) -> Reply:
@@ -624,8 +640,13 @@ def xread(ctx: Context, argv: list[bytes]) -> Reply:
     for i in range(count):
         stream = peek_stream(ctx, argv[at + i])
         if stream is not None and stream.newest_id() > after[i]:
-            flat.append(argv[at + i])
-            flat.append(EntryList(stream.range_encoded(after[i] + 1, MAX_ID, request.limit, False).wires))
+            if request.budget is None:
+                wires = stream.range_encoded(after[i] + 1, MAX_ID, request.limit, False).wires
+            else:
+                wires = request.budget.take(stream, after[i] + 1, request.limit)
+            if wires:
+                flat.append(argv[at + i])
+                flat.append(EntryList(wires))
     if flat:
         return PairMap(flat)
     if request.block_ms < 0:

@@ -530,3 +530,68 @@ def test_the_journal_of_many_writes_gives_the_same_stream(h: Harness) -> None:
         if i % 50 == 0:
             h.run("XTRIM s MAXLEN 120")
     assert_replays_streams(h)
+
+
+# -- XREAD MAXCOUNT, MAXSIZE
+
+
+def two_streams(h: Harness) -> None:
+    fill(h, 5)
+    fill(h, 5, "t")
+
+
+def counts(reply: list[list[list[bytes]]] | None) -> dict[bytes, int] | None:
+    return None if reply is None else {pair[0]: len(pair[1]) for pair in reply}  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ("MAXCOUNT 100", {b"s": 5, b"t": 5}),
+        ("MAXCOUNT 7", {b"s": 5, b"t": 2}),
+        ("MAXCOUNT 5", {b"s": 5}),
+        ("MAXCOUNT 1", {b"s": 1}),
+        ("COUNT 2 MAXCOUNT 3", {b"s": 2, b"t": 1}),
+        ("COUNT 3 MAXCOUNT 2", {b"s": 2}),
+        ("MAXSIZE 1", {b"s": 1}),
+        ("MAXSIZE 1000", {b"s": 5, b"t": 5}),
+        ("COUNT 1 MAXSIZE 1", {b"s": 1}),
+        ("COUNT 2 MAXSIZE 1000", {b"s": 2, b"t": 2}),
+        ("MAXSIZE 1000 MAXCOUNT 6", {b"s": 5, b"t": 1}),
+    ],
+)
+def test_a_reply_is_capped_over_all_streams(h: Harness, options: str, expected: dict[bytes, int]) -> None:
+    two_streams(h)
+    assert counts(h.run(f"XREAD {options} STREAMS s t 0 0")) == expected
+
+
+def test_the_size_is_that_of_the_entries_on_the_wire(h: Harness) -> None:
+    two_streams(h)
+    size = len(b"*2\r\n$3\r\n1-0\r\n*2\r\n$1\r\nn\r\n$1\r\n1\r\n")
+    assert counts(h.run(f"XREAD MAXSIZE {3 * size} STREAMS s t 0 0")) == {b"s": 3}
+    assert counts(h.run(f"XREAD MAXSIZE {3 * size - 1} STREAMS s t 0 0")) == {b"s": 2}
+    assert counts(h.run(f"XREAD MAXSIZE {7 * size} STREAMS s t 0 0")) == {b"s": 5, b"t": 2}
+
+
+def test_many_entries_are_read_up_to_a_size(h: Harness) -> None:
+    for i in range(1, 301):
+        h.run("XADD", "s", f"{i}-0", "f", "x" * 100)
+    read = h.run("XREAD MAXSIZE 20000 STREAMS s 0")[0][1]
+    assert ids(read) == [b"%d-0" % i for i in range(1, len(read) + 1)]
+    assert 100 < len(read) < 200
+
+
+@pytest.mark.parametrize("word", ["MAXCOUNT", "MAXSIZE"])
+def test_a_cap_is_a_positive_number(h: Harness, word: str) -> None:
+    assert h.run(f"XREAD {word} 0 STREAMS s 0") == f"-ERR {word} must be greater than 0"
+    assert h.run(f"XREAD {word} x STREAMS s 0") == "-ERR value is not an integer or out of range"
+    assert h.run(f"XREAD {word} STREAMS s 0") == "-ERR value is not an integer or out of range"
+
+
+def test_a_capped_reader_can_wait(h: Harness) -> None:
+    reader = waiting(h, "XREAD MAXCOUNT 1 BLOCK 0 STREAMS s t $ $")
+    h.run("MULTI")
+    h.run("XADD s 1-0 n 1")
+    h.run("XADD t 1-0 n 1")
+    h.run("EXEC")
+    assert reader.received() == b"*1\r\n*2\r\n$1\r\ns\r\n*1\r\n*2\r\n$3\r\n1-0\r\n*2\r\n$1\r\nn\r\n$1\r\n1\r\n"

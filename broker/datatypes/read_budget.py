@@ -1,0 +1,50 @@
+"""How much one reply may hold of several streams together: XREAD's MAXCOUNT and MAXSIZE."""
+
+from typing import Final
+
+from broker.datatypes.streams import MAX_ID, Stream
+
+_CHUNK: Final = 32  # entries looked at in one go when bytes are counted
+
+
+class ReadBudget:
+    """entries: left for this reply, -1 for any number; size: bytes left, as entries have them on the wire, -1 likewise.
+
+    There is always room for the first entry: a reader would come back for it for ever.
+    """
+
+    def __init__(self, entries: int, size: int) -> None:
+        self.entries = entries
+        self.size = size
+        self._is_begun = False
+
+    def is_spent(self) -> bool:
+        return self.entries == 0 or (self.size == 0 and self._is_begun)
+
+    def take(self, stream: Stream, start: int, limit: int) -> list[bytes]:
+        """The entries from the id `start` on that there is room for, encoded; at most `limit` (-1: all)."""
+        most = limit if self.entries < 0 or 0 <= limit < self.entries else self.entries
+        if self.size < 0:
+            wires = stream.range_encoded(start, MAX_ID, most, False).wires
+        else:
+            wires = self._fit(stream, start, most)
+        if self.entries > 0:
+            self.entries -= len(wires)
+        return wires
+
+    def _fit(self, stream: Stream, start: int, most: int) -> list[bytes]:
+        wires: list[bytes] = []
+        while most < 0 or len(wires) < most:
+            wanted = _CHUNK if most < 0 else min(_CHUNK, most - len(wires))
+            found = stream.range_encoded(start, MAX_ID, wanted, True)
+            for wire in found.wires:
+                if len(wire) > self.size and self._is_begun:
+                    self.size = 0  # not even for a smaller one further on: what is left out begins here
+                    return wires
+                self._is_begun = True
+                self.size = max(self.size - len(wire), 0)
+                wires.append(wire)
+            if len(found.ids) < wanted or self.is_spent():
+                break
+            start = found.ids[-1] + 1
+        return wires
