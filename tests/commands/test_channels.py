@@ -1,5 +1,8 @@
 """Channels that can be resumed, as their publishers and readers see them."""
 
+import re
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -370,3 +373,49 @@ def test_leaving_and_resuming_at_any_time_gives_each_message_once_and_in_order(s
         take(0)
         take(1)
     assert got == [published, published]
+
+
+# -- the documentation
+
+
+def shown(reply: object, indent: str = "") -> str:
+    """A reply as redis-cli prints it."""
+    if isinstance(reply, list):
+        rows = []
+        for number, item in enumerate(reply, 1):
+            mark = f"{number}) "
+            rows.append(mark + shown(item, indent + " " * len(mark)))
+        return ("\n" + indent).join(rows)
+    if isinstance(reply, bytes):
+        return f'"{reply.decode()}"'
+    if isinstance(reply, int):
+        return f"(integer) {reply}"
+    assert isinstance(reply, str)
+    return f"(error) {reply[1:]}" if reply.startswith("-") else reply
+
+
+def test_the_examples_of_the_documentation_happen_as_they_are_told() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "channels.md").read_text(encoding="ascii")
+    blocks = re.findall(r"^```\n(.*?)^```\n", page, re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 4
+    harness = Harness()
+    clients: dict[str, Client] = {}
+    for block in blocks:
+        told = []
+        for line in block.splitlines():
+            who, _, request = line.partition("> ")
+            if request and who.isalpha():
+                client = clients.setdefault(who, harness.client())
+                reply = client.run(request)
+                told.append(line)
+                if "RESUME" in request and isinstance(reply, list):
+                    told += [f"{who} gets: " + " ".join(words(push)) for push in reply]
+                else:
+                    told += shown(reply).split("\n")
+                for name, each in clients.items():
+                    told += [f"{name} gets: {b' '.join(frame).decode()}" for frame in frames(each.received())]
+        assert "\n".join(told) + "\n" == block
+
+
+def words(push: list[bytes | int]) -> list[str]:
+    return [item.decode() if isinstance(item, bytes) else str(item) for item in push]
