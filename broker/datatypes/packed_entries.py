@@ -281,18 +281,17 @@ class View:
     def __init__(self, packed: Packed, raw: bytes) -> None:
         slots = packed.slots
         self.used = True
-        self.ids: list[int] = [0] * int(slots)
-        self.rows: list[list[bytes] | None] = [None] * int(slots)
-        self.wires: list[bytes] = [b""] * int(slots)
+        self.ids: list[int] = []
+        self.rows: list[list[bytes] | None] = []
+        self.wires: list[bytes] = []
+        self._hidden = slots  # rows that are not there yet
         self._unwired = slots
         self._infixes: list[bytes] = []
         self._raw = raw
-        self._hidden = slots
         self._lengths_at: i64 = slots * packed.head_width
         self._places: list[int] = []  # where the values of a row begin in raw
         self._firsts: list[int] = []  # number of the first value of a row; empty: all rows have as many values
-        self._find_places(packed)
-        self.size: i64 = _PER_VIEW + len(raw) + 64 * slots
+        self.size: i64 = _PER_VIEW + len(raw)
 
     def _find_places(self, packed: Packed) -> None:
         raw = self._raw
@@ -308,14 +307,8 @@ class View:
                 self._firsts.append(int(first))
                 count = self._count(packed, slot)
                 first += count
-            if width == 1:
-                for i in range(at, at + count):
-                    place += raw[i]
-                at += count
-            else:
-                for _ in range(count):
-                    place += _number_at(raw, at, width)
-                    at += width
+            place += _sum_of(raw, at, count, width)
+            at += count * width
 
     def _count(self, packed: Packed, slot: i64) -> i64:
         """The number of values that are stored of an entry, if it has a head."""
@@ -327,6 +320,12 @@ class View:
         if self._hidden == 0:
             return
         grown: i64 = 0
+        if not self.rows:
+            self.rows = [None] * int(packed.slots)
+            self.ids = [0] * int(packed.slots)
+            grown = packed.slots * 60
+        if not self._places:
+            self._find_places(packed)
         for slot in range(low, high):
             if self.rows[slot] is None:
                 row = self._row(packed, slot)
@@ -338,16 +337,36 @@ class View:
 
     def show_wires(self, packed: Packed, low: i64, high: i64) -> None:
         """Fill wires of the slots low <= slot < high."""
-        if self._unwired == 0:
+        if self._unwired == 0 or low >= high:
             return
         grown: i64 = 0
+        if not self.wires:
+            self.wires = [b""] * int(packed.slots)
+            grown = packed.slots * 8
+        if packed.head_width > 0 and not self._places:
+            self._find_places(packed)
+        place: i64 = 0 if packed.head_width > 0 else self._place(packed, low)
         for slot in range(low, high):
             if not self.wires[slot]:
-                wire = self._wire(packed, slot)
+                if packed.head_width > 0:
+                    wire = encode_entry(packed.id_at(slot), self._row(packed, slot))
+                else:
+                    wire = self._wire(packed, slot, place)
                 self.wires[slot] = wire
                 self._unwired -= 1
                 grown += _PER_WIRE + len(wire)
+            if packed.head_width == 0:
+                count: i64 = len(self._infixes)
+                width = packed.length_width
+                place += _sum_of(self._raw, slot * count * width, count, width)
         self._grow(packed, grown)
+
+    def _place(self, packed: Packed, slot: i64) -> i64:
+        """Where the values of a row begin, in a block whose entries have the same names."""
+        if not self._infixes:
+            self._infixes = infixes_of(packed.shapes[0])
+        width = packed.length_width
+        return packed.values * width + _sum_of(self._raw, 0, slot * len(self._infixes), width)
 
     def _grow(self, packed: Packed, size: i64) -> None:
         if size > 0:
@@ -355,17 +374,13 @@ class View:
             if packed.view is self:
                 packed.storage.charge(int(size))
 
-    def _wire(self, packed: Packed, slot: i64) -> bytes:
-        entry_id = packed.id_at(slot)
-        if packed.head_width > 0:
-            return encode_entry(entry_id, self._row(packed, slot))
-        if not self._infixes:
-            self._infixes = infixes_of(packed.shapes[0])
-        pieces = [encode_id(entry_id)]
+    def _wire(self, packed: Packed, slot: i64, start: i64) -> bytes:
+        """start: where the values of the row begin."""
+        pieces = [encode_id(packed.id_at(slot))]
         raw = self._raw
         width = packed.length_width
-        place: i64 = self._places[slot]
-        at: i64 = self._lengths_at + slot * len(self._infixes) * width
+        place = start
+        at: i64 = slot * len(self._infixes) * width
         for infix in self._infixes:
             length: i64 = raw[at] if width == 1 else _number_at(raw, at, width)
             pieces.append(infix)
@@ -435,3 +450,13 @@ def _number_at(data: bytes, at: i64, width: i64) -> int:
         value = (value << 8) | data[at + i]
         i -= 1
     return int(value)
+
+
+def _sum_of(data: bytes, start: i64, count: i64, width: i64) -> i64:
+    """The sum of `count` numbers from data[start] on."""
+    total: i64 = 0
+    at = start
+    for _ in range(count):
+        total += data[at] if width == 1 else _number_at(data, at, width)
+        at += width
+    return total

@@ -61,6 +61,17 @@ class IdList:
         number = _small(entry_id)
         return bisect_left(self._numbers, number if number >= 0 else _least_above(entry_id), low, high)
 
+    def place_of(self, entry_id: int) -> int:
+        """Where an id is, or -1. All ids rise."""
+        numbers = self._numbers
+        number = entry_id if self._is_wide else _small(entry_id)
+        if number < 0:
+            return -1
+        if numbers[0] == number:  # what is oldest goes first as a rule
+            return 0
+        place = bisect_left(numbers, number)
+        return place if place < len(numbers) and numbers[place] == number else -1
+
     def at(self, place: int) -> int:
         number = self._numbers[place]
         return number if self._is_wide else _large(number)
@@ -232,12 +243,12 @@ class PendingIds:
 
     def place_of(self, entry_id: int) -> int:
         """Where an id is, or -1. Good until ids are added or removed."""
-        pos = bisect_left(self._maxima, entry_id)
-        if pos == len(self._maxima):
+        maxima = self._maxima
+        if not maxima or entry_id > maxima[len(maxima) - 1]:
             return -1
-        ids = self._blocks[pos].ids
-        place = ids.find(entry_id, 0, len(ids))
-        return pos * (_MOST + 1) + place if ids.at(place) == entry_id else -1
+        pos = 0 if entry_id <= maxima[0] else bisect_left(maxima, entry_id)
+        place = self._blocks[pos].ids.place_of(entry_id)
+        return pos * (_MOST + 1) + place if place >= 0 else -1
 
     def remove_at(self, place: int) -> None:
         """place: from place_of()."""
@@ -253,7 +264,7 @@ class PendingIds:
             return
         if index == size:
             self._maxima[pos] = block.ids.at(size - 1)
-        if size < _FEW:
+        if size < _FEW and size % 16 == 0:  # not at each of the last ids, when a block is emptied in order
             self._join(pos, size)
 
     # -- ranks
