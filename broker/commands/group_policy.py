@@ -35,15 +35,19 @@ _MOST_MS: Final = 1 << 53
 
 def fail(
     ctx: Context, returns: Returns, name: bytes, group_name: bytes, stream: Stream, group: Group, entry_id: int,
-    reason: bytes, due_ms: int, is_fatal: bool,
+    reason: bytes, when_ms: int, delay_ms: int = 0, is_fatal: bool = False,
 ) -> None:  # fmt: skip
-    """Another attempt at a pending entry has failed: back to the group, from `due_ms` on, or to the dead letters."""
+    """An attempt at a pending entry failed at `when_ms`: back to the group, or to the dead letters.
+
+    delay_ms: how long it rests; 0: as the policy says. An entry that nobody has does not fail once more.
+    """
     policy = group.policy
     pending = group.pending.get(entry_id)
     assert policy is not None and pending is not None, "only a policy counts attempts, and only at what is pending"
     failures = policy.failures(entry_id) + (0 if group.is_released(entry_id) and not is_fatal else 1)
     if not is_fatal and not policy.is_spent(failures):
-        returns.give_back(entry_id, due_ms, pending.deliveries, failures, reason)
+        rest_ms = delay_ms or policy.pause_ms(failures)
+        returns.give_back(entry_id, when_ms + rest_ms if rest_ms else 0, pending.deliveries, failures, reason)
         return
     owner = b"" if group.is_released(entry_id) else pending.consumer.name
     if not bury(ctx, returns, name, group_name, stream, group, entry_id, owner, failures, reason):
@@ -119,11 +123,8 @@ def _take_back(ctx: Context, name: bytes, group_name: bytes, stream: Stream, gro
         if stream.get(entry_id) is None:
             returns.drop(entry_id)
             continue
-        rest_ms = policy.pause_ms(policy.failures(entry_id) + 1)
-        due_ms = 0
-        if rest_ms:
-            due_ms = group.pending[entry_id].delivered_ms + policy.ack_wait_ms + rest_ms
-        fail(ctx, returns, name, group_name, stream, group, entry_id, b"lease", due_ms, False)
+        ran_out_ms = group.pending[entry_id].delivered_ms + policy.ack_wait_ms
+        fail(ctx, returns, name, group_name, stream, group, entry_id, b"lease", ran_out_ms)
     returns.end()
 
 
@@ -261,7 +262,7 @@ class Gathering:
         policy = group.policy
         if policy is not None and group.is_released(entry_id) and policy.is_spent(policy.failures(entry_id)):
             reason = policy.attempts[entry_id].reason  # MAXDELIVER was lowered after its last attempt
-            fail(ctx, self._returns, self._name, self._request.group, self._stream, group, entry_id, reason, 0, False)
+            fail(ctx, self._returns, self._name, self._request.group, self._stream, group, entry_id, reason, 0)
             return
         idle = -1 if group.is_released(entry_id) else max(ctx.now_ms - pending.delivered_ms, 0)
         after = min(deliveries + 1, I64_MAX)

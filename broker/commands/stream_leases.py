@@ -131,10 +131,11 @@ def xnack(ctx: Context, argv: list[bytes]) -> Reply:
         else:
             if deliveries != pending.deliveries and nack.mode == _FAIL:
                 group.assign(entry_id, pending.consumer, pending.delivered_ms, deliveries)
-            rest_ms = nack.delay_ms or policy.pause_ms(policy.failures(entry_id) + 1)
             reason = nack.reason or nack.mode.lower()
-            due_ms = ctx.now_ms + rest_ms if rest_ms else 0
-            fail(ctx, returns, name, argv[2], stream, group, entry_id, reason, due_ms, nack.mode == _FATAL)
+            is_fatal = nack.mode == _FATAL
+            fail(
+                ctx, returns, name, argv[2], stream, group, entry_id, reason, ctx.now_ms, nack.delay_ms, is_fatal
+            )  # fmt: skip
     if given_back:
         returns.end()
     return given_back
