@@ -10,7 +10,7 @@ import trio
 from broker.server.connection import Connection
 from broker.server.hub import Hub
 
-_FREEZE_AT: Final = 50_000  # new containers: collecting more of them than this would be felt
+_BUSY: Final = 20_000  # requests in a second: what they left behind is too much to look through in one go
 
 
 class Timer:
@@ -43,13 +43,16 @@ class Housekeeping:
         self._hub = hub
         self._idle_seconds = idle_seconds
         self._sample = sample
+        self._executed = 0
 
     async def run(self) -> None:
         while True:
             await trio.sleep(1)
             self._sample()
             self._check_clients()
-            collect_garbage()
+            executed = int(self._hub.engine.executed)
+            collect_garbage(busy=executed - self._executed > _BUSY)
+            self._executed = executed
 
     def _check_clients(self) -> None:
         limit = self._idle_seconds()
@@ -74,12 +77,13 @@ def take_over_garbage_collection() -> None:
     gc.freeze()
 
 
-def collect_garbage() -> None:
+def collect_garbage(busy: bool) -> None:
     """Data is acyclic, and so freed by reference counts; cycles come from exceptions and tasks only.
 
-    Few new containers: collect them. Many: they are data; move them out of the collector's sight (takes no time), at
-    the price of the few cycles among them.
+    After a quiet second, collect what it left. After a busy one that would be hundreds of thousands of containers, which
+    are data: move them out of the collector's sight (takes no time), at the price of the few cycles among them. (The
+    collector's own count does not tell which it was: it falls with every old container that is freed.)
     """
-    if gc.get_count()[0] < _FREEZE_AT:
+    if not busy:
         gc.collect(0)
     gc.freeze()
