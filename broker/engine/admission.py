@@ -14,6 +14,7 @@ IS_LOADING: Final = 1
 WRITES_REFUSED: Final = 2  # the log can't be written
 PAUSED_WRITES: Final = 4
 PAUSED_ALL: Final = 8
+IS_KEPT: Final = 1 << 16  # of one request alone: it publishes to a retained channel, which is a write
 
 
 class Postponed:
@@ -43,7 +44,7 @@ def admit(session: Session, command: Command, argv: list[bytes], gate: int) -> R
         return _NO_AUTH
     if session.gate & IN_MULTI and command.flags & NO_MULTI:
         return ErrorReply(b"ERR Command not allowed inside a transaction")
-    if gate & WRITES_REFUSED and (_writes(session, command) or command.name == b"PING"):
+    if gate & WRITES_REFUSED and (_writes(session, command) or gate & IS_KEPT or command.name == b"PING"):
         return _DISK
     if session.gate & SUBSCRIBED and command.name not in _WHILE_SUBSCRIBED:
         return ErrorReply(

@@ -23,7 +23,7 @@ from broker.commands.stream_retention import after_groups, look_at
 from broker.commands.transactions import discard_queue
 from broker.config import Config
 from broker.datatypes.packed_entries import SHARED
-from broker.engine.admission import IS_LOADING, PAUSED_ALL, PAUSED_WRITES, WRITES_REFUSED, admit
+from broker.engine.admission import IS_KEPT, IS_LOADING, PAUSED_ALL, PAUSED_WRITES, WRITES_REFUSED, admit
 from broker.engine.blocking import Blocking
 from broker.engine.journal import Journal
 from broker.engine.notifications import event_entries, publish_events
@@ -244,7 +244,11 @@ class Engine:
                 session, ErrorReply(b"ERR wrong number of arguments for '%b' command" % command.wire_name)
             )
         if session.gate | self.gate:
-            refused = admit(session, command, argv, int(self.gate))
+            gate = int(self.gate)
+            if gate & WRITES_REFUSED and command.name == b"PUBLISH":
+                if self.keyspace.channel_log.rule_of(argv[1]) is not None:
+                    gate |= IS_KEPT
+            refused = admit(session, command, argv, gate)
             if refused is not None:
                 if isinstance(refused, ErrorReply):
                     command.rejected += 1

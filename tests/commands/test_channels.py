@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from support.engine import Client, Harness
 from support.same_data import replay, wire
 
+from broker.engine.admission import WRITES_REFUSED
 from broker.keyspace.digest import dataset_digest
 from broker.protocol.encoder import encode
 from broker.protocol.requests import RequestParser
@@ -148,6 +149,14 @@ def test_no_flush_drops_what_channels_keep(h: Harness) -> None:
     h.run("PUBLISH news a")
     h.run("FLUSHALL")
     assert len(h.run("CHANNEL READ news -")) == 1
+
+
+def test_what_cannot_be_logged_is_not_kept(h: Harness) -> None:
+    h.engine.gate |= WRITES_REFUSED
+    assert str(h.run("PUBLISH news x")).startswith("-MISCONF Errors writing to the AOF file")
+    assert str(h.run("CHANNEL RETAIN b")).startswith("-MISCONF")
+    assert h.run("PUBLISH other x") == 0
+    assert h.run("CHANNEL READ news -") == []
 
 
 # -- coming back
