@@ -1,7 +1,7 @@
 """What a consumer group does by itself: leases that run out, attempts that are counted, dead letters, limits, order.
 
-XREADGROUP first puts the group in order (`put_in_order`), then takes what it may have (`Gathering`). Replay does
-neither: what came of it is in the journal (group_journal.py).
+XREADGROUP first puts the group in order (`put_in_order`), then takes what it may have (`Gathering`); when nobody reads,
+time does the former (`look_at_groups`). Replay does neither: what came of it is in the journal (group_journal.py).
 """
 
 from typing import Final
@@ -12,12 +12,14 @@ from broker.commands.group_journal import Claims, Returns, journal_claim, journa
 from broker.commands.registry import RW, UPDATE, WRITE, key
 from broker.commands.registry import Group as CommandGroup
 from broker.commands.stream_groups import subcommand_syntax, xgroup_group
+from broker.commands.stream_retention import after_add
 from broker.commands.streams import ReadRequest
 from broker.datatypes.group_policy import NEVER_DUE, GroupPolicy
 from broker.datatypes.stream_groups import Consumer, Group
 from broker.datatypes.streams import MAX_ID, Stream, format_id
 from broker.errors import CommandError
 from broker.keyspace.events import STREAM
+from broker.protocol.encoder import encode
 from broker.protocol.numbers import I64_MAX, parse_int
 from broker.protocol.replies import OK, Map, Reply
 
@@ -80,12 +82,20 @@ def bury(
         b"time", b"%d" % ctx.now_ms,
     ])  # fmt: skip
     letter_id = letters.next_id(ctx.now_ms)
-    letters.append(letter_id, letter)
-    ctx.changed(policy.dead_letter, b"xadd", STREAM)
     returns.flush()
-    ctx.journal_argv([b"XADD", policy.dead_letter, format_id(letter_id)] + letter)
+    append_decided(ctx, policy.dead_letter, letters, letter_id, letter)
     returns.drop(entry_id)
     return True
+
+
+def append_decided(ctx: Context, name: bytes, stream: Stream, entry_id: int, fields: list[bytes]) -> None:
+    """Append an entry that no request named, with all that goes with it: the journal, who waits, what is kept."""
+    argv = [b"XADD", name, format_id(entry_id)] + fields
+    stream.append(entry_id, fields)
+    ctx.changed(name, b"xadd", STREAM)
+    ctx.journal_argv(argv)
+    if stream.settings is not None:
+        after_add(ctx, name, stream, entry_id, argv, 3)
 
 
 def dead_letter(fields: list[bytes], facts: list[bytes]) -> list[bytes]:
@@ -103,7 +113,9 @@ def dead_letter(fields: list[bytes], facts: list[bytes]) -> list[bytes]:
 # -- leases
 
 
-def put_in_order(ctx: Context, name: bytes, group_name: bytes, stream: Stream, group: Group, reader: Consumer) -> None:
+def put_in_order(
+    ctx: Context, name: bytes, group_name: bytes, stream: Stream, group: Group, reader: Consumer | None
+) -> None:
     """Do what time has brought: take back what was leased for too long, forget consumers that went away."""
     policy = group.policy
     if policy is None:
@@ -129,7 +141,7 @@ def _take_back(ctx: Context, name: bytes, group_name: bytes, stream: Stream, gro
 
 
 def _forget_consumers(
-    ctx: Context, name: bytes, group_name: bytes, group: Group, policy: GroupPolicy, reader: Consumer
+    ctx: Context, name: bytes, group_name: bytes, group: Group, policy: GroupPolicy, reader: Consumer | None
 ) -> None:
     ttl = policy.consumer_ttl_ms
     policy.sweep_ms = ctx.now_ms + ttl // 4 + 1
@@ -180,20 +192,62 @@ def room_for(group: Group, consumer: Consumer, limit: int) -> int:
 
 
 def next_try_ms(request: ReadRequest, group: Group, consumer: Consumer, now_ms: int) -> int:
-    """When time alone may bring something for a reader that found nothing; NEVER_DUE: never."""
+    """When a reader that found nothing has to look again by himself; NEVER_DUE: never.
+
+    What a policy does by time is looked after once for all readers of the stream (plan_look).
+    """
     policy = group.policy
-    has_room = room_for(group, consumer, 1) > 0
     when = NEVER_DUE
-    if has_room and group.zone is not None:
-        when = group.zone.next_due(now_ms)
-    if policy is not None:
-        if policy.ack_wait_ms and not policy.paused:
-            when = min(when, group.oldest_delivery_ms() + policy.ack_wait_ms)
-        if policy.consumer_ttl_ms:
-            when = min(when, now_ms + policy.consumer_ttl_ms // 2 + 1)  # a sign of life of who waits
-    if request.claim_ms >= 0 and has_room:
+    if request.claim_ms >= 0 and room_for(group, consumer, 1) > 0:
+        if group.zone is not None:
+            when = group.zone.next_due(now_ms)
         when = min(when, group.oldest_delivery_ms() + request.claim_ms)
+    if policy is not None and policy.consumer_ttl_ms:
+        when = min(when, now_ms + policy.consumer_ttl_ms // 2 + 1)  # a sign of life of who waits
     return NEVER_DUE if when >= NEVER_DUE else max(when, now_ms + 1)
+
+
+def plan_look(ctx: Context, name: bytes, group: Group) -> None:
+    """See to it that the group is put in order when its next lease runs out, or something it was given back is due."""
+    policy = group.policy
+    if policy is None:
+        return
+    when = NEVER_DUE
+    if policy.ack_wait_ms:
+        when = group.oldest_delivery_ms() + policy.ack_wait_ms
+    if group.zone is not None:
+        when = min(when, group.zone.next_due(ctx.now_ms))
+    if policy.consumer_ttl_ms and group.consumers:
+        when = min(when, max(policy.sweep_ms, ctx.now_ms + policy.consumer_ttl_ms // 4))
+    if when < NEVER_DUE:
+        ctx.keyspace.retention.plan(ctx.db.index, name, max(when, ctx.now_ms + 1))
+
+
+def look_at_groups(ctx: Context, name: bytes) -> bool:
+    """The time of something in the groups of that stream may have come. True when there are decisions to journal."""
+    ctx.decisions = None
+    stream = ctx.db.peek(name)
+    if not isinstance(stream, Stream):
+        return False
+    for group_name, group in stream.groups.items():
+        if group.policy is not None:
+            put_in_order(ctx, name, group_name, stream, group, None)
+            if group.due(ctx.now_ms, 1):
+                wake_readers(ctx, name)
+            plan_look(ctx, name, group)
+    return ctx.decisions is not None
+
+
+def admits(request: ReadRequest, text: bytes, fields: list[bytes]) -> bool:
+    """Whether MAXCOUNT and MAXSIZE leave room for an entry; asked once for each, before it is delivered."""
+    budget = request.budget
+    if budget is None:
+        return True
+    wire: list[bytes] = []
+    if budget.size >= 0:
+        row: list[Reply] = [text, list(fields)]
+        encode(row, wire, False)
+    return budget.admit(sum(map(len, wire)))
 
 
 class Gathering:
@@ -220,9 +274,10 @@ class Gathering:
         put_in_order(ctx, self._name, self._request.group, self._stream, group, self._consumer)
         self._room = room_for(group, self._consumer, self._request.limit)
         if self._room == 0:
+            plan_look(ctx, self._name, group)
             return self.rows
         idle: list[int] = []
-        if self._request.claim_ms >= 0:
+        if self._request.claim_ms >= 0 and not self._is_full():
             idle = group.delivered_until(ctx.now_ms - self._request.claim_ms, self._room)
         self._take_due()
         for entry_id in idle:
@@ -234,10 +289,12 @@ class Gathering:
             self._take_new()
         if self.rows:
             self._consumer.active_ms = ctx.now_ms
+        plan_look(ctx, self._name, group)
         return self.rows
 
     def _is_full(self) -> bool:
-        return 0 <= self._room <= len(self.rows)
+        budget = self._request.budget
+        return 0 <= self._room <= len(self.rows) or (budget is not None and budget.is_spent())
 
     def _take_due(self) -> None:
         while not self._is_full():
@@ -263,6 +320,8 @@ class Gathering:
         if policy is not None and group.is_released(entry_id) and policy.is_spent(policy.failures(entry_id)):
             reason = policy.attempts[entry_id].reason  # MAXDELIVER was lowered after its last attempt
             fail(ctx, self._returns, self._name, self._request.group, self._stream, group, entry_id, reason, 0)
+            return
+        if not admits(self._request, text, fields):
             return
         idle = -1 if group.is_released(entry_id) else max(ctx.now_ms - pending.delivered_ms, 0)
         after = min(deliveries + 1, I64_MAX)
@@ -302,7 +361,7 @@ class Gathering:
             ctx.changed_aside(self._name)
 
     def _take_one(self, entry_id: int, fields: list[bytes], ids: list[bytes]) -> bool:
-        """Deliver a new entry, or hold it back for an earlier one of its lane; False when no more can be held back."""
+        """Deliver a new entry, or hold it back for an earlier one of its lane; False when there is no room for it."""
         group = self._group
         policy = group.policy
         if policy is not None and entry_id in group.pending:  # XGROUP SETID went back: it is on its way already
@@ -317,8 +376,10 @@ class Gathering:
                 self._stream.advance(group, entry_id)
                 self._returns.give_back(entry_id, 0, 0)
                 return True
-        self._stream.advance(group, entry_id)
         text = format_id(entry_id)
+        if not admits(self._request, text, fields):
+            return False
+        self._stream.advance(group, entry_id)
         if not self._request.noack:
             group.assign(entry_id, self._consumer, self._ctx.now_ms, 1)
             if policy is not None:
@@ -400,6 +461,7 @@ def xgroup_policy(ctx: Context, argv: list[bytes]) -> Reply:
         _bury_marked(ctx, name, argv[3], stream, group, policy)
     if policy.is_unset() and not policy.attempts and not group.released():  # else somebody has to give those out
         group.policy = None
+    plan_look(ctx, name, group)
     wake_readers(ctx, name)
     return OK
 

@@ -3,7 +3,7 @@
 from broker.commands.blocked import Blocked
 from broker.commands.context import Context
 from broker.commands.group_journal import Claims, journal_claim, journal_group_id
-from broker.commands.group_policy import Gathering, next_try_ms, put_in_order, room_for
+from broker.commands.group_policy import Gathering, admits, next_try_ms, put_in_order, room_for
 from broker.commands.registry import ACCESS, BLOCKING, RO, WRITE, keys_after
 from broker.commands.registry import Group as CommandGroup
 from broker.commands.stream_groups import as_text, no_group, seen_consumer
@@ -20,8 +20,8 @@ command = CommandGroup("stream").command
 
 @command("XREADGROUP", arity=-7, flags=BLOCKING | WRITE,
          keys=[keys_after(b"STREAMS", RO, ACCESS, start=4, last=-1, limit=2)], since="5.0.0",
-         syntax="GROUP group consumer [COUNT count] [BLOCK milliseconds] [CLAIM min-idle-time] [NOACK] "
-                "STREAMS key [key ...] id [id ...]",
+         syntax="GROUP group consumer [COUNT count] [MAXCOUNT maxcount] [MAXSIZE maxsize] [BLOCK milliseconds] "
+                "[CLAIM min-idle-time] [NOACK] STREAMS key [key ...] id [id ...]",
          summary="Entries of several streams that no consumer of a group has got yet, or those pending for one",
          cost="O(m log n) for each stream, m entries returned, n pending in the group")  # fmt: skip
 def xreadgroup(ctx: Context, argv: list[bytes]) -> Reply:
@@ -51,7 +51,7 @@ def xreadgroup(ctx: Context, argv: list[bytes]) -> Reply:
                 put_in_order(ctx, name, request.group, stream, group, consumer)
             flat.append(name)
             flat.append(_deliver_again(ctx, request, name, stream, group, consumer, after[i]))
-        elif group.policy is not None or request.claim_ms >= 0:
+        elif group.policy is not None or request.claim_ms >= 0 or request.budget is not None:
             rows = Gathering(ctx, request, name, stream, group, consumer).gather()
             if rows:
                 flat.append(name)
@@ -133,6 +133,8 @@ def _deliver_again(
         if fields is None:
             replies.append([text, NULL_ARRAY])
             continue
+        if not admits(request, text, fields):
+            break
         deliveries = min(group.pending[entry_id].deliveries + 1, I64_MAX)
         group.assign(entry_id, consumer, ctx.now_ms, deliveries)
         claims.add(text, deliveries)

@@ -6,7 +6,7 @@ from typing import Final
 from broker.commands.args import Args, to_int
 from broker.commands.context import Context
 from broker.commands.group_journal import Claims, Returns, wake_readers
-from broker.commands.group_policy import PREFIX, fail, holds
+from broker.commands.group_policy import PREFIX, append_decided, fail, holds, plan_look
 from broker.commands.registry import DENYOOM, FAST, RW, TOUCHES_ARBITRARY_KEYS, UPDATE, WRITE, key
 from broker.commands.registry import Group as CommandGroup
 from broker.commands.stream_groups import as_text, existing_group
@@ -138,6 +138,7 @@ def xnack(ctx: Context, argv: list[bytes]) -> Reply:
             )  # fmt: skip
     if given_back:
         returns.end()
+        plan_look(ctx, name, group)
     return given_back
 
 
@@ -273,9 +274,7 @@ def _put_back(ctx: Context, letter: list[bytes], target: bytes | None) -> tuple[
         value = Stream()
         ctx.db.put(name, value)
     new_id = value.next_id(ctx.now_ms)
-    value.append(new_id, fields)
-    ctx.changed(name, b"xadd", STREAM)
-    ctx.journal_argv([b"XADD", name, format_id(new_id)] + fields)
+    append_decided(ctx, name, value, new_id, fields)
     return name, new_id
 
 

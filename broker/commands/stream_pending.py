@@ -5,7 +5,7 @@ from typing import Final
 from broker.commands.args import Args
 from broker.commands.context import Context
 from broker.commands.group_journal import Claims, acknowledged, journal_group_id
-from broker.commands.group_policy import holds, may_claim
+from broker.commands.group_policy import holds, may_claim, plan_look
 from broker.commands.registry import ACCESS, DELETE, FAST, READONLY, RO, RW, UPDATE, WRITE, key
 from broker.commands.registry import Group as CommandGroup
 from broker.commands.stream_groups import as_text, existing_group, seen_consumer
@@ -236,6 +236,7 @@ def xclaim(ctx: Context, argv: list[bytes]) -> Reply:
         claims.add(text, deliveries)
         replies.append(text if options.just_id else [text, fields])
     claims.end()
+    plan_look(ctx, name, group)
     if last_id_moved and not claims.any:
         ctx.changed_aside(name)
         journal_group_id(ctx, name, argv[2], group)

@@ -557,7 +557,7 @@ def read_request(ctx: Context, argv: list[bytes], is_group: bool) -> ReadRequest
             request.limit = args.next_int()
             if request.limit <= 0:
                 request.limit = -1
-        elif word in (b"MAXCOUNT", b"MAXSIZE") and args.more() and not is_group:
+        elif word in (b"MAXCOUNT", b"MAXSIZE") and args.more():
             _give_budget(request, word, args.next_int())
         elif word == b"STREAMS" and args.more():
             request.keys_at = int(args.position)

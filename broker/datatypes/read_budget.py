@@ -32,6 +32,20 @@ class ReadBudget:
             self.entries -= len(wires)
         return wires
 
+    def admit(self, size: int) -> bool:
+        """Whether one more entry of `size` bytes fits; it is counted then. After a refusal nothing fits any more."""
+        if self.is_spent():
+            return False
+        if self.size >= 0:
+            if size > self.size and self._is_begun:
+                self.size = 0
+                return False
+            self.size = max(self.size - size, 0)
+        self._is_begun = True
+        if self.entries > 0:
+            self.entries -= 1
+        return True
+
     def _fit(self, stream: Stream, start: int, most: int) -> list[bytes]:
         wires: list[bytes] = []
         while most < 0 or len(wires) < most:

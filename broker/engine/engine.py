@@ -17,6 +17,7 @@ from broker.commands.all import command_table
 from broker.commands.blocked import Blocked, RunQueue
 from broker.commands.context import Context, Shared
 from broker.commands.control import Control
+from broker.commands.group_policy import look_at_groups
 from broker.commands.registry import BLOCKING, SKIP_SLOWLOG, WRITE, Command
 from broker.commands.session import DISCONNECT, DROP_NEWEST, DROP_OLDEST, IN_MULTI, NEEDS_AUTH, Session
 from broker.commands.stream_retention import after_groups, look_at
@@ -178,6 +179,8 @@ class Engine:
                 break
             self._keeper.select(place[0])
             if look_at(self._keeper, place[1]):
+                self._record(self._keeper, [])
+            if look_at_groups(self._keeper, place[1]):
                 self._record(self._keeper, [])
         self.settle()
 

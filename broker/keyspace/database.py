@@ -115,7 +115,7 @@ class Database:
 
     def put(self, key: bytes, value: object) -> None:
         """Store a value; a time-out that the key has is kept."""
-        if isinstance(value, Stream) and value.settings is not None:
+        if isinstance(value, Stream) and (value.settings is not None or value.groups):
             self.keyspace.retention.plan(self.index, key, 0)
         if self.keyspace.event_classes & NEW:
             self._note_new(key)
@@ -123,7 +123,7 @@ class Database:
 
     def replace(self, key: bytes, value: object) -> None:
         """Store a value; a time-out that the key has goes."""
-        if isinstance(value, Stream) and value.settings is not None:
+        if isinstance(value, Stream) and (value.settings is not None or value.groups):
             self.keyspace.retention.plan(self.index, key, 0)
         if self.keyspace.event_classes & NEW:
             self._note_new(key)

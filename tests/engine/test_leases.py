@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from support.engine import Client, Harness
 from support.groups import assert_replays, delivered, group_info, pending
+from support.same_data import replay
 
 KEYS = ["a", "b", "c", ""]
 NEVER = 2**63 - 1
@@ -193,6 +194,7 @@ class Pair:
     def advance(self, ms: int) -> None:
         self.h.advance(ms / 1000)
         self.model.now = self.h.engine.keyspace.now_ms - 1_700_000_000_000
+        self.model.put_in_order()
 
     def go_on_with_a_copy(self) -> None:
         assert self.h.run("COPY s copy REPLACE") == 1
@@ -453,3 +455,80 @@ def test_workers_that_vanish_lose_nothing_and_keep_order_and_counts(policy: str,
         assert all(company.failures[i] in (limit, limit - 1) for i in dead)
     assert pending(company.h) == []
     assert_replays(company.h)
+
+
+# -- when nobody reads
+
+
+def test_dead_letters_move_by_the_clock_and_are_journaled_though_nobody_reads() -> None:
+    h = Harness()
+    h.run("XADD s 1-0 n 1")
+    h.run("XGROUP CREATE s g 0")
+    h.run("XGROUP POLICY s g ACKWAIT 100 MAXDELIVER 1 DEADLETTER dead")
+    h.run("XREADGROUP GROUP g c STREAMS s >")
+    assert h.engine.next_deadline_ms() == 100
+    h.advance(0.1)
+    assert h.run("XLEN dead") == 1
+    assert h.engine.next_deadline_ms() is None
+    assert_replays(h)
+
+
+def test_leases_run_out_after_a_rename_too() -> None:
+    h = Harness()
+    h.run("XADD s 1-0 n 1")
+    h.run("XGROUP CREATE s g 0")
+    h.run("XGROUP POLICY s g ACKWAIT 100 MAXDELIVER 1 DEADLETTER dead")
+    h.run("XREADGROUP GROUP g c STREAMS s >")
+    h.run("RENAME s t")
+    h.advance(0.05)
+    h.advance(0.05)
+    assert h.run("XLEN dead") == 1
+    assert_replays(h)
+
+
+def test_many_blocked_readers_cost_one_look_at_the_group() -> None:
+    """Those who wait in a group with leases have no timers of their own."""
+    h = Harness()
+    h.run("XADD s 1-0 n 1")
+    h.run("XGROUP CREATE s g 0")
+    h.run("XGROUP POLICY s g ACKWAIT 100")
+    h.run("XREADGROUP GROUP g c STREAMS s >")
+    clients = [h.client() for _ in range(20)]
+    for i, client in enumerate(clients):
+        client.run(f"XREADGROUP GROUP g w{i} BLOCK 0 STREAMS s >")
+    before = h.engine.executed
+    h.advance(0.1)
+    assert b"1-0" in clients[0].received()
+    assert h.engine.executed - before <= 2
+    assert all(client.session.is_blocked for client in clients[1:])
+
+
+def test_leases_run_out_after_a_restart_though_nobody_reads() -> None:
+    h = Harness()
+    h.run("XADD s 1-0 n 1")
+    h.run("XGROUP CREATE s g 0")
+    h.run("XGROUP POLICY s g ACKWAIT 100 MAXDELIVER 1 DEADLETTER dead")
+    h.run("XREADGROUP GROUP g c STREAMS s >")
+    other = replay(h)
+    other.engine.keyspace.expiry = True
+    other.engine.journal.enabled = True
+    other.advance(0.1)
+    assert other.run("XLEN dead") == 1
+
+
+def test_maxcount_and_maxsize_cap_what_a_group_reader_gets() -> None:
+    h = Harness()
+    for key in ("s", "t"):
+        for i in range(1, 4):
+            h.run("XADD", key, f"{i}-0", "n", "x" * 100)
+        h.run("XGROUP", "CREATE", key, "g", "0")
+    reply = h.run("XREADGROUP GROUP g c MAXCOUNT 4 STREAMS s t > >")
+    assert [[row[0] for row in rows] for _, rows in reply] == [[b"1-0", b"2-0", b"3-0"], [b"1-0"]]
+    reply = h.run("XREADGROUP GROUP g c MAXSIZE 1 STREAMS s t > >")
+    assert [[row[0] for row in rows] for _, rows in reply] == [[b"2-0"]]
+    h.run("XREADGROUP GROUP g d CLAIM 0 MAXCOUNT 2 STREAMS s >")
+    assert [row[1] for row in h.run("XPENDING s g - + 9")] == [b"d", b"d", b"c"]
+    reply = h.run("XREADGROUP GROUP g c MAXCOUNT 1 STREAMS t 0")
+    assert len(reply[0][1]) == 1
+    assert h.run("XREADGROUP GROUP g c MAXCOUNT 0 STREAMS s >").startswith("-ERR MAXCOUNT must be greater than 0")
+    assert_replays(h)
