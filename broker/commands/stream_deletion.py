@@ -4,6 +4,7 @@ from typing import Final
 
 from broker.commands.args import Args
 from broker.commands.context import Context
+from broker.commands.group_journal import acknowledged, wake_readers
 from broker.commands.registry import DELETE, FAST, RW, UPDATE, WRITE, key
 from broker.commands.registry import Group as CommandGroup
 from broker.commands.streams import peek_stream, reference_policy, to_id
@@ -94,6 +95,7 @@ def xdelex(ctx: Context, argv: list[bytes]) -> Reply:
             ctx.journal_argv([b"XDEL", name] + gone)
     elif dropped:
         ctx.changed_aside(name)
+        wake_readers(ctx, name)  # a group may have room now, or go on in the order of a field
     return replies
 
 
@@ -123,7 +125,7 @@ def xackdel(ctx: Context, argv: list[bytes]) -> Reply:
         if deleted > 0:
             gone.append(format_id(entry_id))
     if acked:
-        _report(ctx, argv, options.policy, acked, gone)
+        _report(ctx, argv, options.policy, group, acked, gone)
     return replies
 
 
@@ -138,13 +140,13 @@ def _delete(stream: Stream, entry_id: int, policy: int) -> int:
     return 1 if stream.delete(entry_id) else 0
 
 
-def _report(ctx: Context, argv: list[bytes], policy: int, acked: list[bytes], gone: list[bytes]) -> None:
+def _report(ctx: Context, argv: list[bytes], policy: int, group: Group, acked: list[bytes], gone: list[bytes]) -> None:
     """What DELREF drops elsewhere is the same wherever the request is executed again; the rest is journaled as done."""
     name = argv[1]
     if gone:
         ctx.changed(name, b"xdel", STREAM)
     else:
-        ctx.changed_aside(name)
+        acknowledged(ctx, name, group)
     if policy == DROP:
         return
     ctx.journal_argv([b"XACK", name, argv[2]] + acked)

@@ -263,3 +263,23 @@ def test_iflast_counts_entries_that_were_deleted(h: Harness) -> None:
     h.run("XDEL s 2-0")
     assert h.run("XADD s IFLAST 1-0 * n 3") == "-STALE The last ID of the stream is 2-0"
     assert h.run("XADD s IFLAST 2-0 3-0 n 3") == b"3-0"
+
+
+def test_readers_who_wait_for_room_go_on(h: Harness) -> None:
+    """A group with a cap on what is in flight has room again, whichever command made it."""
+    fill(h, 2)
+    h.run("XGROUP CREATE s g 0")
+    h.run("XGROUP POLICY s g MAXPENDING 1")
+    h.run("XREADGROUP GROUP g c STREAMS s >")
+    assert pending(h, "g") == [1]
+    reader = h.client()
+    reader.run("XREADGROUP GROUP g d BLOCK 0 STREAMS s >")
+    assert reader.received() == b""
+    h.run("XACKDEL s g IDS 1 1-0")
+    assert pending(h, "g") == [2]
+    assert b"2-0" in reader.received()
+    h.run("XDEL s 2-0")
+    h.run("XADD s 3-0 n 3")
+    reader.run("XREADGROUP GROUP g d BLOCK 0 STREAMS s >")
+    assert h.run("XDELEX s DELREF IDS 1 2-0") == [-1]
+    assert b"3-0" in reader.received()
