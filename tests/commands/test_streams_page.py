@@ -1,4 +1,4 @@
-"""The examples of docs/streams.md on adding, reading, deleting and retention do what the page says."""
+"""The examples of docs/streams.md on adding, reading, deleting, retention and groups do what the page says."""
 
 import re
 import shlex
@@ -9,7 +9,7 @@ import pytest
 from support.engine import Harness
 
 PAGE = Path(__file__).parents[2] / "docs" / "streams.md"
-CHAPTERS = ("Adding", "Reading within bounds", "Deleting", "Retention")
+CHAPTERS = ("Adding", "Reading within bounds", "Deleting", "Retention", "Groups")
 
 
 def shown(reply: Any, indent: int = 0) -> str:

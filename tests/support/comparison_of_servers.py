@@ -43,6 +43,7 @@ def normalised(argv: list[bytes], reply: Any) -> Any:
 
 
 _TIME_FIELDS = frozenset([b"seen-time", b"active-time", b"idle", b"inactive", b"radix-tree-keys", b"radix-tree-nodes"])
+_TIME_FIELDS |= {b"nacked-count"}  # came with Redis 8.8
 # What 7.0 does not have; and lag, which is null there when it would have to count (ours always counts: a model test of
 # streams holds it).
 _NEWER_FIELDS = frozenset([b"nacked-count", b"lag"])
