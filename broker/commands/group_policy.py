@@ -226,6 +226,7 @@ def plan_look(ctx: Context, name: bytes, group: Group) -> None:
 def look_at_groups(ctx: Context, name: bytes) -> bool:
     """The time of something in the groups of that stream may have come. True when there are decisions to journal."""
     ctx.decisions = None
+    dirty = ctx.keyspace.dirty
     stream = ctx.db.peek(name)
     if not isinstance(stream, Stream):
         return False
@@ -235,7 +236,7 @@ def look_at_groups(ctx: Context, name: bytes) -> bool:
             if group.due(ctx.now_ms, 1):
                 wake_readers(ctx, name)
             plan_look(ctx, name, group)
-    return ctx.decisions is not None
+    return ctx.keyspace.dirty != dirty  # of `decisions` the compiler would believe that they are None still
 
 
 def admits(request: ReadRequest, text: bytes, fields: list[bytes]) -> bool:
