@@ -125,6 +125,16 @@ class Sealer:
         self._store(packed, heads, values)
         return packed
 
+    def seal_flat(self, ids: list[int], flat: list[bytes], width: int) -> "Packed":
+        """As seal(), for entries of `width` fields and values each, one after another."""
+        names = flat[0:width:2]
+        if flat[0::2] != names * len(ids):
+            return self.seal(ids, [flat[i : i + width] for i in range(0, len(flat), width)])
+        packed = Packed(self.storage, ids)
+        packed.shapes = [self._shape(names)]
+        self._store(packed, b"", flat[1::2])
+        return packed
+
     def _is_uniform(self, rows: list[list[bytes]], flat: list[bytes]) -> bool:
         """Whether all entries have the same names, which is by far the usual case."""
         width = len(rows[0])
