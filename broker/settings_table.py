@@ -138,6 +138,8 @@ _KEYSPACE: Final = _used(
     Setting("zset-max-listpack-entries", _LONG, "128", aliases=("zset-max-ziplist-entries",)),
     Setting("stream-node-max-entries", _LONG, "100"),
     Setting("stream-node-max-bytes", Memory(), "4096"),
+    Setting("stream-idmp-duration", Integer(1, 86_400), "100"),  # seconds
+    Setting("stream-idmp-maxsize", Integer(1, 10_000), "100"),
     Setting("stream-compression", Enum(("no", "fast", "high")), "fast"),  # ours: of full blocks
     *_immutable(Setting("databases", Integer(1), "16")),
 )
@@ -270,8 +272,6 @@ _MEMORY_WITHOUT_EFFECT: Final = [
     *_immutable(*_booleans("yes", "disable-thp")),
     Setting("hll-sparse-max-bytes", Memory(), "3000"),
     Setting("list-compress-depth", Integer(), "0"),
-    Setting("stream-idmp-duration", _LONG, "0"),
-    Setting("stream-idmp-maxsize", _LONG, "0"),
     Setting("tracking-table-max-keys", _LONG, "1000000"),
     Setting("oom-score-adj", Enum(("no", "yes", "relative", "absolute"), synonyms=(("relative", "yes"),)), "no"),
     Setting("oom-score-adj-values", OomScores(), "0 200 800", several=True),

@@ -44,8 +44,8 @@ def _take_defaults(ctx: Context, name: bytes, settings: StreamSettings) -> None:
     duration = ctx.config.integer("stream-idmp-duration")
     max_size = ctx.config.integer("stream-idmp-maxsize")
     window = settings.window
-    window.duration = duration if 1 <= duration <= 86_400 else DURATION
-    window.max_size = max_size if 1 <= max_size <= 10_000 else MAX_SIZE
+    window.duration = duration
+    window.max_size = max_size
     if window.duration != DURATION or window.max_size != MAX_SIZE:
         ctx.journal(
             b"XCFGSET", name, b"IDMP-DURATION", b"%d" % window.duration, b"IDMP-MAXSIZE", b"%d" % window.max_size
