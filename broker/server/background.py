@@ -80,8 +80,8 @@ def take_over_garbage_collection() -> None:
 def collect_garbage(busy: bool) -> None:
     """Data is acyclic, and so freed by reference counts; cycles come from exceptions and tasks only.
 
-    After a quiet second, collect what it left. After a busy one that would be hundreds of thousands of containers, which
-    are data: move them out of the collector's sight (takes no time), at the price of the few cycles among them. (The
+    After a quiet second, collect what it left. After a busy one that would be hundreds of thousands of containers, all
+    data: move them out of the collector's sight (takes no time), at the price of the few cycles among them. (The
     collector's own count does not tell which it was: it falls with every old container that is freed.)
     """
     if not busy:
