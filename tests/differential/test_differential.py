@@ -70,7 +70,7 @@ def redis(oracle: RedisServer, request: pytest.FixtureRequest) -> Iterator[tuple
 @given(data=st.data())
 def test_replies_are_those_of_redis(redis: tuple[Wire, bool], family: str, data: st.DataObject) -> None:
     wire, resp3 = redis
-    _reset(wire)
+    _reset(wire, resp3)
     ours = Ours(resp3)
     history = []
     for argv in data.draw(requests(family)):
@@ -83,7 +83,7 @@ def test_replies_are_those_of_redis(redis: tuple[Wire, bool], family: str, data:
     assert describe(lambda *argv: ours(list(argv))) == describe(lambda *argv: wire(*argv)), f"after {history}"
 
 
-def _reset(wire: Wire) -> None:
-    for request in ("DISCARD", "UNWATCH", "FLUSHALL"):
-        wire(request)
-    wire("SELECT", 0)
+def _reset(wire: Wire, resp3: bool) -> None:
+    wire("RESET")
+    wire("HELLO", 3 if resp3 else 2)
+    wire("FLUSHALL")

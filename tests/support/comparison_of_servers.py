@@ -22,6 +22,8 @@ def normalised(argv: list[bytes], reply: Any) -> Any:
         return sorted(reply)
     if name in _PAIRS and isinstance(reply, list):
         return sorted(zip(reply[::2], reply[1::2], strict=True))
+    if name == b"CONFIG" and isinstance(reply, list):
+        return sorted(zip(reply[::2], reply[1::2], strict=True))
     if name in _SCANS and isinstance(reply, list):
         items = reply[1]
         if name in (b"HSCAN", b"ZSCAN"):

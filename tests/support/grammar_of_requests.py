@@ -224,6 +224,25 @@ STREAMS = [
     seq(b"XSETID", key, stream_id, maybe(b"ENTRIESADDED", number, b"MAXDELETEDID", stream_id)),
 ]  # fmt: skip
 
+_request = st.one_of(
+    seq(b"GET", key), seq(b"MSET", key, member, key, member), seq(b"XREAD", b"STREAMS", key, key, b"0", b"0"),
+    seq(b"ZUNION", counted(key)), seq(b"BLMPOP", b"1", counted(key), b"LEFT"), seq(b"PING"), seq(b"NOSUCH", key), seq(b"SET", key),
+)  # fmt: skip
+SERVER = [
+    seq(b"PUBLISH", member, member), seq(b"PUBSUB", b"CHANNELS", maybe(pattern)), seq(b"PUBSUB", b"NUMPAT"),
+    seq(b"PUBSUB", b"NUMSUB", many(member, 0, 2)), seq(b"PUBSUB", b"bogus"), seq(one(b"UNSUBSCRIBE", b"PUNSUBSCRIBE")),
+    seq(b"UNSUBSCRIBE", member), seq(b"CLIENT", b"SETNAME", member), seq(b"CLIENT", b"GETNAME"),
+    seq(b"CLIENT", b"NO-EVICT", one(b"x", b"on", b"OFF")), seq(b"CLIENT", b"REPLY", b"x"),
+    seq(b"CLIENT", b"UNBLOCK", number, maybe(one(b"TIMEOUT", b"ERROR", b"x"))), seq(b"CLIENT", b"bogus"),
+    seq(b"CLIENT", b"KILL", b"ID", number), seq(b"CLIENT", b"KILL", many(member, 1, 3)),
+    seq(b"CONFIG", b"GET", many(one(b"maxclients", b"DATABASES", b"nosuch", b"hash-max-*", b"appendfsync"))),
+    seq(b"CONFIG", b"SET", many(one(b"maxclients", b"nosuch", b"0", b"x"), 1, 4)), seq(b"CONFIG", b"bogus"),
+    seq(b"COMMAND", b"GETKEYS", _request), seq(b"COMMAND", b"INFO", one(b"nosuch")), seq(b"COMMAND", b"bogus"),
+    seq(b"SLOWLOG", b"GET", one(b"x", b"-2", b"0")), seq(b"SLOWLOG", one(b"LEN", b"bogus"), maybe(member)),
+    seq(b"MEMORY", b"USAGE", one(b"missing"), maybe(b"SAMPLES", number)), seq(b"DEBUG", b"SLEEP", b"0"),
+    seq(b"AUTH", many(member, 1, 3)), seq(b"HELLO", one(b"1", b"4", b"x")), seq(b"SELECT", database), seq(b"RESET"),
+    seq(b"OBJECT", b"FREQ", key), seq(b"TIME", member), seq(b"LOLWUT", b"VERSION", b"x"), seq(b"ROLE"),
+]  # fmt: skip
 TRANSACTIONS = [seq(b"MULTI"), seq(b"EXEC"), seq(b"EXEC"), seq(b"DISCARD"), seq(b"WATCH", many(key)), seq(b"UNWATCH")]
 WILD = [
     many(st.one_of(key, member, number), 1, 4),  # no command at all
@@ -239,6 +258,7 @@ FAMILIES: dict[str, list[Strategy]] = {
     "sets": SETS,
     "sorted_sets": SORTED_SETS,
     "streams": STREAMS,
+    "server": [*SERVER, *STRINGS[:3], *LISTS[:1], *TRANSACTIONS[:3]],
     "transactions": [*TRANSACTIONS, *TRANSACTIONS, *STRINGS, *LISTS, *SORTED_SETS[:5], *STREAMS[:6]],
     "everything": [*STRINGS, *GENERIC, *LISTS, *HASHES, *SETS, *SORTED_SETS, *STREAMS, *TRANSACTIONS, *WILD],
 }
