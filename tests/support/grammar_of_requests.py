@@ -226,7 +226,8 @@ STREAMS = [
 
 _request = st.one_of(
     seq(b"GET", key), seq(b"MSET", key, member, key, member), seq(b"XREAD", b"STREAMS", key, key, b"0", b"0"),
-    seq(b"ZUNION", counted(key)), seq(b"BLMPOP", b"1", counted(key), b"LEFT"), seq(b"PING"), seq(b"NOSUCH", key), seq(b"SET", key),
+    seq(b"ZUNION", counted(key)), seq(b"BLMPOP", b"1", counted(key), b"LEFT"), seq(b"PING"), seq(b"NOSUCH", key),
+    seq(b"SET", key),
 )  # fmt: skip
 SERVER = [
     seq(b"PUBLISH", member, member), seq(b"PUBSUB", b"CHANNELS", maybe(pattern)), seq(b"PUBSUB", b"NUMPAT"),
