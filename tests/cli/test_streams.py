@@ -17,6 +17,11 @@ from typer.testing import CliRunner
 from broker.cli.client import without_password
 from broker.cli.streams import age_of, app, human_age, human_bytes, local_time
 
+# Whoever runs the tests in the background has SIGINT ignored for all that he starts: a terminal has not.
+PROGRAM = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from broker.cli.streams import app; app()"
+)
+
 
 @pytest.fixture(scope="module")
 def port(tmp_path_factory):
@@ -244,10 +249,9 @@ class Follower:
     """A real process that follows a stream."""
 
     def __init__(self, url, *words):
-        code = "from broker.cli.streams import app; app()"
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
         self.process = subprocess.Popen(
-            [sys.executable, "-c", code, "tail", *words, "--follow", "--url", url],
+            [sys.executable, "-c", PROGRAM, "tail", *words, "--follow", "--url", url],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
