@@ -1,6 +1,6 @@
 """Imports every file of commands, which fills the registry."""
 
-from broker.commands import (
+from broker.commands import (  # noqa: F401  (imported for what their decorators do)
     channels,
     clients,
     connection,
@@ -32,37 +32,6 @@ from broker.commands import (
 )
 from broker.commands.registry import Command
 from broker.commands.registry import command_table as _command_table
-
-MODULES = (
-    channels,
-    clients,
-    connection,
-    debug,
-    expire,
-    group_policy,
-    group_reading,
-    hashes,
-    introspection,
-    keys,
-    lists,
-    pubsub,
-    scan,
-    schedules,
-    server,
-    sets,
-    sorted_set_ops,
-    sorted_set_ranges,
-    sorted_sets,
-    stream_deletion,
-    stream_groups,
-    stream_info,
-    stream_leases,
-    stream_pending,
-    stream_settings,
-    streams,
-    strings,
-    transactions,
-)
 
 
 def command_table() -> dict[bytes, Command]:

@@ -80,9 +80,6 @@ class Args:
     def next_int(self) -> int:
         return to_int(self.next())
 
-    def next_float(self) -> float:
-        return to_float(self.next())
-
     def rest(self) -> list[bytes]:
         """Take all that is left."""
         left = self.argv[self.position :]

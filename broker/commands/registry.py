@@ -210,10 +210,6 @@ class Command:
         self.rejected: i64 = 0
         self.failed: i64 = 0
 
-    @property
-    def is_write(self) -> bool:
-        return self.flags & WRITE != 0
-
     def fits(self, count: int) -> bool:
         """Whether the arity allows `count` arguments, the name included."""
         return count == self.arity if self.arity >= 0 else count >= -self.arity

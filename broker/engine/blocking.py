@@ -109,9 +109,6 @@ class Blocking:
         self._finish(waiter, reply)
         return True
 
-    def is_waiting(self, session_id: int) -> bool:
-        return session_id in self._by_session
-
     def waiting_keys(self) -> int:
         return len(self._by_key)
 
