@@ -7,8 +7,8 @@ from pathlib import Path
 
 from setuptools import Extension, setup
 
-HOT = ["protocol", "datatypes", "keyspace", "commands", "engine"]
-HOT_FILES = ["broker/server/hub.py", "broker/server/connection.py"]
+HOT = ["protocol", "datatypes", "keyspace", "rdb", "commands", "engine"]
+HOT_FILES = ["broker/server/hub.py", "broker/server/connection.py", "broker/persistence/rdb_writer.py"]
 
 
 def hot_files() -> list[str]:

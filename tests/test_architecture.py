@@ -14,7 +14,7 @@ TESTS = sorted((ROOT / "tests").rglob("*.py"))
 FLOORS: list[set[str]] = [
     {"version", "errors", "clock", "cron", "config", "config_file", "settings_kinds", "settings_table"}
     | {"protocol", "datatypes", "observability"},
-    {"keyspace"},
+    {"keyspace", "rdb"},
     {"commands"},
     {"engine", "persistence", "replication", "scripting"},
     {"server"},

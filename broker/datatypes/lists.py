@@ -203,6 +203,10 @@ class ListValue:
     def values(self) -> list[bytes]:
         return self.slice(0, int(self.size))
 
+    def blocks(self) -> list[list[bytes]]:
+        """The lists that it is made of, to walk them in parts. Not to be changed."""
+        return self._blocks
+
     def copy(self) -> "ListValue":
         other = ListValue()
         other._blocks = [list(block) for block in self._blocks]

@@ -266,16 +266,20 @@ class Packed:
         """The view, unpacked now if there is none."""
         view = self.view
         if view is None:
-            raw = self.data
-            if self.is_compressed:
-                raw = zlib.decompress(raw, _WINDOW, int(self.raw_bytes))
-            view = View(self, raw)
+            view = self.view_apart()
             self.view = view
             self.storage.keep(self)
             self.storage.charge(int(view.size))
         else:
             view.used = True
         return view
+
+    def view_apart(self) -> "View":
+        """The view if there is one, or one that nobody keeps."""
+        view = self.view
+        if view is not None:
+            return view
+        return View(self, zlib.decompress(self.data, _WINDOW, int(self.raw_bytes)) if self.is_compressed else self.data)
 
     def bytes_in_memory(self) -> int:
         """Without the view and the shared names."""

@@ -287,6 +287,21 @@ class Block:
             for slot in range(low, high):
                 found.ids.append(packed.id_at(slot))
 
+    def entries_apart(self) -> Entries:
+        """All live entries, oldest first, past the cache of unpacked blocks: for whoever walks all of them once."""
+        found = Entries()
+        packed = self._packed
+        if packed is None:
+            self._collect_live(found, self._head, len(self._ids), -1, False)
+            return found
+        view = packed.view_apart()
+        view.show(packed, self._head, packed.slots)
+        for slot in range(self._head, packed.slots):
+            if self._is_live(slot):
+                found.ids.append(view.ids[slot])
+                found.fields.append(view.rows[slot])
+        return found
+
     # -- deletion
 
     def delete(self, entry_id: int) -> bool:

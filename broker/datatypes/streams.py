@@ -395,6 +395,10 @@ class Stream:
     def block_count(self) -> int:
         return len(self._blocks)
 
+    def blocks(self) -> list[Block]:
+        """To walk them in parts. Not to be changed; a sealed one changes only in what is deleted of it."""
+        return self._blocks
+
     def copy(self) -> "Stream":
         other = Stream(self._storage)
         other._blocks = [block.copy() for block in self._blocks]

@@ -1,0 +1,195 @@
+"""Values in the form of RDB: the number of their kind, and their bytes. Redis: rdbSaveObjectType, rdbSaveObject.
+
+A value of a few hundred elements is written in one go: put_value(). A larger one is written in pieces, by Pieces, of
+some hundred elements each, so that whoever writes millions of them can do other things in between; it must not change
+meanwhile.
+
+Costs: O(bytes); the kind O(1).
+"""
+
+from struct import pack
+from typing import Final
+
+from mypy_extensions import i64
+
+from broker.datatypes.hashes import HashValue
+from broker.datatypes.lists import ListValue
+from broker.datatypes.sets import SetValue
+from broker.datatypes.sorted_sets import SortedSet
+from broker.datatypes.streams import Stream
+from broker.protocol.numbers import format_double
+from broker.rdb import codes
+from broker.rdb.lengths import length_bytes, put_string
+from broker.rdb.limits import Format
+from broker.rdb.listpack import ListpackWriter, listpack
+from broker.rdb.old_encodings import intset
+from broker.rdb.streams_out import StreamPieces
+
+_AT_ONCE: Final = 1024  # elements of a value that is written in one go
+_NODE_BYTES: Final = 8192  # of a node of a list: Redis's list-max-listpack-size -2
+_INTEGRAL: Final = float(1 << 52)  # whole numbers below it are written as such in listpacks. Redis: double2ll
+
+
+def kind_of(value: object, form: Format) -> int:
+    """The number that stands before a value."""
+    limits = form.limits
+    if isinstance(value, bytes):
+        return codes.STRING
+    if isinstance(value, HashValue):
+        return codes.HASH_LISTPACK if limits.is_small_hash(value) else codes.HASH
+    if isinstance(value, ListValue):
+        return codes.LIST_QUICKLIST_2 if len(value) <= _AT_ONCE else codes.LIST
+    if isinstance(value, SetValue):
+        if limits.is_intset(value):
+            return codes.SET_INTSET
+        return codes.SET_LISTPACK if form.version >= 11 and limits.is_small_set(value) else codes.SET
+    if isinstance(value, SortedSet):
+        return codes.ZSET_LISTPACK if limits.is_small_zset(value) else codes.ZSET_2
+    if isinstance(value, Stream):
+        return codes.STREAM_3 if form.version >= codes.ACTIVE_TIMES else codes.STREAM_2
+    raise TypeError(f"no value of the keyspace: {type(value).__name__}")
+
+
+def is_large(value: object) -> bool:
+    """Whether it is worth writing in pieces."""
+    if isinstance(value, bytes):
+        return False
+    if isinstance(value, Stream):
+        return len(value) > _AT_ONCE or len(value.groups) > 0
+    if isinstance(value, HashValue | ListValue | SetValue | SortedSet):
+        return len(value) > _AT_ONCE
+    return False
+
+
+def put_value(value: object, kind: int, form: Format, out: list[bytes]) -> None:
+    """Without the number of its kind; kind: from kind_of()."""
+    if isinstance(value, bytes):
+        put_string(value, form.compressed, out)
+    elif kind in _FLAT:
+        put_string(_flat(value, kind), form.compressed, out)
+    elif kind == codes.LIST_QUICKLIST_2:
+        assert isinstance(value, ListValue)
+        _put_nodes(value.values(), form, out)
+    else:
+        pieces = Pieces(value, form)
+        while pieces.put_some(out):
+            pass
+
+
+_FLAT: Final = frozenset([codes.HASH_LISTPACK, codes.SET_INTSET, codes.SET_LISTPACK, codes.ZSET_LISTPACK])
+
+
+def _flat(value: object, kind: int) -> bytes:
+    """A value as one listpack, or intset."""
+    writer = ListpackWriter()
+    if isinstance(value, HashValue):
+        for shard in value.fields.shards():
+            for field, text in shard.items():
+                assert isinstance(text, bytes)
+                writer.add(field)
+                writer.add(text)
+    elif isinstance(value, SortedSet):
+        for score, member in value.items():
+            writer.add(member)
+            _add_score(writer, score)
+    elif isinstance(value, SetValue):
+        members = value.members.key_list()
+        if kind == codes.SET_INTSET:
+            numbers = [int(member) for member in members]
+            numbers.sort()
+            return intset(numbers)
+        return listpack(members)
+    return writer.finish()
+
+
+def _add_score(writer: ListpackWriter, score: float) -> None:
+    if -_INTEGRAL < score < _INTEGRAL and score == int(score):
+        writer.add_number(int(score))
+    else:
+        writer.add(format_double(score))
+
+
+def _put_nodes(items: list[bytes], form: Format, out: list[bytes]) -> None:
+    """A list as listpacks of up to 8 KiB, or of one element that is longer."""
+    nodes: list[bytes] = []
+    writer = ListpackWriter()
+    for item in items:
+        if writer.count > 0 and writer.size + len(item) + 2 > _NODE_BYTES:
+            nodes.append(writer.finish())
+            writer = ListpackWriter()
+        writer.add(item)
+    nodes.append(writer.finish())
+    out.append(length_bytes(len(nodes)))
+    for node in nodes:
+        out.append(length_bytes(codes.PACKED_NODE))
+        put_string(node, form.compressed, out)
+
+
+class Pieces:
+    """A value that is written a few hundred elements at a time, without the number of its kind."""
+
+    def __init__(self, value: object, form: Format) -> None:
+        self._value = value
+        self._form = form
+        self._at: i64 = -1  # the next part of the value; -1: nothing is written yet
+        self._stream: StreamPieces | None = None
+        if isinstance(value, Stream):
+            self._stream = StreamPieces(value, form)
+
+    def put_some(self, out: list[bytes]) -> bool:
+        """True when there is more."""
+        value = self._value
+        stream = self._stream
+        if stream is not None:
+            return stream.put_some(out)
+        if self._at < 0 and isinstance(value, HashValue | ListValue | SetValue | SortedSet):
+            out.append(length_bytes(len(value)))
+        self._at += 1
+        at = self._at
+        compressed = self._form.compressed
+        if isinstance(value, HashValue):
+            shards = value.fields.shards()
+            put_pairs(shards[at], compressed, out)
+            return at + 1 < len(shards)
+        if isinstance(value, SetValue):
+            shards = value.members.shards()
+            put_strings(list(shards[at]), compressed, out)
+            return at + 1 < len(shards)
+        if isinstance(value, SortedSet):
+            return self._put_scored(value, out)
+        assert isinstance(value, ListValue)
+        blocks = value.blocks()
+        put_strings(blocks[at], compressed, out)
+        return at + 1 < len(blocks)
+
+    def _put_scored(self, value: SortedSet, out: list[bytes]) -> bool:
+        """From the greatest down, as Redis does: then each is put in front of the others when it is read."""
+        stop = len(value) - int(self._at) * _AT_ONCE
+        items = value.slice(max(stop - _AT_ONCE, 0), stop)
+        items.reverse()
+        for score, member in items:
+            put_string(member, self._form.compressed, out)
+            out.append(pack("<d", score))
+        return stop > _AT_ONCE
+
+
+def put_pairs(pairs: dict[bytes, object], compressed: bool, out: list[bytes]) -> None:
+    """Fields and values of a hash."""
+    for field, text in pairs.items():
+        assert isinstance(text, bytes)
+        put_string(field, compressed, out)
+        put_string(text, compressed, out)
+
+
+def put_strings(items: list[bytes], compressed: bool, out: list[bytes]) -> None:
+    """Elements of a list, or members of a set."""
+    for item in items:
+        put_string(item, compressed, out)
+
+
+def value_bytes(value: object, form: Format) -> bytes:
+    """The number of its kind and the value."""
+    kind = kind_of(value, form)
+    out: list[bytes] = [bytes([kind])]
+    put_value(value, kind, form, out)
+    return b"".join(out)
