@@ -4,9 +4,8 @@ A string is `bytes`; every other type is a class of `broker.datatypes`. A key wh
 reader at once; the removal itself is a change like any other and is noted in `Keyspace.expired` for the journal.
 """
 
-from heapq import heapify, heappop, heappush
-from itertools import islice
 from random import Random
+from typing import cast
 
 from mypy_extensions import i64
 
@@ -15,6 +14,7 @@ from broker.datatypes.streams import Stream
 from broker.datatypes.table import Table
 from broker.keyspace.channel_log import ChannelLog
 from broker.keyspace.events import KEY_MISS, NEW
+from broker.keyspace.expiries import Expiries
 from broker.keyspace.retention import RetentionAgenda
 from broker.keyspace.watch import Watches
 
@@ -47,12 +47,13 @@ class Keyspace:
         self.databases = [Database(i, self) for i in range(databases)]
 
     def expire_due(self, limit: int) -> int:
-        """Remove up to `limit` keys whose time has come, in all databases. The number removed."""
-        removed = 0
+        """Remove keys whose time has come, in all databases, in at most `limit` steps. The number removed."""
+        left = limit
+        before = self.expired_keys
         for db in self.databases:
-            while removed < limit and db.expire_next():
-                removed += 1
-        return removed
+            while left > 0 and db.expire_next():
+                left -= 1
+        return int(self.expired_keys - before)
 
     def next_expiry_ms(self) -> int | None:
         """The earliest Unix time at which expire_due() may have work, or None."""
@@ -67,18 +68,16 @@ class Keyspace:
 class Database:
     """One numbered database.
 
-    Invariant: a key of `expires` is a key of `table`; every (when, key) of `expires` has an entry in the heap `_due`
-    (which may also hold outdated ones: they are skipped, and dropped when they outnumber the rest).
+    Invariant: a key of `expires` is a key of `table`.
     """
 
     def __init__(self, index: int, keyspace: Keyspace) -> None:
         self.index: int = index
         self.keyspace = keyspace
         self.table = Table()
-        self.expires: dict[bytes, int] = {}  # {key: Unix time in ms}
+        self.expires = Expiries()  # {key: Unix time in ms}
         self.waited: dict[bytes, int] = {}  # {key: number of blocked clients}, kept by engine/blocking.py
         self.agenda = Agenda()  # scheduled messages: they belong to the names of keys, and stay when a key goes
-        self._due: list[tuple[int, bytes]] = []
 
     # -- look-ups
 
@@ -96,9 +95,10 @@ class Database:
 
     def peek(self, key: bytes) -> object | None:
         """The value, without counting: for writing commands and for those that only look."""
-        if self.expires:
-            when = self.expires.get(key)
-            if when is not None and when <= self.keyspace.now_ms and self.keyspace.expiry:
+        times = self.expires.times
+        if times.size:
+            when = times.get(key)
+            if when is not None and cast(int, when) <= self.keyspace.now_ms and self.keyspace.expiry:
                 if self.keyspace.removal:
                     self._expire(key)
                 return None
@@ -127,8 +127,8 @@ class Database:
             self.keyspace.retention.plan(self.index, key, 0)
         if self.keyspace.event_classes & NEW:
             self._note_new(key)
-        if self.expires:
-            self.expires.pop(key, None)
+        if self.expires.times.size:
+            self.expires.pop(key)
         self.table.set(key, value)
 
     def _note_new(self, key: bytes) -> None:
@@ -137,21 +137,17 @@ class Database:
 
     def remove(self, key: bytes) -> object | None:
         """Take a key out. Its value, or None when there was none."""
-        if self.expires:
-            self.expires.pop(key, None)
+        if self.expires.times.size:
+            self.expires.pop(key)
         return self.table.pop(key)
 
     def set_expiry(self, key: bytes, when_ms: int) -> None:
         """The key must exist."""
-        self.expires[key] = when_ms
-        heappush(self._due, (when_ms, key))
-        if len(self._due) > 64 + 2 * len(self.expires):
-            self._due = [(when, k) for k, when in self.expires.items()]
-            heapify(self._due)
+        self.expires.set(key, when_ms)
 
     def clear_expiry(self, key: bytes) -> bool:
         """True when there was one."""
-        return self.expires.pop(key, None) is not None
+        return self.expires.pop(key) is not None
 
     def schedule(self, ticket: Ticket) -> None:
         self.agenda.add(ticket)
@@ -162,8 +158,7 @@ class Database:
         size = int(self.table.size) + len(self.agenda)
         self.agenda.clear()
         self.table.clear()
-        self.expires.clear()
-        self._due.clear()
+        self.expires = Expiries()
         return size
 
     def swap(self, other: "Database") -> None:
@@ -174,27 +169,26 @@ class Database:
         self.table, other.table = other.table, self.table
         self.keyspace.retention.swap(self.index, other.index)
         self.expires, other.expires = other.expires, self.expires
-        self._due, other._due = other._due, self._due
 
     def average_ttl(self, now_ms: int) -> int:
         """Milliseconds, over at most a hundred of the keys that expire; 0 when none does. For INFO."""
-        sample = list(islice(self.expires.values(), 100))
+        sample = self.expires.sample(100)
         return max(0, sum(sample) // len(sample) - now_ms) if sample else 0
 
     # -- time
 
     def next_expiry_ms(self) -> int | None:
-        due = self._due
-        while due and self.expires.get(due[0][1]) != due[0][0]:
-            heappop(due)
-        return due[0][0] if due else None
+        return self.expires.next_ms()
 
     def expire_next(self) -> bool:
-        """Remove the key that is most overdue; False when none is due."""
-        when = self.next_expiry_ms()
-        if when is None or when > self.keyspace.now_ms:
+        """A step towards having no key left whose time has come; False when none has."""
+        now = int(self.keyspace.now_ms)
+        when = self.expires.next_ms()
+        if when is None or when > now:
             return False
-        self._expire(self._due[0][1])
+        key = self.expires.first_due(now)
+        if key is not None:
+            self._expire(key)
         return True
 
     def _expire(self, key: bytes) -> None:

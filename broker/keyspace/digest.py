@@ -68,7 +68,12 @@ def key_digest(db: Database, key: bytes, exact: bool) -> bytes:
 def _live_keys(db: Database) -> list[bytes]:
     """Without those whose time has come, removed or not: when that happens is not a matter of the data."""
     now = db.keyspace.now_ms
-    return [key for key in db.table.keys() if db.expires.get(key, now + 1) > now]
+    found: list[bytes] = []
+    for key in db.table.keys():
+        when = db.expires.get(key)
+        if when is None or when > now:
+            found.append(key)
+    return found
 
 
 def _key_digest(db: Database, key: bytes, digest: int, exact: bool) -> int:

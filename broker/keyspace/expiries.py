@@ -1,0 +1,212 @@
+"""When keys expire: by key, and in the order of their times.
+
+A heap of (time, key) with outdated entries was the alternative. It has to be built anew now and then, half a second at
+a million keys, and so has a dict as it grows. Here each key stands in the order once, in a sorted block of at most 512.
+
+A time-out that is put off, as sessions and caches do at each use, does not move the key: it stays where it was, and
+moves when that time has come. So that costs one look-up.
+
+Costs: get O(1); set, pop O(log n + block), or O(1) for one that is put off; the first one O(1). About 90 bytes a key.
+Invariant: every key of `times` stands in the order once, at its mark: its time, or an earlier one, kept in `_marks`.
+"""
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterator
+from typing import Final, cast
+
+from mypy_extensions import i64
+
+from broker.datatypes.table import Table
+
+_MOST: Final = 512  # keys of a block; a block with more is split
+_HALF: Final = 256
+_FEW: Final = 64  # a block with fewer joins a neighbour that has room
+
+# A place is one number, time and then some bits of the key's hash: so that it is found among a million of equal times.
+_HASH_BITS: Final = 20
+_HASH_MASK: Final = (1 << _HASH_BITS) - 1
+_LAST_MS: Final = (1 << 42) - 1  # in the year 2109; what is later stands there, and moves when it has come
+
+
+def _place(when_ms: int, key: bytes) -> int:
+    return (min(max(when_ms, 0), _LAST_MS) << _HASH_BITS) | (hash(key) & _HASH_MASK)
+
+
+class _Block:
+    def __init__(self) -> None:
+        self.places: array[int] = array("q")
+        self.keys: list[bytes] = []
+
+
+class Expiries:
+    """{key: Unix time in ms}. times: may be read by anybody; changes go through the methods."""
+
+    def __init__(self) -> None:
+        self.times = Table()  # {key: Unix time in ms}
+        self._marks = Table()  # {key: time at which it stands in the order}, where that is not its own
+        self._blocks: list[_Block] = []
+        self._maxima: list[int] = []  # the last place of each block
+
+    def __len__(self) -> int:
+        return int(self.times.size)
+
+    def get(self, key: bytes) -> int | None:
+        return cast("int | None", self.times.get(key))
+
+    def items(self) -> Iterator[tuple[bytes, int]]:
+        """In no order. Not to be used while keys come or go."""
+        for shard in self.times.shards():
+            for key, when in shard.items():
+                yield key, cast(int, when)
+
+    def sample(self, count: int) -> list[int]:
+        """The times of up to `count` keys."""
+        found: list[int] = []
+        for shard in self.times.shards():
+            for when in shard.values():
+                if len(found) == count:
+                    return found
+                found.append(cast(int, when))
+        return found
+
+    # -- changing
+
+    def set(self, key: bytes, when_ms: int) -> None:
+        times = self.times
+        before = cast("int | None", times.get(key))
+        times.set(key, when_ms)
+        if before is None:
+            self._add(_place(when_ms, key), key)
+        elif before != when_ms:
+            self._retime(key, before, when_ms)
+
+    def _retime(self, key: bytes, before: int, when_ms: int) -> None:
+        mark = self._mark_of(key, before)
+        if when_ms > mark:
+            self._marks.set(key, mark)
+            return
+        if self._marks.size:
+            self._marks.pop(key)
+        if when_ms < mark:
+            self._remove(_place(mark, key), key)
+            self._add(_place(when_ms, key), key)
+
+    def _mark_of(self, key: bytes, when_ms: int) -> int:
+        mark = self._marks.get(key) if self._marks.size else None
+        return when_ms if mark is None else cast(int, mark)
+
+    def pop(self, key: bytes) -> int | None:
+        """The time that the key had; None when it had none."""
+        when = cast("int | None", self.times.pop(key))
+        if when is not None:
+            mark = self._mark_of(key, when)
+            if self._marks.size:
+                self._marks.pop(key)
+            self._remove(_place(mark, key), key)
+        return when
+
+    # -- time
+
+    def next_ms(self) -> int | None:
+        """The earliest time at which first_due() may have something, or None."""
+        return self._blocks[0].places[0] >> _HASH_BITS if self._blocks else None
+
+    def first_due(self, now_ms: int) -> bytes | None:
+        """A key whose time has come, of an earliest time; None when none has, or when one only had to be moved."""
+        if not self._blocks:
+            return None
+        block = self._blocks[0]
+        if block.places[0] >> _HASH_BITS > now_ms:
+            return None
+        key = block.keys[0]
+        when = cast(int, self.times.get(key))
+        if when <= now_ms:
+            return key
+        if self._marks.size:
+            self._marks.pop(key)
+        self._take(0, 0)
+        self._add(_place(when, key), key)
+        return None
+
+    def parts(self) -> list[object]:
+        """What it is made of, for who takes it apart."""
+        return [self.times, self._marks, self._blocks]
+
+    # -- the order
+
+    def _add(self, place: int, key: bytes) -> None:
+        maxima = self._maxima
+        last = len(maxima) - 1
+        if last < 0 or place >= maxima[last]:
+            if last < 0 or len(self._blocks[last].keys) >= _MOST:
+                # Times that rise leave full blocks behind, not halves.
+                self._blocks.append(_Block())
+                maxima.append(place)
+                last += 1
+            else:
+                maxima[last] = place
+            self._blocks[last].places.append(place)
+            self._blocks[last].keys.append(key)
+            return
+        pos = bisect_left(maxima, place)
+        block = self._blocks[pos]
+        if len(block.keys) >= _MOST:
+            self._split(pos)
+            if maxima[pos] < place:
+                pos += 1
+            block = self._blocks[pos]
+        index = bisect_left(block.places, place)
+        block.places.insert(index, place)
+        block.keys.insert(index, key)
+
+    def _split(self, pos: int) -> None:
+        block = self._blocks[pos]
+        rest = _Block()
+        rest.places = block.places[_HALF:]
+        rest.keys = block.keys[_HALF:]
+        del block.places[_HALF:]
+        del block.keys[_HALF:]
+        self._blocks.insert(pos + 1, rest)
+        self._maxima.insert(pos, block.places[_HALF - 1])
+
+    def _remove(self, place: int, key: bytes) -> None:
+        """It must be there. Equal places, and there are few of a kind, may go over the end of a block."""
+        pos = bisect_left(self._maxima, place)
+        index = bisect_left(self._blocks[pos].places, place)
+        while True:
+            keys = self._blocks[pos].keys
+            while index < len(keys):
+                if keys[index] == key:
+                    self._take(pos, index)
+                    return
+                index += 1
+            pos += 1
+            index = 0
+
+    def _take(self, pos: int, index: int) -> None:
+        block = self._blocks[pos]
+        del block.places[index]
+        del block.keys[index]
+        size: i64 = len(block.keys)
+        if size == 0:
+            del self._blocks[pos]
+            del self._maxima[pos]
+            return
+        if index == size:
+            self._maxima[pos] = block.places[size - 1]
+        if size < _FEW and size % 16 == 0:  # not at each of the last ones, when a block is emptied in order
+            self._join(pos, int(size))
+
+    def _join(self, pos: int, size: int) -> None:
+        """Put a small block and a neighbour together, if that leaves room to grow."""
+        if pos + 1 < len(self._blocks) and len(self._blocks[pos + 1].keys) + size <= _HALF:
+            left = pos
+        elif pos > 0 and len(self._blocks[pos - 1].keys) + size <= _HALF:
+            left = pos - 1
+        else:
+            return
+        self._blocks[left].places += self._blocks[left + 1].places
+        self._blocks[left].keys += self._blocks[left + 1].keys
+        del self._blocks[left + 1]
+        del self._maxima[left]
