@@ -36,6 +36,7 @@ def xreadgroup(ctx: Context, argv: list[bytes]) -> Reply:
         group = None if stream is None else stream.groups.get(request.group)
         if stream is None or group is None:
             raise no_group(argv[i], request.group, " in XREADGROUP with GROUP option")
+        ctx.db.before_change(argv[i])
         streams.append(stream)
         groups.append(group)
         after.append(_group_after(argv[i + count]))

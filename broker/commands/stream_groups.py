@@ -40,6 +40,7 @@ def existing_group(ctx: Context, name: bytes, group: bytes) -> tuple[Stream, Gro
     found = None if stream is None else stream.groups.get(group)
     if stream is None or found is None:
         raise no_group(name, group)
+    ctx.db.before_change(name)
     return stream, found
 
 

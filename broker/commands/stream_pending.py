@@ -39,6 +39,7 @@ def xack(ctx: Context, argv: list[bytes]) -> Reply:
     group = None if stream is None else stream.groups.get(argv[2])
     if group is None:
         return 0
+    ctx.db.before_change(argv[1])
     ids = [to_id(text) for text in argv[3:]]
     count = 0
     for entry_id in ids:
@@ -55,6 +56,7 @@ def _xack_fenced(ctx: Context, argv: list[bytes]) -> Reply:
     group = None if stream is None else stream.groups.get(argv[2])
     if group is None:
         return 0
+    ctx.db.before_change(argv[1])
     ids = [to_id(text) for text in argv[5:]]
     taken: list[bytes] = []
     for entry_id in ids:

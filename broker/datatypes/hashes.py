@@ -67,6 +67,17 @@ class HashValue:
         other.most = self.most
         return other
 
+    def frozen(self) -> "HashValue":
+        """As it is now, for reading only, whatever is done to this one until thaw(). O(n / 24): see Table.frozen()."""
+        other = HashValue()
+        other.fields = self.fields.frozen()
+        other.longest = self.longest
+        other.most = self.most
+        return other
+
+    def thaw(self) -> None:
+        self.fields.thaw()
+
     def approximate_bytes(self) -> int:
         """Memory, projected from a sample of the fields."""
         sampled = 0

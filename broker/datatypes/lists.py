@@ -23,6 +23,7 @@ _SAMPLES: Final = 64
 class ListValue:
     def __init__(self) -> None:
         self._blocks: list[list[bytes]] = [[]]
+        self._kept: dict[int, list[bytes]] | None = None  # by id(): blocks that frozen() gave away
         self.size: i64 = 0
 
     def __len__(self) -> int:
@@ -35,6 +36,8 @@ class ListValue:
         if len(block) >= _MOST:
             block = []
             self._blocks.insert(0, block)
+        elif self._kept is not None:
+            block = self._own(0)
         block.insert(0, value)
         self.size += 1
 
@@ -43,12 +46,14 @@ class ListValue:
         if len(block) >= _MOST:
             block = []
             self._blocks.append(block)
+        elif self._kept is not None:
+            block = self._own(len(self._blocks) - 1)
         block.append(value)
         self.size += 1
 
     def pop_left(self) -> bytes:
         """IndexError when the list is empty."""
-        block = self._blocks[0]
+        block = self._blocks[0] if self._kept is None else self._own(0)
         value = block.pop(0)
         self.size -= 1
         if not block and len(self._blocks) > 1:
@@ -57,7 +62,7 @@ class ListValue:
 
     def pop_right(self) -> bytes:
         """IndexError when the list is empty."""
-        block = self._blocks[-1]
+        block = self._blocks[-1] if self._kept is None else self._own(len(self._blocks) - 1)
         value = block.pop()
         self.size -= 1
         if not block and len(self._blocks) > 1:
@@ -89,7 +94,7 @@ class ListValue:
     def set(self, index: int, value: bytes) -> None:
         """IndexError when there is none."""
         pos, offset = self._locate(index)
-        self._blocks[pos][offset] = value
+        self._own(pos)[offset] = value
 
     def slice(self, start: int, stop: int) -> list[bytes]:
         """The values at start <= index < stop, in order; 0 <= start, and indexes from the size on are left out."""
@@ -112,7 +117,7 @@ class ListValue:
             self.push_right(value)
             return
         pos, offset = self._locate(index)
-        block = self._blocks[pos]
+        block = self._own(pos)
         if len(block) >= _MOST:
             half = _MOST // 2
             self._blocks.insert(pos + 1, block[half:])
@@ -132,12 +137,12 @@ class ListValue:
         if stop < self.size:
             pos, offset = self._locate(stop - 1)
             del self._blocks[pos + 1 :]
-            del self._blocks[pos][offset + 1 :]
+            del self._own(pos)[offset + 1 :]
             self.size = stop
         if start > 0:
             pos, offset = self._locate(start)
             del self._blocks[:pos]
-            del self._blocks[0][:offset]
+            del self._own(0)[:offset]
             self.size -= start
 
     # -- by value
@@ -186,11 +191,12 @@ class ListValue:
         """Remove the first `count` that are equal, the last -count when negative, all when 0. The number removed."""
         left = abs(count) if count else int(self.size)
         removed = 0
-        for block in self._blocks if count >= 0 else self._blocks[::-1]:
+        places = range(len(self._blocks))
+        for pos in places if count >= 0 else reversed(places):
             if left == 0:
                 break
-            if value in block:
-                here = _remove_from(block, value, left, count >= 0)
+            if value in self._blocks[pos]:
+                here = _remove_from(self._own(pos), value, left, count >= 0)
                 left -= here
                 removed += here
         if removed:
@@ -213,6 +219,19 @@ class ListValue:
         other.size = self.size
         return other
 
+    def frozen(self) -> "ListValue":
+        """As it is now, for reading only, whatever is done to this one until thaw(). O(n / block): blocks are shared,
+        and copied before they change. One frozen copy at a time."""
+        other = ListValue()
+        other._blocks = list(self._blocks)
+        other.size = self.size
+        self._kept = {id(block): block for block in self._blocks}
+        return other
+
+    def thaw(self) -> None:
+        """The frozen copy is not needed any more."""
+        self._kept = None
+
     def approximate_bytes(self) -> int:
         """Memory of the whole list, from the sizes of a sample of its values."""
         size = int(self.size)
@@ -221,6 +240,14 @@ class ListValue:
         return _LIST_BYTES + _BLOCK_BYTES * len(self._blocks) + (8 + _OVERHEAD) * size + values
 
     # -- blocks
+
+    def _own(self, pos: int) -> list[bytes]:
+        """The block at `pos`, to be changed: a copy takes its place if a frozen list has it, too."""
+        block = self._blocks[pos]
+        if self._kept is not None and id(block) in self._kept:
+            block = list(block)
+            self._blocks[pos] = block
+        return block
 
     def _locate(self, index: int) -> tuple[int, int]:
         """(block, index in it), from the nearer end."""

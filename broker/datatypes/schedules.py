@@ -169,6 +169,8 @@ class Agenda:
         self._heap: list[Ticket] = []
         self._next_number: i64 = 0
         self.last_name = 0  # the greatest `ms << 64 | seq` that new_name() gave
+        self._frozen: Agenda | None = None  # what frozen() gave away
+        self._before: dict[int, Ticket] = {}  # of a frozen one: {number: the ticket as it was}, if it changed since
 
     def __len__(self) -> int:
         return len(self._heap)
@@ -217,6 +219,8 @@ class Agenda:
 
     def move(self, ticket: Ticket, due_ms: int, runs: int) -> None:
         """Its next due time. ticket: one of this agenda."""
+        if self._frozen is not None:
+            self._frozen._keep(ticket)
         ticket.due_ms = due_ms
         ticket.at_ms = due_ms
         ticket.runs = runs
@@ -234,6 +238,7 @@ class Agenda:
     def clear(self) -> None:
         self._targets = [Table(), Table()]
         self._heap = []
+        self._frozen = None
 
     def new_name(self, now_ms: int, kind: int, key: bytes) -> bytes:
         """A name for a ticket, `ms-seq` as the ids of streams, that no ticket had before."""
@@ -284,7 +289,35 @@ class Agenda:
         """All, oldest first."""
         numbered = [(int(ticket.number), ticket) for ticket in self._heap]
         numbered.sort()
+        if self._before:
+            return [self._before.get(number, ticket) for number, ticket in numbered]
         return [ticket for _, ticket in numbered]
+
+    # -- a copy that shares what does not change
+
+    def frozen(self) -> "Agenda":
+        """All tickets as they are now, for tickets() alone. O(n) of pointers. Only the latest such copy is good."""
+        other = Agenda()
+        other._heap = self._heap.copy()
+        other._next_number = self._next_number
+        other.last_name = self.last_name
+        self._frozen = other
+        return other
+
+    def thaw(self) -> None:
+        """The frozen copy is not needed any more."""
+        self._frozen = None
+
+    def _keep(self, ticket: Ticket) -> None:
+        """Of a frozen agenda: the ticket is about to change."""
+        number = int(ticket.number)
+        if number >= self._next_number or number in self._before:
+            return
+        before = Ticket(
+            int(ticket.kind), ticket.key, ticket.name, int(ticket.due_ms), int(ticket.runs), ticket.terms, ticket.packed
+        )
+        before.number = number
+        self._before[number] = before
 
     # -- the heap
 

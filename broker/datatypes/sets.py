@@ -51,6 +51,18 @@ class SetValue:
         other.integers = self.integers
         return other
 
+    def frozen(self) -> "SetValue":
+        """As it is now, for reading only, whatever is done to this one until thaw(). O(n / 24): see Table.frozen()."""
+        other = SetValue()
+        other.members = self.members.frozen()
+        other.longest = self.longest
+        other.most = self.most
+        other.integers = self.integers
+        return other
+
+    def thaw(self) -> None:
+        self.members.thaw()
+
     def approximate_bytes(self) -> int:
         """Memory, projected from a sample of the members."""
         return 48 + self.members.approximate_bytes()  # 48: this object

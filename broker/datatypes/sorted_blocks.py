@@ -33,6 +33,7 @@ class SortedBlocks(Generic[T]):
         self._maxima: list[T] = []
         self._tree: list[int] = []  # Fenwick, from 1; empty: to be built
         self._size: i64 = 0
+        self._kept: dict[int, list[T]] | None = None  # by id(): blocks that frozen() gave away
 
     def __len__(self) -> int:
         return int(self._size)
@@ -73,6 +74,8 @@ class SortedBlocks(Generic[T]):
             if maxima[pos] < item:
                 pos += 1
             block = self._blocks[pos]
+        if self._kept is not None:
+            block = self._own(pos)
         insort_right(block, item)
         if is_last:
             maxima[last] = item
@@ -155,7 +158,7 @@ class SortedBlocks(Generic[T]):
         pos = first
         items: list[T] = []
         while left > 0:
-            block = self._blocks[pos]
+            block = self._own(pos)
             taken = block[index : index + left]
             del block[index : index + left]
             items += taken
@@ -186,10 +189,32 @@ class SortedBlocks(Generic[T]):
         other._size = self._size
         return other
 
+    def frozen(self) -> "SortedBlocks[T]":
+        """As it is now, for reading only, whatever is done to this one until thaw(). O(blocks): blocks are shared, and
+        copied before they change. One frozen copy at a time."""
+        other: SortedBlocks[T] = SortedBlocks()
+        other._blocks = list(self._blocks)
+        other._maxima = list(self._maxima)
+        other._size = self._size
+        self._kept = {id(block): block for block in self._blocks}
+        return other
+
+    def thaw(self) -> None:
+        """The frozen copy is not needed any more."""
+        self._kept = None
+
     # -- blocks
 
-    def _take(self, pos: int, index: int) -> None:
+    def _own(self, pos: int) -> list[T]:
+        """The block at `pos`, to be changed: a copy takes its place if a frozen copy of the list has it, too."""
         block = self._blocks[pos]
+        if self._kept is not None and id(block) in self._kept:
+            block = list(block)
+            self._blocks[pos] = block
+        return block
+
+    def _take(self, pos: int, index: int) -> None:
+        block = self._own(pos)
         del block[index]
         self._size -= 1
         if not block:
@@ -205,7 +230,7 @@ class SortedBlocks(Generic[T]):
             self._join(pos)
 
     def _split(self, pos: int) -> None:
-        block = self._blocks[pos]
+        block = self._own(pos)
         self._blocks.insert(pos + 1, block[_HALF:])
         del block[_HALF:]
         self._maxima.insert(pos, block[-1])
@@ -222,7 +247,8 @@ class SortedBlocks(Generic[T]):
             left = pos - 1
         else:
             return
-        self._blocks[left] += self._blocks[left + 1]
+        joined = self._own(left)
+        joined += self._blocks[left + 1]
         del self._blocks[left + 1]
         del self._maxima[left]
         self._tree = []

@@ -143,6 +143,19 @@ class SortedSet:
         other.most = self.most
         return other
 
+    def frozen(self) -> "SortedSet":
+        """As it is now, for reading only, whatever is done to this one until thaw(). O(n / 24): see Table.frozen()."""
+        other = SortedSet()
+        other.members = self.members.frozen()
+        other.order = self.order.frozen()
+        other.longest = self.longest
+        other.most = self.most
+        return other
+
+    def thaw(self) -> None:
+        self.members.thaw()
+        self.order.thaw()
+
     def approximate_bytes(self) -> int:
         """Memory; the members are projected from a sample."""
         return _OBJECT_BYTES + self.members.approximate_bytes() + _MEMBER_BYTES * len(self)

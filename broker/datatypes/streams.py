@@ -125,6 +125,7 @@ class Stream:
         self.entries_added: int = 0  # ever, or what XSETID said: then it may outgrow 64 bits
         self.groups: dict[bytes, Group] = {}
         self.settings: StreamSettings | None = None
+        self._kept: dict[int, Block] | None = None  # by id(): blocks that frozen() gave away
 
     def __len__(self) -> int:
         return int(self.size)
@@ -164,7 +165,7 @@ class Stream:
     def set_last_id(self, entry_id: int) -> None:
         """entry_id: at least newest_id(). It may be below ids that were deleted, which are free again then."""
         if self._last is not None:
-            self._last.drop_deleted_tail(self._sealer)
+            self._own(len(self._blocks) - 1).drop_deleted_tail(self._sealer)
         self.last_id = entry_id
 
     def delete(self, entry_id: int) -> bool:
@@ -172,7 +173,7 @@ class Stream:
         place = self._place(entry_id)
         if place >= len(self._blocks):
             return False
-        block = self._blocks[place]
+        block = self._own(place)
         if not block.delete(entry_id):
             return False
         self.size -= 1
@@ -237,7 +238,7 @@ class Stream:
 
     def _trim_block(self, place: int, count: int) -> None:
         """Remove the oldest entries of a block that keeps some."""
-        self._blocks[place].drop_oldest(count)
+        self._own(place).drop_oldest(count)
         self.size -= count
         if place < len(self._blocks) - 1:
             self._counts.add(place, -count)
@@ -402,6 +403,11 @@ class Stream:
     def copy(self) -> "Stream":
         other = Stream(self._storage)
         other._blocks = [block.copy() for block in self._blocks]
+        self._copy_into(other)
+        return other
+
+    def _copy_into(self, other: "Stream") -> None:
+        """All but the blocks, which it has already."""
         other._firsts = list(self._firsts)
         other._last = other._blocks[-1] if other._blocks else None
         other.size = self.size
@@ -411,7 +417,36 @@ class Stream:
         other.entries_added = self.entries_added
         other.groups = {name: group.copy() for name, group in self.groups.items()}
         other.settings = None if self.settings is None else self.settings.copy()
+
+    def frozen(self) -> "Stream":
+        """As it is now, for reading only, whatever is done to this one until thaw().
+
+        O(blocks + pending entries / 512): sealed blocks are shared, and copied before something is deleted in them;
+        the open one and the groups are copied. One frozen copy at a time.
+        """
+        other = Stream(self._storage)
+        other._blocks = list(self._blocks)
+        self._kept = {id(block): block for block in self._blocks}
+        last = self._last
+        if last is not None and not last.is_sealed():
+            other._blocks[-1] = last.copy()
+            self._kept.pop(id(last))  # it goes on being appended to
+        self._copy_into(other)
         return other
+
+    def thaw(self) -> None:
+        """The frozen copy is not needed any more."""
+        self._kept = None
+
+    def _own(self, place: int) -> Block:
+        """A block in which something is to be deleted: a copy takes its place if a frozen stream has it, too."""
+        block = self._blocks[place]
+        if self._kept is not None and id(block) in self._kept:
+            block = block.copy()
+            self._blocks[place] = block
+            if place == len(self._blocks) - 1:
+                self._last = block
+        return block
 
     def approximate_bytes(self) -> int:
         """Memory of the whole stream with its groups. O(blocks + consumers)."""

@@ -5,7 +5,7 @@ a cursor. This table is a list of small dicts: linear hashing splits one of them
 than a few microseconds, and a cursor walks the dicts in reverse binary order, as Redis does, so that whatever is in the
 table from the first call of a walk to its last is returned at least once.
 
-Costs: get, set, pop O(1); scan O(count); random_key O(1) expected; copy, keys, items, values O(n).
+Costs: get, set, pop O(1); scan O(count); random_key O(1) expected; copy, keys, items, values O(n); frozen O(n / 24).
 Invariant: key k lives in shard `hash(k) & mask`, or in `hash(k) & (2 * mask + 1)` when the first is below `split`.
 """
 
@@ -34,6 +34,7 @@ class Table:
         self._mask: i64 = 0  # 2**level - 1
         self._wide: i64 = 1  # 2 * mask + 1
         self._split: i64 = 0  # the shards below this one are split already
+        self._kept: list[dict[bytes, object]] | None = None  # what frozen() gave away: not to be changed in place
         self.size: i64 = 0
 
     def __len__(self) -> int:
@@ -65,6 +66,8 @@ class Table:
     def set(self, key: bytes, value: object) -> bool:
         """True when the key is new."""
         shard = self._first if self._count == 1 else self._shard(key)
+        if self._kept is not None:
+            shard = self._own(key, shard)
         before: i64 = len(shard)
         shard[key] = value
         after: i64 = len(shard)
@@ -76,7 +79,10 @@ class Table:
         return True
 
     def pop(self, key: bytes) -> object | None:
-        value = self._shard(key).pop(key, None)
+        shard = self._shard(key)
+        if self._kept is not None:
+            shard = self._own(key, shard)
+        value = shard.pop(key, None)
         if value is not None:
             self.size -= 1
             if self._count > 1 and self.size * 4 < _LOAD * self._count:
@@ -90,6 +96,7 @@ class Table:
         self._mask = 0
         self._wide = 1
         self._split = 0
+        self._kept = None
         self.size = 0
 
     def copy(self) -> "Table":
@@ -106,6 +113,64 @@ class Table:
         else:
             other._first = self._first.copy()
         return other
+
+    # -- a copy that shares what does not change
+
+    def frozen(self) -> "Table":
+        """The table as it is now, for reading only: O(shards), whatever is done to this one afterwards.
+
+        It shares the dicts; one of them is copied here before it changes for the first time, until thaw(). Values are
+        not copied. There may be one frozen copy at a time: another one lets the first follow the changes.
+        """
+        self._kept = None
+        if self._count == 1:
+            return self.copy()
+        other = Table()
+        other._count = self._count
+        other._mask = self._mask
+        other._wide = self._wide
+        other._split = self._split
+        other.size = self.size
+        other._shards = self._shards.copy()
+        other._first = other._shards[0]
+        self._kept = other._shards
+        return other
+
+    def thaw(self) -> None:
+        """The frozen copy is not needed any more."""
+        self._kept = None
+
+    def _own(self, key: bytes, shard: dict[bytes, object]) -> dict[bytes, object]:
+        """The shard of `key`, to be changed: a copy takes its place if a frozen table has it, too."""
+        kept = self._kept
+        if kept is None or self._count == 1:
+            return shard
+        index = self.place(key)
+        if index < len(kept) and kept[index] is shard:
+            shard = shard.copy()
+            self._shards[index] = shard
+            if index == 0:
+                self._first = shard
+        return shard
+
+    def place(self, key: bytes) -> i64:
+        """The number of the shard in which `key` is, or would be."""
+        code: i64 = hash(key)
+        index: i64 = code & self._mask
+        if index < self._split:
+            index = code & self._wide
+        return index
+
+    def shard_count(self) -> i64:
+        return self._count
+
+    def take_shard(self, index: i64) -> dict[bytes, object]:
+        """Of a frozen table: that shard, which it has no longer. Whoever it was taken from need not keep it either."""
+        if self._count == 1:
+            return self._first
+        shard = self._shards[index]
+        self._shards[index] = _TAKEN
+        return shard
 
     def approximate_bytes(self) -> int:
         """Memory of the table with its keys, without its values, projected from a sample."""
@@ -255,6 +320,7 @@ class Table:
 
 
 _NO_SHARDS: Final[list[dict[bytes, object]]] = []  # shared by all small tables, never written to
+_TAKEN: Final[dict[bytes, object]] = {}  # likewise
 
 
 def _key_at(shard: dict[bytes, object], index: int) -> bytes | None:

@@ -43,6 +43,17 @@ class Rule:
         self.filled: dict[bytes, None] = {}  # channels with messages; the one published to longest ago first
         self.quiet: dict[bytes, None] = {}  # channels of which only the newest position is known
 
+    def copy(self) -> "Rule":
+        other = Rule(self.pattern, self.floor)
+        other.max_length = self.max_length
+        other.max_age_ms = self.max_age_ms
+        other.max_bytes = self.max_bytes
+        other.bytes = self.bytes
+        other.messages = self.messages
+        other.filled = dict(self.filled)
+        other.quiet = dict(self.quiet)
+        return other
+
     def oldest_allowed(self, now_ms: int) -> int:
         """Messages at positions below are too old."""
         return (now_ms - self.max_age_ms) << 64 if self.max_age_ms and now_ms > self.max_age_ms else 0
@@ -64,6 +75,14 @@ class Channel:
 
     def __len__(self) -> int:
         return int(len(self.positions) - self.head)
+
+    def copy(self, rule: Rule) -> "Channel":
+        """rule: the one that stands for its own."""
+        other = Channel(rule, self.dropped)
+        other.last = self.last
+        other.positions = self.positions[self.head :]
+        other.messages = self.messages[self.head :]
+        return other
 
     def drop_oldest(self, count: int) -> int:
         """The bytes freed."""
@@ -302,6 +321,18 @@ class ChannelLog:
         return found
 
     # -- the whole
+
+    def frozen(self) -> "ChannelLog":
+        """All of it as it is now, for reading only. O(messages), but only of pointers."""
+        other = ChannelLog()
+        other.last = self.last
+        rules: dict[bytes, Rule] = {}
+        for pattern, rule in self.rules.items():
+            rules[pattern] = rule.copy()
+        other.rules = rules
+        for name, channel in self.channels.items():
+            other.channels[name] = channel.copy(rules[channel.rule.pattern])
+        return other
 
     def facts(self) -> list[bytes]:
         """All of the state, as texts in an order of their own: equal state, equal texts. Empty when nothing was ever

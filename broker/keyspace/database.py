@@ -16,6 +16,7 @@ from broker.keyspace.channel_log import ChannelLog
 from broker.keyspace.events import KEY_MISS, NEW
 from broker.keyspace.expiries import Expiries
 from broker.keyspace.retention import RetentionAgenda
+from broker.keyspace.unsaved import Unsaved
 from broker.keyspace.watch import Watches
 
 
@@ -78,12 +79,13 @@ class Database:
         self.expires = Expiries()  # {key: Unix time in ms}
         self.waited: dict[bytes, int] = {}  # {key: number of blocked clients}, kept by engine/blocking.py
         self.agenda = Agenda()  # scheduled messages: they belong to the names of keys, and stay when a key goes
+        self.unsaved: Unsaved | None = None  # while a snapshot is taken: it wants to know before a key changes
 
     # -- look-ups
 
     def read(self, key: bytes) -> object | None:
-        """The value for a reading command; counts a hit or a miss."""
-        value = self.peek(key)
+        """The value for a reading command, which must not change it; counts a hit or a miss."""
+        value = self._find(key)
         if value is None:
             keyspace = self.keyspace
             keyspace.misses += 1
@@ -94,7 +96,12 @@ class Database:
         return value
 
     def peek(self, key: bytes) -> object | None:
-        """The value, without counting: for writing commands and for those that only look."""
+        """The value, without counting: for writing commands, which may change it, and for those that only look."""
+        if self.unsaved is not None:
+            self.unsaved.keep(key)
+        return self._find(key)
+
+    def _find(self, key: bytes) -> object | None:
         times = self.expires.times
         if times.size:
             when = times.get(key)
@@ -111,6 +118,11 @@ class Database:
         """The Unix time in ms at which `key` goes, or None."""
         return self.expires.get(key)
 
+    def before_change(self, key: bytes) -> None:
+        """To be called before a value is changed that was not looked up by peek()."""
+        if self.unsaved is not None:
+            self.unsaved.keep(key)
+
     # -- changes. None of them tells anybody but that a key is new: commands do, through Context.changed()
 
     def put(self, key: bytes, value: object) -> None:
@@ -119,6 +131,8 @@ class Database:
             self.keyspace.retention.plan(self.index, key, 0)
         if self.keyspace.event_classes & NEW:
             self._note_new(key)
+        if self.unsaved is not None:
+            self.unsaved.keep(key)
         self.table.set(key, value)
 
     def replace(self, key: bytes, value: object) -> None:
@@ -127,6 +141,8 @@ class Database:
             self.keyspace.retention.plan(self.index, key, 0)
         if self.keyspace.event_classes & NEW:
             self._note_new(key)
+        if self.unsaved is not None:
+            self.unsaved.keep(key)
         if self.expires.times.size:
             self.expires.pop(key)
         self.table.set(key, value)
@@ -137,16 +153,22 @@ class Database:
 
     def remove(self, key: bytes) -> object | None:
         """Take a key out. Its value, or None when there was none."""
+        if self.unsaved is not None:
+            self.unsaved.keep(key)
         if self.expires.times.size:
             self.expires.pop(key)
         return self.table.pop(key)
 
     def set_expiry(self, key: bytes, when_ms: int) -> None:
         """The key must exist."""
+        if self.unsaved is not None:
+            self.unsaved.keep(key)
         self.expires.set(key, when_ms)
 
     def clear_expiry(self, key: bytes) -> bool:
         """True when there was one."""
+        if self.unsaved is not None:
+            self.unsaved.keep(key)
         return self.expires.pop(key) is not None
 
     def schedule(self, ticket: Ticket) -> None:
@@ -158,7 +180,8 @@ class Database:
         size = int(self.table.size) + len(self.agenda)
         self.agenda.clear()
         self.table.clear()
-        self.expires = Expiries()
+        self.expires = Expiries()  # not emptied: a snapshot may still read it
+        self.unsaved = None  # nobody reaches the old values any more
         return size
 
     def swap(self, other: "Database") -> None:
@@ -169,6 +192,7 @@ class Database:
         self.table, other.table = other.table, self.table
         self.keyspace.retention.swap(self.index, other.index)
         self.expires, other.expires = other.expires, self.expires
+        self.unsaved, other.unsaved = other.unsaved, self.unsaved
 
     def average_ttl(self, now_ms: int) -> int:
         """Milliseconds, over at most a hundred of the keys that expire; 0 when none does. For INFO."""

@@ -3,16 +3,19 @@
 - Data that differ were reported: the change counter moved, and whoever watches the key knows.
 - What changed nothing is not journaled; what changed something is, and an error changes nothing.
 - The journal, read by another engine at another time, gives the same data.
+- A snapshot that was begun before does not see it.
 """
 
 from random import Random
 
 import pytest
 from support.engine import Client, Harness
+from support.point_in_time import Slow, loaded
 
 from broker.commands.all import command_table
 from broker.commands.registry import WRITE
-from broker.keyspace.digest import agenda_digest, channels_digest, key_digest
+from broker.keyspace.digest import agenda_digest, channels_digest, dataset_digest, key_digest
+from broker.keyspace.snapshot import Snapshot
 from broker.protocol.requests import RequestParser
 
 ROUNDS = 12  # requests of each command
@@ -343,3 +346,20 @@ def test_changes_are_reported_and_journaled(name: str) -> None:
             journal = h.engine.journal.take()
             client = h.main
     assert did_change, "not one of the requests changed anything"
+
+
+@pytest.mark.parametrize("name", writers())
+def test_a_snapshot_does_not_see_what_comes_after_it(name: str) -> None:
+    """Whatever is changed was looked up so that the snapshot knew before (Database.peek, before_change)."""
+    rng = Random(name)
+    h = filled(1)
+    for _ in range(ROUNDS):
+        keyspace = h.engine.keyspace
+        before = dataset_digest(keyspace, True)
+        slow = Slow(Snapshot(keyspace))
+        slow.advance(rng.choice([0, 0, 4]))
+        h.run(f"{name.replace('|', ' ')} {spelled(rng.choice(REQUESTS[name]), rng)}")
+        slow.finish()
+        assert dataset_digest(loaded(slow), True) == before
+        if h.main.session.is_blocked or rng.random() < 0.3:
+            h = filled(1)
