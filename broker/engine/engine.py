@@ -42,6 +42,7 @@ _EXPIRE_PER_TURN: Final = 200  # keys removed by time in one turn at most; the h
 _RETAIN_PER_TURN: Final = 200  # streams that are looked at for entries to remove in one go, likewise
 _INTERNAL_ERROR: Final = ErrorReply(b"ERR internal error")
 _NEVER: Final = 1e18
+_MOST_SPELLINGS: Final = 10_000  # of names of commands; a client may write one in 2**n ways
 _COMPRESSION: Final = {"no": 0, "fast": 1, "high": 6}  # levels of zlib
 _OVERFLOW: Final = {"disconnect": DISCONNECT, "drop-oldest": DROP_OLDEST, "drop-newest": DROP_NEWEST}
 
@@ -234,6 +235,8 @@ class Engine:
         """Execute one request of a client. The reply; NOTHING when it comes later; POSTPONED: offer it again."""
         session = ctx.session
         command = self.commands.get(argv[0])
+        if command is None:
+            command = self._spellings.get(argv[0])
         if command is None or command.subcommands:
             found = self._find(argv)
             if isinstance(found, ErrorReply):
@@ -420,7 +423,7 @@ class Engine:
             command = self.commands.get(argv[0].upper())
             if command is None:
                 return unknown_command(argv)
-            if len(self._spellings) < 10_000:
+            if len(self._spellings) < _MOST_SPELLINGS:
                 self._spellings[argv[0]] = command
         if not command.subcommands:
             return command
