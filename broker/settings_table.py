@@ -126,6 +126,7 @@ _PERSISTENCE: Final = _used(
 )
 
 _KEYSPACE: Final = _used(
+    Setting("tracking-table-max-keys", _LONG, "1000000"),
     Setting("notify-keyspace-events", KeyspaceEvents(), ""),
     Setting("notify-keyspace-stream", Text(), ""),  # ours: a stream of database 0 that gets the events, too
     Setting("notify-keyspace-stream-max-len", _LONG, "100000"),  # ours: its MAXLEN ~, 0 is no limit
@@ -272,7 +273,6 @@ _MEMORY_WITHOUT_EFFECT: Final = [
     *_immutable(*_booleans("yes", "disable-thp")),
     Setting("hll-sparse-max-bytes", Memory(), "3000"),
     Setting("list-compress-depth", Integer(), "0"),
-    Setting("tracking-table-max-keys", _LONG, "1000000"),
     Setting("oom-score-adj", Enum(("no", "yes", "relative", "absolute"), synonyms=(("relative", "yes"),)), "no"),
     Setting("oom-score-adj-values", OomScores(), "0 200 800", several=True),
 ]

@@ -28,6 +28,7 @@ from broker.commands import (  # noqa: F401  (imported for what their decorators
     stream_settings,
     streams,
     strings,
+    tracking,
     transactions,
 )
 from broker.commands.registry import Command

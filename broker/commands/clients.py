@@ -9,8 +9,9 @@ from broker.commands.docs import bad_subcommand, help_of
 from broker.commands.registry import ADMIN, LOADING, NOSCRIPT, SENTINEL, STALE, Group
 from broker.commands.session import IN_MULTI, REPLY_OFF, REPLY_ON, REPLY_SKIP_NEXT, Session
 from broker.errors import CommandError, syntax_error
+from broker.keyspace.tracking import Tracker
 from broker.protocol.numbers import I64_MAX, parse_int
-from broker.protocol.replies import NOTHING, OK, Map, Reply, Set, Verbatim
+from broker.protocol.replies import NOTHING, OK, Reply, Verbatim
 
 command = Group("connection").command
 _ANY_TIME: Final = NOSCRIPT | LOADING | STALE | SENTINEL
@@ -67,7 +68,7 @@ def _type_of(session: Session) -> bytes:
     return b"pubsub" if session.subscriptions else b"normal"
 
 
-def _flags(session: Session) -> bytes:
+def _flags(session: Session, tracker: Tracker | None) -> bytes:
     """Letters for what is special about a client. Redis: catClientInfoString."""
     flags = b""
     if session.subscriptions:
@@ -80,6 +81,12 @@ def _flags(session: Session) -> bytes:
         flags += b"d"
     if session.close_after_reply:
         flags += b"c"
+    if tracker is not None:
+        flags += b"t"
+        if tracker.broken:
+            flags += b"R"
+        if tracker.broadcast:
+            flags += b"B"
     if session.address.startswith(b"/"):
         flags += b"U"
     if session.no_evict:
@@ -100,10 +107,11 @@ def _line(ctx: Context, session: Session) -> bytes:
     if session is ctx.session and ctx.command is not None:
         last = ctx.command.wire_name
     now = ctx.now_ms
+    tracker = ctx.keyspace.tracking.trackers.get(session.id)
     return (
         b"id=%d addr=%b laddr=%b fd=%d name=%b age=%d idle=%d flags=%b db=%d sub=%d psub=%d ssub=%d multi=%d watch=%d "
         b"qbuf=%d qbuf-free=0 argv-mem=0 multi-mem=%d rbs=0 rbp=0 obl=0 oll=%d omem=%d tot-mem=%d events=%b cmd=%b "
-        b"user=%b redir=-1 resp=%d lib-name=%b lib-ver=%b\n"
+        b"user=%b redir=%d resp=%d lib-name=%b lib-ver=%b\n"
         % (
             session.id,
             session.address,
@@ -112,7 +120,7 @@ def _line(ctx: Context, session: Session) -> bytes:
             session.name,
             max(0, (now - session.created_ms) // 1000),
             max(0, (now - session.active_ms) // 1000),
-            _flags(session),
+            _flags(session, tracker),
             session.database,
             len(session.channels),
             len(session.patterns),
@@ -127,6 +135,7 @@ def _line(ctx: Context, session: Session) -> bytes:
             b"rw" if unsent else b"r",
             last or b"NULL",
             session.user,
+            -1 if tracker is None else tracker.redirect,
             3 if session.resp3 else 2,
             session.lib_name,
             session.lib_ver,
@@ -205,20 +214,6 @@ def client_reply(ctx: Context, argv: list[bytes]) -> Reply:
     elif session.reply_mode != REPLY_OFF:
         session.reply_mode = REPLY_SKIP_NEXT
     return NOTHING
-
-
-@command("CLIENT|GETREDIR", arity=2, flags=_ANY_TIME, since="6.0.0",
-         summary="Number of the connection that gets invalidation messages; -1: no tracking", cost="O(1)")  # fmt: skip
-def client_getredir(ctx: Context, argv: list[bytes]) -> Reply:
-    return -1  # CLIENT TRACKING is not there, so nobody tracks
-
-
-@command("CLIENT|TRACKINGINFO", arity=2, flags=_ANY_TIME, since="6.2.0",
-         summary="Whether this connection tracks keys for client side caching", cost="O(1)")  # fmt: skip
-def client_trackinginfo(ctx: Context, argv: list[bytes]) -> Reply:
-    flags: list[Reply] = [b"off"]
-    prefixes: list[Reply] = []
-    return Map([b"flags", Set(flags), b"redirect", -1, b"prefixes", prefixes])
 
 
 # -- acting on clients

@@ -16,6 +16,7 @@ from broker.commands.registry import (
     Group,
 )
 from broker.commands.session import NEEDS_AUTH, REPLY_ON, SUBSCRIBED, Session
+from broker.commands.tracking import stop_tracking
 from broker.commands.transactions import discard_queue
 from broker.errors import CommandError, syntax_error, wrong_arity
 from broker.protocol.numbers import parse_int
@@ -84,6 +85,7 @@ def reset(ctx: Context, argv: list[bytes]) -> Reply:
     session.name = b""
     session.reply_mode = REPLY_ON
     session.no_touch = False
+    stop_tracking(ctx.shared, session)
     session.no_evict = False
     session.user = b"default"
     session.set_gate(NEEDS_AUTH, ctx.config.text("requirepass") != "")

@@ -80,10 +80,18 @@ class Context:
         keyspace = self.keyspace
         keyspace.dirty += 1
         keyspace.watches.touch(db.index, key)
+        if keyspace.observed:
+            keyspace.observe(db.index, key, self.session.id)
         if db.waited and key in db.waited:
             keyspace.ready.append((db.index, key))
         if keyspace.event_classes & kind:
             keyspace.events.append((db.index, key, event, kind))
+
+    def touched(self, key: bytes) -> None:
+        """Fails WATCH and tells who caches the key, though nothing changed: for the few cases where Redis does so."""
+        self.keyspace.watches.touch(self.db.index, key)
+        if self.keyspace.observed:
+            self.keyspace.observe(self.db.index, key, self.session.id)
 
     def changed_aside(self, key: bytes, event: bytes = b"") -> None:
         """A change that is journaled, but neither fails WATCH nor wakes who waits for entries of a stream.

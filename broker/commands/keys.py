@@ -285,6 +285,8 @@ def _report(ctx: Context, db: Database, other: Database) -> None:
 def flushdb(ctx: Context, argv: list[bytes]) -> Reply:
     _check_flush_mode(argv)
     _flush(ctx, ctx.db)
+    if ctx.keyspace.observed:
+        ctx.keyspace.observe_flush(ctx.session.id)
     return OK
 
 
@@ -295,6 +297,8 @@ def flushall(ctx: Context, argv: list[bytes]) -> Reply:
     _check_flush_mode(argv)
     for db in ctx.keyspace.databases:
         _flush(ctx, db)
+    if ctx.keyspace.observed:
+        ctx.keyspace.observe_flush(ctx.session.id)
     return OK
 
 
@@ -316,6 +320,8 @@ def swapdb(ctx: Context, argv: list[bytes]) -> Reply:
     _report(ctx, two, one)
     one.swap(two)
     ctx.keyspace.dirty += 1
+    if ctx.keyspace.observed:
+        ctx.keyspace.observe_flush(ctx.session.id)
     return OK
 
 

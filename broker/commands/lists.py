@@ -273,7 +273,7 @@ def ltrim(ctx: Context, argv: list[bytes]) -> Reply:
     stop = min(stop + size if stop < 0 else stop, size - 1)
     if start == 0 and stop == size - 1:
         # Nothing goes, and nothing is journaled; yet Redis fails WATCH and notifies (ltrimCommand in t_list.c).
-        ctx.keyspace.watches.touch(ctx.db.index, name)
+        ctx.touched(name)
         ctx.notify(name, b"ltrim", LIST)
         return OK
     items.trim(start, stop + 1)

@@ -198,7 +198,7 @@ class Command:
         self.group: Final = group
         self.keys: Final = keys
         self.acl: Final = acl
-        self.since: Final = since
+        self.since = since  # of a container: that of its oldest sub-command
         self.syntax: Final = syntax
         self.summary: Final = summary
         self.cost: Final = cost
@@ -294,8 +294,16 @@ def _container(name: str, group: str, since: str, ours: bool) -> Command:
     if known is None:
         known = Command(name.encode(), _no_function, -2, 0, group, [], (), since, "", "", "", True, ours)
         _REGISTRY[name.encode()] = known
+    if known.ours == ours:  # versions of ours are no versions of Redis
+        known.since = min(known.since, since, key=_version)
+    elif known.ours:
+        known.since = since
     known.ours = known.ours and ours
     return known
+
+
+def _version(text: str) -> list[int]:
+    return [int(part) for part in text.split(".")]
 
 
 def _no_function(ctx: "Context", argv: list[bytes]) -> Reply:

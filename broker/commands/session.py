@@ -13,6 +13,10 @@ NEEDS_AUTH: Final = 1
 IN_MULTI: Final = 2
 SUBSCRIBED: Final = 4  # RESP2 with subscriptions: only a few commands are allowed
 
+# Bits of Session.special: while one is set, the engine does more around each request.
+TRACKS: Final = 1  # CLIENT TRACKING
+UNTOUCHING: Final = 2  # CLIENT NO-TOUCH
+
 # Session.reply_mode
 REPLY_ON: Final = 0
 REPLY_SKIP_NEXT: Final = 1  # CLIENT REPLY SKIP was just read; the next request is the one without a reply
@@ -40,6 +44,7 @@ class Session:
         self.messages: list[int] = []  # where in `out` messages stand, unless overflow is DISCONNECT
         self.resp3 = False
         self.gate: i64 = 0
+        self.special: i64 = 0
         self.reply_mode: i64 = REPLY_ON
         self.close_after_reply = False
         self.closed = False
@@ -97,6 +102,16 @@ class Session:
             return
         encode(reply, self.out, self.resp3)
         self.mark()
+
+    def answer_first(self, reply: Reply, before: i64) -> None:
+        """What was sent while the request was executed (out[before:]) comes after its reply, which may be the array of
+        EXEC. As in Redis 7.2."""
+        messages = self.out[before:]
+        del self.out[before:]
+        encode(reply, self.out, self.resp3)
+        shift = len(self.out) - before
+        self.messages = [place + shift if place >= before else place for place in self.messages]
+        self.out.extend(messages)
 
     def send_wire(self, wire: bytes) -> None:
         """As send(), for what was encoded already (one message for many subscribers)."""

@@ -7,12 +7,14 @@ to compete. Who finds nothing keeps his place. Costs: park and unpark O(keys), s
 from collections.abc import Callable
 from heapq import heapify, heappop, heappush
 
+from mypy_extensions import i64
+
 from broker.commands.blocked import Blocked
 from broker.commands.context import Context
 from broker.commands.session import REPLY_ON, REPLY_SKIP
 from broker.keyspace.database import Keyspace
 from broker.keyspace.types import type_name
-from broker.protocol.replies import ErrorReply, Reply
+from broker.protocol.replies import NOTHING, ErrorReply, Reply
 
 
 class Waiter:
@@ -153,10 +155,15 @@ class Blocking:
 
     def _try(self, waiter: Waiter, key: bytes | None) -> bool:
         """Execute a parked request again, because of `key` or of the time. False when it has to go on waiting."""
-        waiter.ctx.session.served_key = key
+        session = waiter.ctx.session
+        session.served_key = key
+        before: i64 = len(session.out)
         reply = self._retry(waiter.ctx, waiter.blocked.argv)
-        waiter.ctx.session.served_key = None
+        session.served_key = None
         if not isinstance(reply, Blocked):
+            if len(session.out) > before and session.reply_mode == REPLY_ON:
+                session.answer_first(reply, before)
+                reply = NOTHING
             self._finish(waiter, reply)
             return True
         waiter.blocked.retry_at_ms = reply.retry_at_ms

@@ -19,8 +19,9 @@ from broker.commands.context import Context, Shared
 from broker.commands.control import Control
 from broker.commands.group_policy import look_at_groups
 from broker.commands.registry import BLOCKING, SKIP_SLOWLOG, WRITE, Command
-from broker.commands.session import DISCONNECT, DROP_NEWEST, DROP_OLDEST, IN_MULTI, NEEDS_AUTH, Session
+from broker.commands.session import DISCONNECT, DROP_NEWEST, DROP_OLDEST, IN_MULTI, NEEDS_AUTH, TRACKS, Session
 from broker.commands.stream_retention import after_groups, look_at
+from broker.commands.tracking import end_of_transaction, note_reads, stop_tracking, tell_broadcasts
 from broker.commands.transactions import discard_queue
 from broker.config import Config
 from broker.datatypes.packed_entries import SHARED
@@ -97,6 +98,8 @@ class Engine:
             self.config.on_change(name, self._read_notifications)
         self._read_overflow()
         self.config.on_change("pubsub-overflow", self._read_overflow)
+        self._read_tracking_limit()
+        self.config.on_change("tracking-table-max-keys", self._read_tracking_limit)
         self._read_stream_storage()
         for name in ("stream-node-max-entries", "stream-node-max-bytes", "stream-compression"):
             self.config.on_change(name, self._read_stream_storage)
@@ -112,6 +115,11 @@ class Engine:
             self.config.memory("stream-node-max-bytes"),
             _COMPRESSION[self.config.text("stream-compression")],
         )
+
+    def _read_tracking_limit(self) -> None:
+        self.keyspace.tracking.limit = self.config.integer("tracking-table-max-keys")
+        if self.keyspace.tracking.shrink():
+            self.keyspace.tell_trackers()
 
     def _read_overflow(self) -> None:
         self._overflow = _OVERFLOW[self.config.text("pubsub-overflow")]
@@ -147,6 +155,7 @@ class Engine:
     def close_session(self, ctx: Context) -> None:
         session = ctx.session
         session.closed = True
+        stop_tracking(self.shared, session)
         self.blocking.forget(session.id)
         self.keyspace.watches.forget(session.watcher)
         subscriptions = self.shared.subscriptions
@@ -198,6 +207,8 @@ class Engine:
         if self._may_expire() and not self.gate & IS_LOADING:
             if self.keyspace.expire_due(_EXPIRE_PER_TURN):
                 self.settle()
+        if self.keyspace.tracking.broadcasts:
+            tell_broadcasts(self.shared)
 
     def _may_expire(self) -> bool:
         keyspace = self.keyspace
@@ -301,6 +312,8 @@ class Engine:
         except Exception as error:
             self._on_bug(command.name.decode(), error)
             reply = self._failed(command, _INTERNAL_ERROR)
+        if ctx.session.special & TRACKS:
+            note_reads(ctx, command, argv)
         self._mark = perf_counter()
         if command.flags & BLOCKING and isinstance(reply, Blocked):
             return reply  # it counts when it has ended
@@ -411,6 +424,8 @@ class Engine:
                 self._record(ctx, argv)
             replies.append(reply.in_multi if isinstance(reply, Blocked) else reply)
         session.in_exec = False
+        if session.special & TRACKS:
+            end_of_transaction(self.shared, session)
         self.settle()
         if self.shared.unblock_requests:
             self._unblock()

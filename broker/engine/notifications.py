@@ -3,8 +3,9 @@ none."""
 
 from broker.commands.context import Shared
 from broker.commands.pubsub import deliver
+from broker.commands.tracking import tell_changes
 from broker.keyspace.database import Keyspace
-from broker.keyspace.events import KEYEVENT, KEYSPACE
+from broker.keyspace.events import KEYEVENT, KEYSPACE, TRACKED
 
 
 def publish_events(shared: Shared) -> None:
@@ -14,6 +15,8 @@ def publish_events(shared: Shared) -> None:
     events = keyspace.events
     keyspace.events = []
     for database, key, event, kind in events:
+        if kind == TRACKED:
+            tell_changes(shared)
         if not classes & kind:
             continue
         if classes & KEYSPACE:

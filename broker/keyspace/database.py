@@ -13,9 +13,10 @@ from broker.datatypes.schedules import Agenda, Ticket
 from broker.datatypes.streams import Stream
 from broker.datatypes.table import Table
 from broker.keyspace.channel_log import ChannelLog
-from broker.keyspace.events import KEY_MISS, NEW
+from broker.keyspace.events import KEY_MISS, NEW, TRACKED
 from broker.keyspace.expiries import Expiries
 from broker.keyspace.retention import RetentionAgenda
+from broker.keyspace.tracking import Tracking
 from broker.keyspace.unsaved import Unsaved
 from broker.keyspace.watch import Watches
 
@@ -35,6 +36,8 @@ class Keyspace:
         self.misses: i64 = 0
         self.expired_keys: i64 = 0
         self.watches = Watches()
+        self.tracking = Tracking()  # of the keys that clients cache
+        self.observed = False  # every change has to be looked at by observe()
         self.channel_log = ChannelLog()  # of retained channels; they belong to no database, and no flush drops them
         self.active_expiry = True  # DEBUG SET-ACTIVE-EXPIRE
         self.expiry = True  # False while a log is replayed: its DELs decide
@@ -46,6 +49,29 @@ class Keyspace:
         self.planned: dict[int, None] = {}  # databases that may have scheduled messages; pruned by engine/schedules.py
         self.retention = RetentionAgenda()  # streams of which something goes by time, kept by stream_retention.py
         self.databases = [Database(i, self) for i in range(databases)]
+
+    # -- who wants to know of every change
+
+    def observe(self, database: int, key: bytes, writer: int) -> None:
+        """A key changed while `observed`. writer: the client that did it, or 0."""
+        if self.tracking.trackers and self.tracking.touch(key, writer):
+            self.tell_trackers()
+
+    def tell_trackers(self) -> None:
+        """What tracking has to tell is due at the end of this request, after the events before it."""
+        self.events.append((0, b"", b"", TRACKED))
+
+    def observe_flush(self, writer: int) -> None:
+        """All keys of a database changed."""
+        if self.tracking.trackers:
+            self.tracking.flush(writer)
+            self.tell_trackers()
+
+    def reconsider(self) -> None:
+        """Somebody began or ceased to look at every change."""
+        self.observed = len(self.tracking.trackers) > 0
+
+    # -- time
 
     def expire_due(self, limit: int) -> int:
         """Remove keys whose time has come, in all databases, in at most `limit` steps. The number removed."""
@@ -221,3 +247,5 @@ class Database:
         keyspace.expired_keys += 1
         keyspace.expired.append((self.index, key))
         keyspace.watches.touch(self.index, key)
+        if keyspace.observed:
+            keyspace.observe(self.index, key, 0)

@@ -16,6 +16,7 @@ STREAM: Final = 1024  # t
 KEY_MISS: Final = 2048  # m, not part of A
 MODULE: Final = 8192  # d
 NEW: Final = 16384  # n, not part of A
+TRACKED: Final = 1 << 30  # no class of events: marks where invalidations (keyspace/tracking.py) are due
 ALL: Final = GENERIC | STRING | LIST | SET | HASH | ZSET | EXPIRED | EVICTED | STREAM | MODULE
 
 # In the order in which Redis prints them. Redis: keyspaceEventsFlagsToString in notify.c.

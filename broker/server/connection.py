@@ -16,7 +16,7 @@ from broker.engine.admission import POSTPONED
 from broker.engine.engine import Engine
 from broker.errors import ProtocolError
 from broker.protocol.encoder import encode
-from broker.protocol.replies import ErrorReply, Reply
+from broker.protocol.replies import ErrorReply
 from broker.protocol.requests import RequestParser
 from broker.server.held import Held
 
@@ -140,7 +140,7 @@ class Connection:
                 self._next += 1
                 if session.reply_mode == REPLY_ON:
                     if len(out) > before:
-                        self._answer_first(reply, before)
+                        session.answer_first(reply, before)
                     else:
                         encode(reply, out, session.resp3)
                     if isinstance(reply, bytes):
@@ -163,17 +163,6 @@ class Connection:
                 return _REQUESTS_PER_TURN - left
             if not self._take():
                 return _REQUESTS_PER_TURN - left
-
-    def _answer_first(self, reply: Reply, before: i64) -> None:
-        """The request made messages to the client itself (out[before:]): they come after the reply, which may be the
-        array of EXEC. As in Redis 7.2."""
-        session = self.session
-        messages = session.out[before:]
-        del session.out[before:]
-        encode(reply, session.out, session.resp3)
-        shift = len(session.out) - before
-        session.messages = [place + shift if place >= before else place for place in session.messages]
-        session.out.extend(messages)
 
     def _take(self) -> bool:
         """Fetch complete requests from the parser; False when there is nothing to execute."""
