@@ -20,6 +20,8 @@ def encoding(value: object, config: Config) -> bytes:
         if parse_int(value) is not None:
             return b"int"
         return b"embstr" if len(value) <= _EMBEDDED else b"raw"
+    if isinstance(value, bytearray):
+        return b"raw"
     if isinstance(value, HashValue):
         small = value.most <= config.integer("hash-max-listpack-entries")
         return b"listpack" if small and value.longest <= config.memory("hash-max-listpack-value") else b"hashtable"

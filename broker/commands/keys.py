@@ -155,6 +155,8 @@ def _copied(value: object) -> object:
     """A value of its own. O(n), n elements."""
     if isinstance(value, bytes):
         return value
+    if isinstance(value, bytearray):
+        return bytearray(value)
     if isinstance(value, HashValue):
         return value.copy()
     if isinstance(value, ListValue):

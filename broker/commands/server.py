@@ -226,7 +226,7 @@ def slowlog_help(ctx: Context, argv: list[bytes]) -> Reply:
 
 def value_bytes(value: object) -> int:
     """Memory of a value, roughly."""
-    if isinstance(value, bytes):
+    if isinstance(value, (bytes, bytearray)):
         return getsizeof(value)
     if isinstance(value, ListValue):
         return value.approximate_bytes()

@@ -1,7 +1,8 @@
 """Keys and their values: one Database for each SELECT number, one Keyspace that holds them.
 
-A string is `bytes`; every other type is a class of `broker.datatypes`. A key whose time has come is gone for every
-reader at once; the removal itself is a change like any other and is noted in `Keyspace.expired` for the journal.
+A string is `bytes` or `bytearray` (see datatypes/strings.py); every other type is a class of `broker.datatypes`. A key
+whose time has come is gone for every reader at once; the removal itself is a change like any other and is noted in
+`Keyspace.expired` for the journal.
 """
 
 from random import Random

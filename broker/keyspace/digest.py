@@ -88,6 +88,8 @@ def _value_digest(digest: int, value: object | None, exact: bool) -> int:
     """Redis: xorObjectDigest in debug.c. What has an order is mixed in, what has none is joined by exclusive or."""
     if isinstance(value, bytes):
         return _mix(_typed(digest, _STRING), value)
+    if isinstance(value, bytearray):
+        return _mix(_typed(digest, _STRING), bytes(value))
     if isinstance(value, ListValue):
         digest = _typed(digest, _LIST)
         for element in value.slice(0, len(value)):

@@ -10,7 +10,7 @@ from broker.datatypes.streams import Stream
 def type_name(value: object | None) -> bytes:
     if value is None:
         return b"none"
-    if isinstance(value, bytes):
+    if isinstance(value, (bytes, bytearray)):
         return b"string"
     if isinstance(value, ListValue):
         return b"list"

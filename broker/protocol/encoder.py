@@ -11,6 +11,7 @@ from broker.protocol.numbers import format_double
 from broker.protocol.replies import (
     Boolean,
     Double,
+    DoubleText,
     EntryList,
     ErrorReply,
     Map,
@@ -112,6 +113,8 @@ def _encode_rare(value: Reply, out: list[bytes], resp3: bool) -> None:
             out.append(b"#t\r\n" if value.value else b"#f\r\n")
         else:
             out.append(b":1\r\n" if value.value else b":0\r\n")
+    elif isinstance(value, DoubleText):
+        out.append(b",%b\r\n" % value.text if resp3 else b"$%d\r\n%b\r\n" % (len(value.text), value.text))
     elif isinstance(value, Verbatim):
         if resp3:
             out.append(b"=%d\r\n%b:%b\r\n" % (len(value.text) + 4, value.kind, value.text))

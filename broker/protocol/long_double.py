@@ -18,6 +18,9 @@ _MAX_EXPONENT: Final = 16384  # of two: beyond the greatest long double
 _MIN_EXPONENT: Final = -16446  # half of the smallest one: what is not more becomes 0
 _INFINITY: Final[LongDouble] = (1, _MAX_EXPONENT)
 _PRECISION: Final = 64
+ZERO: Final[LongDouble] = (0, 0)
+ONE: Final[LongDouble] = (1, 0)
+LARGEST: Final[LongDouble] = ((1 << _PRECISION) - 1, _MAX_EXPONENT - _PRECISION)
 _DIGITS: Final = 4000  # what int() reads and prints at once: it refuses more than 4300
 
 
@@ -32,16 +35,49 @@ def parse_long_double(text: bytes) -> LongDouble | None:
     if match is not None:
         number = int(match[2] + match[3], 16)
         return _ranged(_fit(number, _power(match[4]) - 4 * len(match[3])), match[1])
-    return _INFINITY if _INFINITE.fullmatch(text) else None
+    if not _INFINITE.fullmatch(text):
+        return None
+    return negative(_INFINITY) if text.startswith(b"-") else _INFINITY
 
 
 def add_long_double(a: LongDouble, b: LongDouble) -> bytes | None:
-    """Their sum as Redis prints it (ld2string, LD_STR_HUMAN), or None when it is infinite."""
-    if a == _INFINITY or b == _INFINITY:
+    """Their sum as Redis prints it, or None when it is infinite."""
+    if is_infinite(a) or is_infinite(b):
         return None
+    total = sum_of(a, b)
+    return None if is_infinite(total) else _format(total)
+
+
+def sum_of(a: LongDouble, b: LongDouble) -> LongDouble:
+    """At most one of them may be infinite, or both with the same sign."""
+    if is_infinite(a):
+        return a
+    if is_infinite(b):
+        return b
     lowest = min(a[1], b[1])
     total = _fit((a[0] << (a[1] - lowest)) + (b[0] << (b[1] - lowest)), lowest)
-    return None if _top(total) > _MAX_EXPONENT else _format(total)
+    if _top(total) <= _MAX_EXPONENT:
+        return total
+    return _INFINITY if total[0] > 0 else negative(_INFINITY)
+
+
+def is_infinite(number: LongDouble) -> bool:
+    return _top(number) > _MAX_EXPONENT
+
+
+def negative(number: LongDouble) -> LongDouble:
+    return -number[0], number[1]
+
+
+def compare(a: LongDouble, b: LongDouble) -> int:
+    """Below 0, 0 or above it, as a is less than b, the same, or greater."""
+    lowest = min(a[1], b[1])
+    return (a[0] << (a[1] - lowest)) - (b[0] << (b[1] - lowest))
+
+
+def format_long_double(number: LongDouble) -> bytes:
+    """A finite number as Redis prints it (ld2string, LD_STR_HUMAN)."""
+    return _format(number)
 
 
 def _power(text: bytes | None) -> int:

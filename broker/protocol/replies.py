@@ -77,6 +77,13 @@ class Double:
         self.value: Final = value
 
 
+class DoubleText:
+    """A double whose digits are chosen already: those of a long double have more than a Double has."""
+
+    def __init__(self, text: bytes) -> None:
+        self.text: Final = text
+
+
 class Boolean:
     """A RESP3 boolean, 1 or 0 in RESP2."""
 

@@ -178,33 +178,134 @@ def test_append_and_strlen(h: Harness) -> None:
     assert h.run("TTL k") == 10, "changing a part keeps the expiry"
 
 
-def test_counters(h: Harness) -> None:
-    assert [h.run(r) for r in ("INCR k", "INCRBY k 10", "DECR k", "DECRBY k 20", "DECRBY k -5")] == [1, 11, 10, -10, -5]
-    assert h.run("GET k") == b"-5"
+def test_a_string_is_changed_where_it_is(h: Harness) -> None:
+    """Once a part of it was changed, a big string is not copied at each change."""
+    h.run("SET", "k", b"x" * 100_000)
+    h.run("APPEND k y")
+    value = h.engine.keyspace.databases[0].table.get(b"k")
+    h.run("SETRANGE k 50000 z")
+    h.run("APPEND k w")
+    assert h.engine.keyspace.databases[0].table.get(b"k") is value
+    assert h.run("GET k") == b"x" * 50_000 + b"z" + b"x" * 49_999 + b"yw"
 
 
-@pytest.mark.parametrize("text", ["9223372036854775807", "9223372036854775806"])
-def test_a_counter_stops_at_the_ends_of_64_bits(h: Harness, text: str) -> None:
+def test_what_was_read_or_copied_stays_as_it_was(h: Harness) -> None:
+    h.run("SET k abc")
+    h.run("APPEND k d")
+    seen = [h.run("GET k"), h.run("MGET k"), h.run("GETRANGE k 0 -1"), h.run("GETEX k"), h.run("SET k x NX GET")]
+    h.run("COPY k copy")
+    h.run("APPEND k e")
+    h.run("SETRANGE k 0 X")
+    assert seen == [b"abcd", [b"abcd"], b"abcd", b"abcd", b"abcd"]
+    assert (h.run("GET copy"), h.run("GET k")) == (b"abcd", b"Xbcde")
+    h.run("APPEND copy f")
+    assert (h.run("GET copy"), h.run("GET k")) == (b"abcdf", b"Xbcde")
+    assert (h.run("GETSET k y"), h.run("GETDEL copy"), h.run("GET k")) == (b"Xbcde", b"abcdf", b"y")
+
+
+def test_the_encodings_of_strings_are_those_of_redis(h: Harness) -> None:
+    def encoding(request: str) -> bytes:
+        h.run("DEL k")
+        for line in request.split("; "):
+            h.run(line)
+        return h.run("OBJECT ENCODING k")
+
+    assert encoding("SET k 12") == b"int"
+    assert encoding("SET k 012") == b"embstr"
+    assert encoding("SET k " + "x" * 44) == b"embstr"
+    assert encoding("SET k " + "x" * 45) == b"raw"
+    assert encoding("APPEND k 12") == b"int"
+    assert encoding("SET k 1; APPEND k 2") == b"raw"
+    assert encoding("SET k 1; APPEND k 2; INCR k") == b"int"
+    assert encoding("SET k 1234; SETRANGE k 0 2") == b"raw"
+    assert encoding("SET k 1234; SETRANGE k 0 ''") == b"int"
+    assert encoding("SET k 1; APPEND k 2; COPY k c; RENAME c k") == b"raw"
+
+
+def test_set_if_the_string_is_this_or_another(h: Harness) -> None:
+    digest = "9555e8555c62dcfd"
+    assert h.run("SET k v IFEQ x") is None
+    assert h.run("SET k v IFDEQ not-a-digest") is None, "nothing to compare with"
+    assert h.run("SET k hello IFNE x") == "OK"
+    assert h.run("DIGEST k") == digest.encode()
+    assert (h.run("SET k x IFNE hello"), h.run("SET k x IFEQ x"), h.run("GET k")) == (None, None, b"hello")
+    assert (h.run(f"SET k x IFDNE {digest}"), h.run("GET k")) == (None, b"hello")
+    assert (h.run(f"SET k x IFDEQ {digest.upper()} EX 5"), h.run("GET k"), h.run("TTL k")) == ("OK", b"x", 5)
+    assert (h.run("SET k y ifeq x GET"), h.run("SET k z IFEQ x GET"), h.run("GET k")) == (b"x", b"y", b"y")
+    assert h.run("SET k z IFDEQ 123") == "-ERR must be exactly 16 hexadecimal characters"
+    assert h.run("SET list v IFEQ a") == WRONG
+    for options in ("IFEQ", "NX IFEQ y", "IFEQ y XX", "IFEQ y IFNE z", "IFDEQ"):
+        assert h.run(f"SET k z {options}") == SYNTAX
+    assert h.run("GET k") == b"y"
+
+
+def test_delex_and_delifeq(h: Harness) -> None:
+    h.run("MSET a 1 b 2 c 3 d 4 e 5")
+    h.run("APPEND a 1")
+    h.journal()
+    assert [h.run(r) for r in ("DELEX a IFEQ 1", "DELEX a IFNE 11", "DELEX a IFEQ 11", "DELEX a IFEQ 11")] == [
+        0,
+        0,
+        1,
+        0,
+    ]
+    digest = h.run("DIGEST b").decode()
+    assert (h.run(f"DELEX b IFDNE {digest}"), h.run(f"DELEX b IFDEQ {digest}")) == (0, 1)
+    assert (h.run("DELIFEQ c 4"), h.run("DELIFEQ c 3"), h.run("DELIFEQ c 3")) == (0, 1, 0)
+    assert (h.run("DELEX d"), h.run("DELEX list")) == (1, 1)
+    assert h.journal() == [[b"DEL", name] for name in (b"a", b"b", b"c", b"d", b"list")]
+    h.run("RPUSH list a")
+    for request, error in [
+        ("DELEX e IFEQ", "-ERR wrong number of arguments for 'delex' command"),
+        ("DELEX e IFEQ 5 6", "-ERR wrong number of arguments for 'delex' command"),
+        ("DELEX e IF 5", "-ERR Invalid condition. Use IFEQ, IFNE, IFDEQ, or IFDNE"),
+        ("DELEX e IFDEQ 5", "-ERR must be exactly 16 hexadecimal characters"),
+        ("DELEX list IFEQ a", "-ERR Key should be of string type if conditions are specified"),
+        ("DELIFEQ list a", WRONG),
+        ("DIGEST list", WRONG),
+    ]:
+        assert h.run(request) == error
+    assert h.run("EXISTS e list") == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "digest"),
+    [
+        (b"Hello world", b"b6acb9d84a38ff74"),
+        (b"", b"2d06800538d394c2"),
+        (b"v8lf0c11xh8ymlqztfd3eeq16kfn4sspw7fqmnuuq3k3t75em5wdizgcdw7uc26nnf961u2jkfzkjytls2kwlj7626sd",
+         b"00006c38adf31777"),
+    ],
+)  # fmt: skip
+def test_digests_are_xxh3(h: Harness, text: bytes, digest: bytes) -> None:
     h.run("SET", "k", text)
-    assert h.run("INCRBY k 2") == "-ERR increment or decrement would overflow"
-    assert h.run("GET k") == text.encode()
-    h.run("SET k -9223372036854775808")
-    assert h.run("DECR k") == "-ERR increment or decrement would overflow"
-    assert h.run("INCRBY k 9223372036854775807") == -1
+    assert h.run("DIGEST k") == digest
+    assert h.run("DIGEST no") is None
 
 
-@pytest.mark.parametrize("text", ["", " 1", "+1", "01", "1.0", "1_0", "-0", "-", "9223372036854775808", "\u0661"])
-def test_what_is_no_integer_is_no_counter(h: Harness, text: str) -> None:
-    h.run("SET", "k", text)
-    assert h.run("INCR k") == NO_INTEGER
-
-
-def test_floating_point_counters_have_the_digits_of_a_long_double(h: Harness) -> None:
-    h.run("SET k 0.1")
-    assert h.run("INCRBYFLOAT k 0.2") == b"0.3"
-    assert h.run("INCRBYFLOAT k 5.0e3") == b"5000.29999999999999982", "so does redis-server"
-    assert h.run("INCRBYFLOAT k -5000.3") == b"0"
-    assert h.run("INCRBYFLOAT new 3") == b"3"
+def test_msetex(h: Harness) -> None:
+    h.journal()
+    assert h.run("MSETEX 2 a 1 b 2 EX 10") == 1
+    assert (h.run("TTL a"), h.run("TTL b")) == (10, 10)
+    assert h.journal()[1:3] == [[b"SET", name, text, b"PXAT", b"%d" % (NOW_MS + 10_000)] for name, text in
+                                ((b"a", b"1"), (b"b", b"2"))]  # fmt: skip
+    assert (h.run("MSETEX 2 a 3 c 3 NX"), h.run("MSETEX 2 a 3 c 3 XX"), h.run("EXISTS c")) == (0, 0, 0)
+    assert (h.run("MSETEX 2 a 3 b 3 XX KEEPTTL"), h.run("TTL a")) == (1, 10)
+    assert (h.run("MSETEX 2 a 4 list 4"), h.run("TTL a"), h.run("GET list")) == (1, -1, b"4")
+    for request, error in [
+        ("MSETEX 0 a 1", "-ERR invalid numkeys value"),
+        ("MSETEX x a 1", "-ERR invalid numkeys value"),
+        ("MSETEX 2147483648 a 1", "-ERR invalid numkeys value"),
+        ("MSETEX 2147483647 a 1", "-ERR wrong number of key-value pairs"),
+        ("MSETEX 2 a 1 b", "-ERR wrong number of key-value pairs"),
+        ("MSETEX 1 a 1 b", SYNTAX),
+        ("MSETEX 1 a 1 NX XX", SYNTAX),
+        ("MSETEX 1 a 1 EX 5 PX 5", SYNTAX),
+        ("MSETEX 1 a 1 KEEPTTL EX 5", SYNTAX),
+        ("MSETEX 1 a 1 GET", SYNTAX),
+        ("MSETEX 1 a 1 EX 0", "-ERR invalid expire time in 'msetex' command"),
+    ]:
+        assert h.run(request) == error, request
 
 
 def test_what_is_journaled(h: Harness) -> None:

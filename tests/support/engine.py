@@ -153,6 +153,6 @@ def plain(reply: Any) -> Any:
         return None
     if reply.__class__.__name__ in ("Double", "Boolean"):
         return reply.value
-    if reply.__class__.__name__ == "Verbatim":
+    if reply.__class__.__name__ in ("Verbatim", "DoubleText"):
         return reply.text
     return reply

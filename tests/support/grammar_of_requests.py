@@ -37,6 +37,7 @@ positive = st.sampled_from([b"1", b"2", b"5", b"1", b"2", b"0", b"-1", b"x"])
 # Below it, a server may return as much or as little as it likes at a time.
 scan_count = st.sampled_from([b"1000", b"0", b"x"])
 score = st.sampled_from(SCORES)
+long_text = st.lists(st.sampled_from([b"ab", b"ba", b"abc", b"cab", b"\x00"]), min_size=5, max_size=30).map(b"".join)
 real = st.sampled_from(FLOATS * 2 + ODD_NUMBERS)
 # Redis 7.0 does not know XREAD's `+`.
 read_id = st.sampled_from([x for x in IDS * 3 + ODD_IDS if x != b"+"])
@@ -115,6 +116,8 @@ STRINGS = [
     seq(b"SUBSTR", key, number, number), seq(b"SETRANGE", key, one(b"0", b"1", b"3", b"-1", b"x"), member),
     seq(b"INCR", key), seq(b"DECR", key), seq(b"INCRBY", key, number), seq(b"DECRBY", key, number),
     seq(b"INCRBYFLOAT", key, real),
+    seq(b"LCS", key, key, options(word(b"LEN"), word(b"IDX"), seq(b"MINMATCHLEN", number), word(b"WITHMATCHLEN"))),
+    seq(b"LCS", key, key, b"IDX", maybe(b"WITHMATCHLEN")), seq(b"SET", key, long_text), seq(b"APPEND", key, long_text),
 ]  # fmt: skip
 
 GENERIC = [

@@ -30,8 +30,8 @@ def _plain(value: object) -> Any:
         return "list", value.values()
     if isinstance(value, SortedSet):
         return "zset", value.items()
-    assert isinstance(value, bytes), "not a type that this helper knows"
-    return value
+    assert isinstance(value, (bytes, bytearray)), "not a type that this helper knows"
+    return bytes(value)
 
 
 def replay(harness: Harness) -> Harness:
