@@ -5,7 +5,8 @@ on the snapshot walks it in slices; and whoever is about to change a key first c
 it was, unless it was taken already. So the snapshot is exact however much is written meanwhile, and the memory it takes
 is that of what changed before the walk got there.
 
-Costs: keep O(1) for a string, O(blocks) for other values, once for each key; take O(1) for each key.
+Costs: keep O(1) for a string (O(n) for one that is changed in place), O(blocks) for other values, once for each key;
+take O(1) for each key, with the same exception.
 Invariant: each key of the frozen table is given exactly once: by the walk, or before it by keep().
 """
 
@@ -104,6 +105,8 @@ def frozen(value: object) -> object:
     """The value as it is now, whatever is done to it until thaw()."""
     if isinstance(value, bytes):
         return value
+    if isinstance(value, bytearray):
+        return bytes(value)
     if isinstance(value, HashValue):
         return value.frozen()
     if isinstance(value, ListValue):
@@ -118,7 +121,7 @@ def frozen(value: object) -> object:
 
 
 def thaw(value: object) -> None:
-    if isinstance(value, bytes):
+    if isinstance(value, (bytes, bytearray)):
         return
     if isinstance(value, HashValue):
         value.thaw()
