@@ -51,6 +51,21 @@ class ListValue:
         block.append(value)
         self.size += 1
 
+    def extend(self, values: list[bytes]) -> None:
+        """push_right() of all of them."""
+        at: i64 = 0
+        size: i64 = len(values)
+        while at < size:
+            block = self._blocks[-1]
+            room: i64 = _MOST - len(block)
+            if room == 0:
+                block = []
+                self._blocks.append(block)
+                room = _MOST
+            block += values[at : at + room]
+            at += room
+        self.size += size
+
     def pop_left(self) -> bytes:
         """IndexError when the list is empty."""
         block = self._blocks[0] if self._kept is None else self._own(0)

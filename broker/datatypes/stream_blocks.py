@@ -146,6 +146,20 @@ class Block:
         self._parts = _NO_PARTS
         self._starts = None
 
+    def fill(self, sealer: Sealer, ids: list[int], flat: list[bytes], width: int, rows: list[list[bytes]]) -> None:
+        """Become a sealed block of these entries: Stream.append_sealed()."""
+        self._packed = sealer.seal_flat(ids, flat, width) if width else sealer.seal(ids, rows)
+        self._ids = _NO_IDS
+        self._parts = _NO_PARTS
+        self.live = len(ids)
+        for part in flat:
+            self.bytes += len(part)
+        self.parts = len(flat)
+        for row in rows:
+            self.parts += len(row)
+            for part in row:
+                self.bytes += len(part)
+
     # -- what there is
 
     def slots(self) -> int:

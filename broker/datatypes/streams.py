@@ -149,6 +149,18 @@ class Stream:
         self.entries_added += 1
         self.last_id = entry_id
 
+    def append_sealed(self, ids: list[int], flat: list[bytes], width: int, rows: list[list[bytes]]) -> None:
+        """A block of entries at once, for whoever loads a stream. ids: at least one, rising, above last_id. flat: their
+        fields and values, `width` for each; with width 0, rows has a list for each.
+        """
+        block = self._next_block(ids[0])
+        block.fill(self._sealer, ids, flat, width, rows)
+        if self.size == 0:
+            self.first_id = ids[0]
+        self.size += len(ids)
+        self.entries_added += len(ids)
+        self.last_id = ids[len(ids) - 1]
+
     def _next_block(self, entry_id: int) -> Block:
         """Seal the last block and open another one, for an entry that does not fit."""
         last = self._last
