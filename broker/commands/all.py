@@ -9,6 +9,7 @@ from broker.commands import (  # noqa: F401  (imported for what their decorators
     expire,
     group_policy,
     group_reading,
+    hash_expiry,
     hashes,
     introspection,
     keys,

@@ -23,8 +23,7 @@ def encoding(value: object, config: Config) -> bytes:
     if isinstance(value, bytearray):
         return b"raw"
     if isinstance(value, HashValue):
-        small = value.most <= config.integer("hash-max-listpack-entries")
-        return b"listpack" if small and value.longest <= config.memory("hash-max-listpack-value") else b"hashtable"
+        return _hash(value, config)
     if isinstance(value, SetValue):
         return _set(value, config)
     if isinstance(value, ListValue):
@@ -32,6 +31,13 @@ def encoding(value: object, config: Config) -> bytes:
     if isinstance(value, SortedSet):
         return _sorted_set(value, config)
     return b"stream"
+
+
+def _hash(value: HashValue, config: Config) -> bytes:
+    small = value.most <= config.integer("hash-max-listpack-entries")
+    if not small or value.longest > config.memory("hash-max-listpack-value"):
+        return b"hashtable"
+    return b"listpack" if value.deadlines is None else b"listpackex"
 
 
 def _set(value: SetValue, config: Config) -> bytes:

@@ -4,6 +4,7 @@ from typing import Final
 
 from broker.commands.args import to_int
 from broker.commands.context import Context
+from broker.commands.hash_fields import drop_if_empty, hidden_ms, made_hash, peek_hash, read_hash, value_of, without_due
 from broker.commands.ranges import MAX_DRAWS, to_draws
 from broker.commands.registry import (
     ACCESS,
@@ -31,34 +32,6 @@ command = Group("hash").command
 _INFINITIES: Final = (b"inf", b"infinity")
 
 
-def _read(ctx: Context, name: bytes) -> HashValue | None:
-    """The hash at a key, for a reading command."""
-    value = ctx.db.read(name)
-    if value is None or isinstance(value, HashValue):
-        return value
-    raise wrong_type()
-
-
-def _peek(ctx: Context, name: bytes) -> HashValue | None:
-    """The hash at a key, for a writing command."""
-    value = ctx.db.peek(name)
-    if value is None or isinstance(value, HashValue):
-        return value
-    raise wrong_type()
-
-
-def _made(ctx: Context, name: bytes) -> HashValue:
-    """The hash at a key, made when there is none. The caller adds a field to it for certain."""
-    value = ctx.db.peek(name)
-    if isinstance(value, HashValue):
-        return value
-    if value is not None:
-        raise wrong_type()
-    made = HashValue()
-    ctx.db.put(name, made)
-    return made
-
-
 # -- writing
 
 
@@ -84,7 +57,7 @@ def hmset(ctx: Context, argv: list[bytes]) -> Reply:
 
 def _set_fields(ctx: Context, argv: list[bytes]) -> int:
     name = argv[1]
-    fields = _made(ctx, name)
+    fields = made_hash(ctx, name)
     added = 0
     for i in range(2, len(argv), 2):
         if fields.set(argv[i], argv[i + 1]):
@@ -96,12 +69,10 @@ def _set_fields(ctx: Context, argv: list[bytes]) -> int:
 @command("HSETNX", arity=4, flags=WRITE | DENYOOM | FAST, keys=[key(RW, INSERT)], since="2.0.0",
          syntax="key field value", summary="Set a field of a hash that does not exist", cost="O(1)")  # fmt: skip
 def hsetnx(ctx: Context, argv: list[bytes]) -> Reply:
-    fields = _peek(ctx, argv[1])
-    if fields is None:
-        fields = _made(ctx, argv[1])
-    elif fields.fields.has(argv[2]):
+    fields = peek_hash(ctx, argv[1])
+    if fields is not None and value_of(ctx, argv[1], fields, argv[2]) is not None:
         return 0
-    fields.set(argv[2], argv[3])
+    made_hash(ctx, argv[1]).set(argv[2], argv[3])
     ctx.changed(argv[1], b"hset", HASH)
     return 1
 
@@ -109,7 +80,7 @@ def hsetnx(ctx: Context, argv: list[bytes]) -> Reply:
 @command("HDEL", arity=-3, flags=WRITE | FAST, keys=[key(RW, DELETE)], since="2.0.0",
          syntax="key field [field ...]", summary="Delete fields of a hash", cost="O(n), n fields")  # fmt: skip
 def hdel(ctx: Context, argv: list[bytes]) -> Reply:
-    fields = _peek(ctx, argv[1])
+    fields = peek_hash(ctx, argv[1])
     if fields is None:
         return 0
     deleted = 0
@@ -118,8 +89,7 @@ def hdel(ctx: Context, argv: list[bytes]) -> Reply:
             deleted += 1
     if deleted:
         ctx.changed(argv[1], b"hdel", HASH)
-        if not fields.fields.size:
-            ctx.dropped(argv[1])
+        drop_if_empty(ctx, argv[1], fields)
     return deleted
 
 
@@ -127,17 +97,15 @@ def hdel(ctx: Context, argv: list[bytes]) -> Reply:
          syntax="key field increment", summary="Add to a counter in a hash", cost="O(1)")  # fmt: skip
 def hincrby(ctx: Context, argv: list[bytes]) -> Reply:
     amount = to_int(argv[3])
-    fields = _peek(ctx, argv[1])
-    old = fields.get(argv[2]) if fields is not None else None
+    fields = peek_hash(ctx, argv[1])
+    old = value_of(ctx, argv[1], fields, argv[2]) if fields is not None else None
     number = 0 if old is None else parse_int(old)
     if number is None:
         raise CommandError("ERR", "hash value is not an integer")
     number += amount
     if number > I64_MAX or number < I64_MIN:
         raise CommandError("ERR", "increment or decrement would overflow")
-    if fields is None:
-        fields = _made(ctx, argv[1])
-    fields.set(argv[2], b"%d" % number)
+    made_hash(ctx, argv[1]).update(argv[2], b"%d" % number)
     ctx.changed(argv[1], b"hincrby", HASH)
     return number
 
@@ -151,19 +119,21 @@ def hincrbyfloat(ctx: Context, argv: list[bytes]) -> Reply:
     amount = parse_long_double(argv[3])
     if amount is None:
         raise not_a_float()
-    fields = _peek(ctx, argv[1])
-    old = fields.get(argv[2]) if fields is not None else None
+    fields = peek_hash(ctx, argv[1])
+    old = value_of(ctx, argv[1], fields, argv[2]) if fields is not None else None
     number = parse_long_double(b"0" if old is None else old)
     if number is None and (old is None or not _is_infinite(old)):
         raise CommandError("ERR", "hash value is not a float")
     total = add_long_double(number, amount) if number is not None else None
     if total is None:
         raise CommandError("ERR", "increment would produce NaN or Infinity")
-    if fields is None:
-        fields = _made(ctx, argv[1])
-    fields.set(argv[2], total)
+    fields = made_hash(ctx, argv[1])
+    fields.update(argv[2], total)
     ctx.changed(argv[1], b"hincrbyfloat", HASH)
     ctx.journal(b"HSET", argv[1], argv[2], total)
+    when = fields.time_of(argv[2])
+    if when >= 0:  # HSET takes it away
+        ctx.journal(b"HPEXPIREAT", argv[1], b"%d" % when, b"FIELDS", b"1", argv[2])
     return total
 
 
@@ -180,6 +150,8 @@ def _is_infinite(text: bytes) -> bool:
 def hget(ctx: Context, argv: list[bytes]) -> Reply:
     value = ctx.db.read(argv[1])
     if isinstance(value, HashValue):
+        if value.deadlines is not None:
+            return value_of(ctx, argv[1], value, argv[2])
         return value.fields.get(argv[2])
     if value is None:
         return None
@@ -189,53 +161,53 @@ def hget(ctx: Context, argv: list[bytes]) -> Reply:
 @command("HMGET", arity=-3, flags=READONLY | FAST, keys=[key(RO, ACCESS)], since="2.0.0",
          syntax="key field [field ...]", summary="Several fields of a hash", cost="O(n), n fields")  # fmt: skip
 def hmget(ctx: Context, argv: list[bytes]) -> Reply:
-    fields = _read(ctx, argv[1])
+    fields = read_hash(ctx, argv[1])
     found: list[Reply] = []
     for i in range(2, len(argv)):
-        found.append(fields.fields.get(argv[i]) if fields is not None else None)
+        found.append(None if fields is None else value_of(ctx, argv[1], fields, argv[i]))
     return found
 
 
 @command("HGETALL", arity=2, flags=READONLY, keys=[key(RO, ACCESS)], since="2.0.0",
          syntax="key", summary="All fields of a hash with their values", cost="O(n), n fields")  # fmt: skip
 def hgetall(ctx: Context, argv: list[bytes]) -> Reply:
-    fields = _read(ctx, argv[1])
-    return Map(fields.flat() if fields is not None else [])
+    fields = read_hash(ctx, argv[1])
+    return Map(fields.flat(hidden_ms(ctx)) if fields is not None else [])
 
 
 @command("HKEYS", arity=2, flags=READONLY, keys=[key(RO, ACCESS)], since="2.0.0",
          syntax="key", summary="All fields of a hash", cost="O(n), n fields")  # fmt: skip
 def hkeys(ctx: Context, argv: list[bytes]) -> Reply:
-    fields = _read(ctx, argv[1])
-    return fields.fields.key_list() if fields is not None else []
+    fields = read_hash(ctx, argv[1])
+    return fields.names(hidden_ms(ctx)) if fields is not None else []
 
 
 @command("HVALS", arity=2, flags=READONLY, keys=[key(RO, ACCESS)], since="2.0.0",
          syntax="key", summary="All values of a hash", cost="O(n), n fields")  # fmt: skip
 def hvals(ctx: Context, argv: list[bytes]) -> Reply:
-    fields = _read(ctx, argv[1])
-    return fields.values() if fields is not None else []
+    fields = read_hash(ctx, argv[1])
+    return fields.values(hidden_ms(ctx)) if fields is not None else []
 
 
 @command("HEXISTS", arity=3, flags=READONLY | FAST, keys=[key(RO)], since="2.0.0",
          syntax="key field", summary="Whether a hash has a field", cost="O(1)")  # fmt: skip
 def hexists(ctx: Context, argv: list[bytes]) -> Reply:
-    fields = _read(ctx, argv[1])
-    return 1 if fields is not None and fields.fields.has(argv[2]) else 0
+    fields = read_hash(ctx, argv[1])
+    return 1 if fields is not None and value_of(ctx, argv[1], fields, argv[2]) is not None else 0
 
 
 @command("HLEN", arity=2, flags=READONLY | FAST, keys=[key(RO)], since="2.0.0",
          syntax="key", summary="Number of fields of a hash", cost="O(1)")  # fmt: skip
 def hlen(ctx: Context, argv: list[bytes]) -> Reply:
-    fields = _read(ctx, argv[1])
+    fields = read_hash(ctx, argv[1])
     return 0 if fields is None else len(fields)
 
 
 @command("HSTRLEN", arity=3, flags=READONLY | FAST, keys=[key(RO)], since="3.2.0",
          syntax="key field", summary="Length of a field of a hash in bytes", cost="O(1)")  # fmt: skip
 def hstrlen(ctx: Context, argv: list[bytes]) -> Reply:
-    fields = _read(ctx, argv[1])
-    value = fields.get(argv[2]) if fields is not None else None
+    fields = read_hash(ctx, argv[1])
+    value = None if fields is None else value_of(ctx, argv[1], fields, argv[2])
     return 0 if value is None else len(value)
 
 
@@ -245,13 +217,16 @@ def hstrlen(ctx: Context, argv: list[bytes]) -> Reply:
          cost="O(1) for each call, O(n) for a whole walk, n fields")  # fmt: skip
 def hscan(ctx: Context, argv: list[bytes]) -> Reply:
     cursor = parse_cursor(argv[2])
-    fields = _read(ctx, argv[1])
+    fields = read_hash(ctx, argv[1])
     if fields is None:
         return scan_reply(0, [])  # before the options are looked at, as Redis does
     options = parse_options(argv, 3, False, True)
     cursor, names = fields.fields.scan(cursor, options.count)
     found: list[Reply] = []
+    now = hidden_ms(ctx)
     for name in select(names, options):
+        if fields.is_due(name, now):
+            continue
         found.append(name)
         if not options.novalues:
             found.append(fields.fields.get(name))
@@ -266,17 +241,18 @@ def hscan(ctx: Context, argv: list[bytes]) -> Reply:
          cost="O(n), n fields returned")  # fmt: skip
 def hrandfield(ctx: Context, argv: list[bytes]) -> Reply:
     if len(argv) == 2:
-        fields = _read(ctx, argv[1])
-        return fields.fields.random_key(ctx.keyspace.rng) if fields is not None else None
+        fields = read_hash(ctx, argv[1])
+        return None if fields is None else without_due(ctx, argv[1], fields).fields.random_key(ctx.keyspace.rng)
     count = to_draws(argv[2])
     with_values = len(argv) > 3
     if len(argv) > 4 or (with_values and argv[3].upper() != b"WITHVALUES"):
         raise syntax_error()
     if count < -MAX_DRAWS or (with_values and abs(count) > I64_MAX // 2):
         raise CommandError("ERR", "value is out of range")
-    fields = _read(ctx, argv[1])
+    fields = read_hash(ctx, argv[1])
     if fields is None:
         return []
+    fields = without_due(ctx, argv[1], fields)
     drawn = fields.fields.draw(count, ctx.keyspace.rng)
     if not with_values:
         return drawn

@@ -18,6 +18,7 @@ from broker.commands.blocked import Blocked, RunQueue
 from broker.commands.context import Context, Shared
 from broker.commands.control import Control
 from broker.commands.group_policy import look_at_groups
+from broker.commands.hash_fields import expire_fields
 from broker.commands.registry import BLOCKING, SKIP_SLOWLOG, WRITE, Command
 from broker.commands.session import DISCONNECT, DROP_NEWEST, DROP_OLDEST, IN_MULTI, NEEDS_AUTH, TRACKS, Session
 from broker.commands.stream_retention import after_groups, look_at
@@ -40,6 +41,7 @@ from broker.protocol.replies import NOTHING, ErrorReply, Reply
 
 _HELD_UP: Final = IS_LOADING | WRITES_REFUSED | PAUSED_ALL | PAUSED_WRITES  # then nothing that is due may be written
 _EXPIRE_PER_TURN: Final = 200  # keys removed by time in one turn at most; the hub comes back at once for the rest
+_FIELDS_PER_TURN: Final = 1000  # fields of hashes removed by time in one go, likewise
 _RETAIN_PER_TURN: Final = 200  # streams that are looked at for entries to remove in one go, likewise
 _INTERNAL_ERROR: Final = ErrorReply(b"ERR internal error")
 _NEVER: Final = 1e18
@@ -177,6 +179,8 @@ class Engine:
             self.unpause()
         if self.keyspace.retention.next_ms <= self.keyspace.now_ms:
             self._retain()  # before anybody looks: an entry whose time is over is gone for every request of this turn
+        if self.keyspace.fields_due_ms <= self.keyspace.now_ms:
+            self._expire_fields()  # likewise
 
     def _retain(self) -> None:
         """Remove entries of streams whose time is over."""
@@ -194,6 +198,22 @@ class Engine:
                 self._record(self._keeper, [])
         self.settle()
 
+    def _expire_fields(self) -> None:
+        """Remove fields of hashes whose time has come."""
+        keyspace = self.keyspace
+        if not self._may_expire() or self.gate & IS_LOADING:
+            return
+        left = _FIELDS_PER_TURN
+        while left > 0:
+            place = keyspace.take_due_hash()
+            if place is None:
+                break
+            self._keeper.select(place[0])
+            left -= max(expire_fields(self._keeper, place[1], left), 1)
+            if keyspace.expired_fields:
+                self._record_expired_fields()
+        self.settle()
+
     def end_turn(self) -> None:
         """Append what was scheduled, answer whose time is up, remove what has expired."""
         if self.keyspace.planned and not self.gate & _HELD_UP:
@@ -204,6 +224,8 @@ class Engine:
             self.settle()
         if self.keyspace.retention.next_ms <= self.keyspace.now_ms:
             self._retain()
+        if self.keyspace.fields_due_ms <= self.keyspace.now_ms:
+            self._expire_fields()
         if self._may_expire() and not self.gate & IS_LOADING:
             if self.keyspace.expire_due(_EXPIRE_PER_TURN):
                 self.settle()
@@ -234,6 +256,8 @@ class Engine:
             due = self.keyspace.next_expiry_ms()
             if due is not None:
                 waits.append(due - now)
+            if self.keyspace.fields_due_ms != NEVER:
+                waits.append(int(self.keyspace.fields_due_ms) - now)
         if self.keyspace.expiry and not self.gate & _HELD_UP:
             retention_ms = int(self.keyspace.retention.next_ms)
             if retention_ms != NEVER:
@@ -282,12 +306,14 @@ class Engine:
                 and not keyspace.expired
                 and not keyspace.events
                 and not keyspace.ready
+                and not keyspace.expired_fields
                 and not command.flags & BLOCKING
             ):
                 self.journal.write(int(session.database), argv)  # the common case, without any of what follows
                 return reply
             self._record(ctx, argv)
-        if keyspace.expired or keyspace.events or keyspace.ready or ctx.decisions is not None:
+            self.settle()
+        elif keyspace.expired or keyspace.events or keyspace.ready or ctx.decisions is not None:
             self.settle()
         if isinstance(reply, (Blocked, RunQueue)):
             return self._deferred(ctx, reply)
@@ -329,12 +355,20 @@ class Engine:
 
     def _record(self, ctx: Context, argv: list[bytes]) -> None:
         """Note the effects of the call that just changed something."""
+        if self.keyspace.expired_fields:
+            self._record_expired_fields()
         database = int(ctx.session.database)
         if ctx.decisions is None:
             self.journal.record(database, argv)
         else:
             for decision in ctx.decisions:
                 self.journal.record(database, decision)
+
+    def _record_expired_fields(self) -> None:
+        """Fields that a request found expired go before what it did."""
+        for database, key, fields in self.keyspace.expired_fields:
+            self.journal.record(database, [b"HDEL", key] + fields)
+        self.keyspace.expired_fields.clear()
 
     def settle(self) -> None:
         """End of a request that had effects: journal them, notify, serve who waited."""

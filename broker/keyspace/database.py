@@ -10,12 +10,14 @@ from typing import cast
 
 from mypy_extensions import i64
 
+from broker.datatypes.expiries import Expiries
+from broker.datatypes.field_deadlines import NEVER
+from broker.datatypes.hashes import HashValue
 from broker.datatypes.schedules import Agenda, Ticket
 from broker.datatypes.streams import Stream
 from broker.datatypes.table import Table
 from broker.keyspace.channel_log import ChannelLog
 from broker.keyspace.events import KEY_MISS, NEW, TRACKED
-from broker.keyspace.expiries import Expiries
 from broker.keyspace.retention import RetentionAgenda
 from broker.keyspace.tracking import Tracking
 from broker.keyspace.unsaved import Unsaved
@@ -36,6 +38,8 @@ class Keyspace:
         self.hits: i64 = 0
         self.misses: i64 = 0
         self.expired_keys: i64 = 0
+        self.expired_subkeys: i64 = 0  # fields of hashes
+        self.fields_due_ms: i64 = NEVER  # before that Unix time no field of any hash goes
         self.watches = Watches()
         self.tracking = Tracking()  # of the keys that clients cache
         self.observed = False  # every change has to be looked at by observe()
@@ -44,6 +48,7 @@ class Keyspace:
         self.expiry = True  # False while a log is replayed: its DELs decide
         self.removal = True  # False while clients are paused: what has expired is not shown, but stays
         self.expired: list[tuple[int, bytes]] = []  # (database, key) removed by time, not yet journaled
+        self.expired_fields: list[tuple[int, bytes, list[bytes]]] = []  # (database, key, fields), likewise
         self.ready: list[tuple[int, bytes]] = []  # (database, key) written to while somebody waits for it
         self.events: list[tuple[int, bytes, bytes, int]] = []  # (database, key, event, class) to notify of
         self.event_classes: i64 = 0  # notify-keyspace-events as bits; 0 keeps `events` empty
@@ -92,6 +97,19 @@ class Keyspace:
                 earliest = due
         return earliest
 
+    def take_due_hash(self) -> tuple[int, bytes] | None:
+        """The (database, key) of a hash of which fields may be due; it is not planned any more."""
+        earliest = NEVER
+        for db in self.databases:
+            key = db.take_due_hash(int(self.now_ms))
+            if key is not None:
+                return db.index, key
+            due = db.field_agenda.next_ms()
+            if due is not None:
+                earliest = min(earliest, due)
+        self.fields_due_ms = earliest
+        return None
+
 
 class Database:
     """One numbered database.
@@ -106,6 +124,7 @@ class Database:
         self.expires = Expiries()  # {key: Unix time in ms}
         self.waited: dict[bytes, int] = {}  # {key: number of blocked clients}, kept by engine/blocking.py
         self.agenda = Agenda()  # scheduled messages: they belong to the names of keys, and stay when a key goes
+        self.field_agenda = Expiries()  # {key of a hash: Unix time in ms} when its first fields go, or earlier
         self.unsaved: Unsaved | None = None  # while a snapshot is taken: it wants to know before a key changes
 
     # -- look-ups
@@ -156,6 +175,10 @@ class Database:
         """Store a value; a time-out that the key has is kept."""
         if isinstance(value, Stream) and (value.settings is not None or value.groups):
             self.keyspace.retention.plan(self.index, key, 0)
+        if self.field_agenda.times.size:
+            self.field_agenda.pop(key)
+        if isinstance(value, HashValue) and value.deadlines is not None:
+            self.plan_fields(key, value)
         if self.keyspace.event_classes & NEW:
             self._note_new(key)
         if self.unsaved is not None:
@@ -166,6 +189,10 @@ class Database:
         """Store a value; a time-out that the key has goes."""
         if isinstance(value, Stream) and (value.settings is not None or value.groups):
             self.keyspace.retention.plan(self.index, key, 0)
+        if self.field_agenda.times.size:
+            self.field_agenda.pop(key)
+        if isinstance(value, HashValue) and value.deadlines is not None:
+            self.plan_fields(key, value)
         if self.keyspace.event_classes & NEW:
             self._note_new(key)
         if self.unsaved is not None:
@@ -184,6 +211,8 @@ class Database:
             self.unsaved.keep(key)
         if self.expires.times.size:
             self.expires.pop(key)
+        if self.field_agenda.times.size:
+            self.field_agenda.pop(key)
         return self.table.pop(key)
 
     def set_expiry(self, key: bytes, when_ms: int) -> None:
@@ -198,6 +227,29 @@ class Database:
             self.unsaved.keep(key)
         return self.expires.pop(key) is not None
 
+    def plan_fields(self, key: bytes, value: HashValue) -> None:
+        """The fields of the hash at `key` have other times now."""
+        when = value.next_ms()
+        if when == NEVER:
+            self.field_agenda.pop(key)
+            return
+        planned = self.field_agenda.get(key)
+        if planned is None or when < planned:  # a look too early costs little
+            self.field_agenda.set(key, when)
+        if when < self.keyspace.fields_due_ms:
+            self.keyspace.fields_due_ms = when
+
+    def take_due_hash(self, now_ms: int) -> bytes | None:
+        """The key of a hash of which fields may be due; it is not planned any more. None when there is none."""
+        while True:
+            earliest = self.field_agenda.next_ms()
+            if earliest is None or earliest > now_ms:
+                return None
+            key = self.field_agenda.first_due(now_ms)
+            if key is not None:
+                self.field_agenda.pop(key)
+                return key
+
     def schedule(self, ticket: Ticket) -> None:
         self.agenda.add(ticket)
         self.keyspace.planned[self.index] = None
@@ -208,6 +260,7 @@ class Database:
         self.agenda.clear()
         self.table.clear()
         self.expires = Expiries()  # not emptied: a snapshot may still read it
+        self.field_agenda = Expiries()
         self.unsaved = None  # nobody reaches the old values any more
         return size
 
@@ -220,6 +273,7 @@ class Database:
         self.keyspace.retention.swap(self.index, other.index)
         self.expires, other.expires = other.expires, self.expires
         self.unsaved, other.unsaved = other.unsaved, self.unsaved
+        self.field_agenda, other.field_agenda = other.field_agenda, self.field_agenda
 
     def average_ttl(self, now_ms: int) -> int:
         """Milliseconds, over at most a hundred of the keys that expire; 0 when none does. For INFO."""

@@ -44,7 +44,7 @@ def dataset_digest(keyspace: Keyspace, exact: bool) -> bytes:
         if tickets:
             total ^= agenda_digest(db.agenda)
         for key in keys:
-            total ^= _hash(_bytes_of(_key_digest(db, key, _mix(_ZERO, key), exact)))
+            total ^= _hash(_bytes_of(_key_digest(db, key, _mix(_ZERO, key), exact, int(db.keyspace.now_ms))))
     if exact:
         total ^= channels_digest(keyspace.channel_log)
     return _hex(total)
@@ -62,22 +62,32 @@ def key_digest(db: Database, key: bytes, exact: bool) -> bytes:
     """40 hexadecimal digits over one value and its expiry, without the key's name; all zeros when there is none."""
     if db.peek(key) is None:
         return _hex(_ZERO)
-    return _hex(_key_digest(db, key, _ZERO, exact))
+    return _hex(_key_digest(db, key, _ZERO, exact, -1))
 
 
 def _live_keys(db: Database) -> list[bytes]:
     """Without those whose time has come, removed or not: when that happens is not a matter of the data."""
-    now = db.keyspace.now_ms
+    now = int(db.keyspace.now_ms)
     found: list[bytes] = []
     for key in db.table.keys():
         when = db.expires.get(key)
-        if when is None or when > now:
+        if (when is None or when > now) and not _all_due(db, key, now):
             found.append(key)
     return found
 
 
-def _key_digest(db: Database, key: bytes, digest: int, exact: bool) -> int:
-    digest = _value_digest(digest, db.table.get(key), exact)
+def _all_due(db: Database, key: bytes, now_ms: int) -> bool:
+    value = db.table.get(key)
+    return isinstance(value, HashValue) and value.next_ms() <= now_ms and not value.names(now_ms)
+
+
+def _key_digest(db: Database, key: bytes, digest: int, exact: bool, now_ms: int) -> int:
+    """now_ms: an exact digest leaves out the fields of hashes that are due then; -1: none."""
+    value = db.table.get(key)
+    if isinstance(value, HashValue) and value.deadlines is not None:
+        digest = _timed_hash_digest(digest, value, exact, now_ms if exact else -1)
+    else:
+        digest = _value_digest(digest, value, exact)
     when = db.expiry(key)
     if when is not None:
         digest ^= _hash(b"!!expire!!%d" % when if exact else b"!!expire!!")
@@ -114,6 +124,20 @@ def _value_digest(digest: int, value: object | None, exact: bool) -> int:
     if isinstance(value, Stream):
         return _stream_digest(_typed(digest, _STREAM), value, exact)
     raise TypeError(f"no value of the keyspace: {type(value).__name__}")
+
+
+def _timed_hash_digest(digest: int, value: HashValue, exact: bool, now_ms: int) -> int:
+    """Of a hash of which fields have times, or had once. Redis knows only that there is one."""
+    digest = _typed(digest, _HASH)
+    flat = value.flat(now_ms)
+    for i in range(0, len(flat), 2):
+        field = _checked(flat[i])
+        pair = _mix(_mix(_ZERO, field), _checked(flat[i + 1]))
+        when = value.time_of(field)
+        if when >= 0:
+            pair = _mix(pair, b"%d" % when) if exact else pair ^ _hash(b"!!hexpire!!")
+        digest ^= _hash(_bytes_of(pair))
+    return digest
 
 
 def _checked(value: object) -> bytes:

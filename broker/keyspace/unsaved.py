@@ -15,13 +15,13 @@ from typing import Final
 
 from mypy_extensions import i64
 
+from broker.datatypes.expiries import Expiries
 from broker.datatypes.hashes import HashValue
 from broker.datatypes.lists import ListValue
 from broker.datatypes.sets import SetValue
 from broker.datatypes.sorted_sets import SortedSet
 from broker.datatypes.streams import Stream
 from broker.datatypes.table import Table
-from broker.keyspace.expiries import Expiries
 
 NEVER: Final = -1
 

@@ -231,6 +231,7 @@ class Info:
             "sync_full": 0,
             "sync_partial_ok": 0,
             "sync_partial_err": 0,
+            "expired_subkeys": int(keyspace.expired_subkeys),
             "expired_keys": int(keyspace.expired_keys),
             "evicted_keys": 0,
             "evicted_clients": 0,
@@ -303,7 +304,10 @@ class Info:
         fields: dict[str, Value] = {}
         for db in self._engine.keyspace.databases:
             if db.size():
-                fields[f"db{db.index}"] = f"keys={db.size()},expires={len(db.expires)},avg_ttl={db.average_ttl(now)}"
+                fields[f"db{db.index}"] = (
+                    f"keys={db.size()},expires={len(db.expires)},avg_ttl={db.average_ttl(now)},"
+                    f"subexpiry={len(db.field_agenda)}"
+                )
         return fields
 
 

@@ -33,6 +33,10 @@ def normalised(argv: list[bytes], reply: Any) -> Any:
         return len(reply) if isinstance(reply, list) else reply is None
     if name in _TIMES and isinstance(reply, int) and reply > 0:
         return reply // (_TOLERANCE_MS * 10)
+    if name in (b"HTTL", b"HPTTL") and isinstance(reply, list):
+        return [left // (_TOLERANCE_MS * 10) if left > 0 else left for left in reply]
+    if name in (b"HEXPIRETIME", b"HPEXPIRETIME") and isinstance(reply, list):
+        return [when if when < 0 or when > 33_000_000_000 else when > 0 for when in reply]
     if name in (b"EXPIRETIME", b"PEXPIRETIME") and isinstance(reply, int) and reply < 33_000_000_000:
         return reply > 0
     if name == b"XPENDING" and isinstance(reply, list) and len(argv) > 3:

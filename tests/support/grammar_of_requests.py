@@ -156,6 +156,22 @@ HASHES = [
     seq(b"HSCAN", key, one(b"0", b"x"), options(seq(b"MATCH", pattern), seq(b"COUNT", scan_count))),
 ]  # fmt: skip
 
+_fields_of = st.tuples(st.lists(member, min_size=1, max_size=3), st.sampled_from([0, 0, 0, 0, 0, 1, -1])).map(
+    lambda t: [b"FIELDS", b"%d" % (len(t[0]) + t[1]), *t[0]]
+)
+_field_condition = maybe(one(b"NX", b"XX", b"GT", b"LT", b"bogus"))
+# Redis 7.4 and later
+FIELD_EXPIRY = [
+    seq(b"HSET", key, many(pair)), seq(b"HSET", key, pair, pair, pair),
+    seq(one(b"HEXPIRE", b"HPEXPIRE"), key, seconds, _field_condition, _fields_of),
+    seq(b"HEXPIREAT", key, far_time, _field_condition, _fields_of),
+    seq(b"HPEXPIREAT", key, far_time_ms, _field_condition, _fields_of),
+    seq(one(b"HTTL", b"HPTTL", b"HEXPIRETIME", b"HPEXPIRETIME", b"HPERSIST"), key, _fields_of),
+    seq(one(b"HGETALL", b"HLEN"), key), seq(b"RENAME", key, key), seq(b"COPY", key, key, b"REPLACE"),
+    seq(b"HINCRBY", key, member, number), seq(b"HINCRBYFLOAT", key, member, real), seq(b"HDEL", key, many(member)),
+    seq(b"HSETNX", key, member, member), seq(b"OBJECT", b"ENCODING", key), seq(b"DEBUG", b"DIGEST-VALUE", key),
+]  # fmt: skip
+
 SETS = [
     seq(b"SADD", key, many(member)), seq(b"SADD", key, many(member)), seq(b"SREM", key, many(member)),
     seq(b"SCARD", key), seq(b"SMEMBERS", key), seq(b"SISMEMBER", key, member), seq(b"SMISMEMBER", key, many(member)),
@@ -259,6 +275,7 @@ FAMILIES: dict[str, list[Strategy]] = {
     "generic": [*GENERIC, *STRINGS[:3], *LISTS[:2], *HASHES[:1], *SETS[:1], *SORTED_SETS[:1]],
     "lists": LISTS,
     "hashes": HASHES,
+    "field_expiry": FIELD_EXPIRY,
     "sets": SETS,
     "sorted_sets": SORTED_SETS,
     "streams": STREAMS,

@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from broker.keyspace.expiries import Expiries
+from broker.datatypes.expiries import Expiries
 
 FAR = 1 << 50
 
