@@ -33,7 +33,7 @@ _INTEGRAL: Final = float(1 << 52)  # whole numbers below it are written as such 
 def kind_of(value: object, form: Format) -> int:
     """The number that stands before a value."""
     limits = form.limits
-    if isinstance(value, bytes):
+    if isinstance(value, (bytes, bytearray)):
         return codes.STRING
     if isinstance(value, HashValue):
         return codes.HASH_LISTPACK if limits.is_small_hash(value) else codes.HASH
@@ -52,8 +52,6 @@ def kind_of(value: object, form: Format) -> int:
 
 def is_large(value: object) -> bool:
     """Whether it is worth writing in pieces."""
-    if isinstance(value, bytes):
-        return False
     if isinstance(value, Stream):
         return len(value) > _AT_ONCE or len(value.groups) > 0
     if isinstance(value, HashValue | ListValue | SetValue | SortedSet):
@@ -65,6 +63,8 @@ def put_value(value: object, kind: int, form: Format, out: list[bytes]) -> None:
     """Without the number of its kind; kind: from kind_of()."""
     if isinstance(value, bytes):
         put_string(value, form.compressed, out)
+    elif isinstance(value, bytearray):
+        put_string(bytes(value), form.compressed, out)
     elif kind in _FLAT:
         put_string(_flat(value, kind), form.compressed, out)
     elif kind == codes.LIST_QUICKLIST_2:

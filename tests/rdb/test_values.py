@@ -43,6 +43,7 @@ def test_strings_come_back(values):
     for number, value in enumerate(values):
         harness.run("SET", value, values[-number])
         harness.run("SET", b"e%d" % number, value, "PXAT", 2_000_000_000_000 + number)
+        harness.run("APPEND", value, b"more")  # changed in place from now on
     assert_all_forms(harness)
 
 

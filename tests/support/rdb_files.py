@@ -23,7 +23,7 @@ def file_of(harness: Harness, form: Format | None = None) -> bytes:
         if db.size():
             put_database(db.index, db.size(), len(db.expires), out)
             for key, value in db.table.items():
-                out += encode_key(key, value, db.expires.get(key, NO_EXPIRY), form)
+                out += encode_key(key, value, NO_EXPIRY if (when := db.expiry(key)) is None else when, form)
     out.append(END)
     data = b"".join(out)
     return data + end(crc64(data))
