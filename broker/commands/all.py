@@ -14,6 +14,7 @@ from broker.commands import (  # noqa: F401  (imported for what their decorators
     introspection,
     keys,
     lcs,
+    list_moves,
     lists,
     pubsub,
     scan,

@@ -4,11 +4,10 @@ A blocking command that finds something does at once what its plain sibling does
 that finds nothing returns Blocked and is executed again when one of its keys is written to.
 """
 
-from typing import Final
-
 from broker.commands.args import Args, to_int, to_positive, to_timeout_ms
 from broker.commands.blocked import Blocked
 from broker.commands.context import Context
+from broker.commands.counted_pops import PopOptions, first_of_type
 from broker.commands.registry import (
     ACCESS,
     BLOCKING,
@@ -36,7 +35,7 @@ from broker.protocol.replies import NULL_ARRAY, OK, Reply
 command = Group("list").command
 
 
-def _read(ctx: Context, name: bytes) -> ListValue | None:
+def read_list(ctx: Context, name: bytes) -> ListValue | None:
     """The list at a key, for a reading command."""
     value = ctx.db.read(name)
     if value is None or isinstance(value, ListValue):
@@ -44,29 +43,12 @@ def _read(ctx: Context, name: bytes) -> ListValue | None:
     raise wrong_type()
 
 
-def _peek(ctx: Context, name: bytes) -> ListValue | None:
+def peek_list(ctx: Context, name: bytes) -> ListValue | None:
     """The list at a key, for a writing command."""
     value = ctx.db.peek(name)
     if value is None or isinstance(value, ListValue):
         return value
     raise wrong_type()
-
-
-def _above_zero(text: bytes, what: str) -> int:
-    value = parse_int(text)
-    if value is None or value <= 0:
-        raise CommandError("ERR", f"{what} should be greater than 0")
-    return value
-
-
-def _is_left(text: bytes) -> bool:
-    """LEFT or RIGHT."""
-    word = text.upper()
-    if word == b"LEFT":
-        return True
-    if word == b"RIGHT":
-        return False
-    raise syntax_error()
 
 
 # -- pushing
@@ -114,14 +96,14 @@ def rpush(ctx: Context, argv: list[bytes]) -> Reply:
          syntax="key element [element ...]", summary="Put values before the first one of a list that exists",
          cost="O(1) for each value")  # fmt: skip
 def lpushx(ctx: Context, argv: list[bytes]) -> Reply:
-    return 0 if _peek(ctx, argv[1]) is None else lpush(ctx, argv)
+    return 0 if peek_list(ctx, argv[1]) is None else lpush(ctx, argv)
 
 
 @command("RPUSHX", arity=-3, flags=WRITE | DENYOOM | FAST, keys=[key(RW, INSERT)], since="2.2.0",
          syntax="key element [element ...]", summary="Put values behind the last one of a list that exists",
          cost="O(1) for each value")  # fmt: skip
 def rpushx(ctx: Context, argv: list[bytes]) -> Reply:
-    return 0 if _peek(ctx, argv[1]) is None else rpush(ctx, argv)
+    return 0 if peek_list(ctx, argv[1]) is None else rpush(ctx, argv)
 
 
 @command("LINSERT", arity=5, flags=WRITE | DENYOOM, keys=[key(RW, INSERT)], since="2.2.0",
@@ -131,7 +113,7 @@ def linsert(ctx: Context, argv: list[bytes]) -> Reply:
     where = argv[2].upper()
     if where != b"BEFORE" and where != b"AFTER":
         raise syntax_error()
-    items = _peek(ctx, argv[1])
+    items = peek_list(ctx, argv[1])
     if items is None:
         return 0
     index = items.find(argv[3])
@@ -148,7 +130,7 @@ def linsert(ctx: Context, argv: list[bytes]) -> Reply:
 @command("LLEN", arity=2, flags=READONLY | FAST, keys=[key(RO)], since="1.0.0",
          syntax="key", summary="Number of values of a list", cost="O(1)")  # fmt: skip
 def llen(ctx: Context, argv: list[bytes]) -> Reply:
-    items = _read(ctx, argv[1])
+    items = read_list(ctx, argv[1])
     return 0 if items is None else items.size
 
 
@@ -156,7 +138,7 @@ def llen(ctx: Context, argv: list[bytes]) -> Reply:
          syntax="key index", summary="The value at an index of a list",
          cost="O(n), n values to the nearer end, in blocks")  # fmt: skip
 def lindex(ctx: Context, argv: list[bytes]) -> Reply:
-    items = _read(ctx, argv[1])
+    items = read_list(ctx, argv[1])
     if items is None:
         return None
     size = len(items)
@@ -172,7 +154,7 @@ def lindex(ctx: Context, argv: list[bytes]) -> Reply:
 def lrange(ctx: Context, argv: list[bytes]) -> Reply:
     start = to_int(argv[2])
     stop = to_int(argv[3])
-    items = _read(ctx, argv[1])
+    items = read_list(ctx, argv[1])
     if items is None:
         return []
     if start < 0:
@@ -227,7 +209,7 @@ def _not_negative(text: bytes, what: str) -> int:
          summary="Where a value stands in a list", cost="O(n), n values looked at")  # fmt: skip
 def lpos(ctx: Context, argv: list[bytes]) -> Reply:
     options = _position_options(argv)
-    items = _read(ctx, argv[1])
+    items = read_list(ctx, argv[1])
     if options.count >= 0:
         return [] if items is None else items.positions(argv[2], options.rank, options.count, options.most)
     if items is None:
@@ -243,7 +225,7 @@ def lpos(ctx: Context, argv: list[bytes]) -> Reply:
          syntax="key index element", summary="Replace the value at an index of a list",
          cost="O(n), n values to the nearer end, in blocks")  # fmt: skip
 def lset(ctx: Context, argv: list[bytes]) -> Reply:
-    items = _peek(ctx, argv[1])
+    items = peek_list(ctx, argv[1])
     if items is None:
         raise no_such_key()
     size = len(items)
@@ -264,7 +246,7 @@ def ltrim(ctx: Context, argv: list[bytes]) -> Reply:
     start = to_int(argv[2])
     stop = to_int(argv[3])
     name = argv[1]
-    items = _peek(ctx, name)
+    items = peek_list(ctx, name)
     if items is None:
         return OK
     size = len(items)
@@ -289,7 +271,7 @@ def ltrim(ctx: Context, argv: list[bytes]) -> Reply:
 def lrem(ctx: Context, argv: list[bytes]) -> Reply:
     name = argv[1]
     count = to_int(argv[2])
-    items = _peek(ctx, name)
+    items = peek_list(ctx, name)
     if items is None:
         return 0
     removed = items.remove(argv[3], count)
@@ -322,12 +304,12 @@ def _pop_several(ctx: Context, name: bytes, items: ListValue, left: bool, count:
 def _pop(ctx: Context, argv: list[bytes], left: bool) -> Reply:
     name = argv[1]
     if len(argv) == 2:
-        items = _peek(ctx, name)
+        items = peek_list(ctx, name)
         return None if items is None else _pop_one(ctx, name, items, left)
     if len(argv) > 3:
         raise wrong_arity("lpop" if left else "rpop")
     count = to_positive(argv[2])
-    items = _peek(ctx, name)
+    items = peek_list(ctx, name)
     if items is None:
         return NULL_ARRAY
     return _pop_several(ctx, name, items, left, count) if count else []
@@ -350,52 +332,15 @@ def rpop(ctx: Context, argv: list[bytes]) -> Reply:
 # -- popping from the first of several
 
 
-class _PopOptions:
-    """numkeys key [key ...] <LEFT | RIGHT> [COUNT count]"""
-
-    def __init__(self, argv: list[bytes], numkeys_at: int) -> None:
-        numkeys = _above_zero(argv[numkeys_at], "numkeys")
-        where_at = numkeys_at + numkeys + 1
-        if where_at >= len(argv):
-            raise syntax_error()
-        self.keys: list[bytes] = argv[numkeys_at + 1 : where_at]
-        self.left: bool = _is_left(argv[where_at])
-        self.count: int = 0
-        args = Args(argv, where_at + 1)
-        while args.more():
-            if self.count or not args.flag(b"COUNT") or not args.more():
-                raise syntax_error()
-            self.count = _above_zero(args.next(), "count")
-        if not self.count:
-            self.count = 1
-
-
-def _first_list(ctx: Context, names: list[bytes]) -> bytes | None:
-    """The first of the keys that holds a list.
-
-    A request that waited takes from the key that became ready, and from no other: there, others may wait longer.
-    """
-    served = ctx.session.served_key
-    if served is not None:
-        return served if isinstance(ctx.db.peek(served), ListValue) else None
-    for name in names:
-        value = ctx.db.peek(name)
-        if isinstance(value, ListValue):
-            return name
-        if value is not None:
-            raise wrong_type()
-    return None
-
-
-def _pop_counted(ctx: Context, options: _PopOptions) -> Reply:
+def _pop_counted(ctx: Context, options: PopOptions) -> Reply:
     """[key, [value ...]] of the first list that is there; None when there is none."""
-    name = _first_list(ctx, options.keys)
+    name = first_of_type(ctx, options.keys, b"list")
     if name is None:
         return None
-    items = _peek(ctx, name)
+    items = peek_list(ctx, name)
     assert items is not None
-    values = _pop_several(ctx, name, items, options.left, options.count)
-    ctx.journal_argv([b"LPOP" if options.left else b"RPOP", name, b"%d" % len(values)])
+    values = _pop_several(ctx, name, items, options.at_first, options.count)
+    ctx.journal_argv([b"LPOP" if options.at_first else b"RPOP", name, b"%d" % len(values)])
     return [name, values]
 
 
@@ -404,7 +349,7 @@ def _pop_counted(ctx: Context, options: _PopOptions) -> Reply:
          summary="Remove and return values from the first list that has any",
          cost="O(k + n), k keys, n values returned")  # fmt: skip
 def lmpop(ctx: Context, argv: list[bytes]) -> Reply:
-    found = _pop_counted(ctx, _PopOptions(argv, 1))
+    found = _pop_counted(ctx, PopOptions(argv, 1, b"LEFT", b"RIGHT"))
     return NULL_ARRAY if found is None else found
 
 
@@ -413,7 +358,7 @@ def lmpop(ctx: Context, argv: list[bytes]) -> Reply:
          summary="Remove and return values from the first list that has any, or wait for one",
          cost="O(k + n), k keys, n values returned")  # fmt: skip
 def blmpop(ctx: Context, argv: list[bytes]) -> Reply:
-    options = _PopOptions(argv, 2)
+    options = PopOptions(argv, 2, b"LEFT", b"RIGHT")
     timeout = to_timeout_ms(argv[1], ctx.now_ms)
     found = _pop_counted(ctx, options)
     return Blocked(options.keys, timeout, argv, NULL_ARRAY, b"list") if found is None else found
@@ -422,10 +367,10 @@ def blmpop(ctx: Context, argv: list[bytes]) -> Reply:
 def _blocking_pop(ctx: Context, argv: list[bytes], left: bool) -> Reply:
     timeout = to_timeout_ms(argv[-1], ctx.now_ms)
     names = argv[1:-1]
-    name = _first_list(ctx, names)
+    name = first_of_type(ctx, names, b"list")
     if name is None:
         return Blocked(names, timeout, argv, NULL_ARRAY, b"list")
-    items = _peek(ctx, name)
+    items = peek_list(ctx, name)
     assert items is not None
     value = _pop_one(ctx, name, items, left)
     ctx.journal_argv([b"LPOP" if left else b"RPOP", name])
@@ -446,164 +391,3 @@ def blpop(ctx: Context, argv: list[bytes]) -> Reply:
          cost="O(k), k keys")  # fmt: skip
 def brpop(ctx: Context, argv: list[bytes]) -> Reply:
     return _blocking_pop(ctx, argv, False)
-
-
-# -- moving from one list to another
-
-
-def _move(ctx: Context, source: bytes, target: bytes, from_left: bool, to_left: bool) -> bytes | None:
-    """The value that was moved; None when there was none."""
-    items = _peek(ctx, source)
-    if items is None:
-        return None
-    others = _peek(ctx, target)
-    value = items.pop_left() if from_left else items.pop_right()
-    if others is None:
-        others = ListValue()
-        ctx.db.put(target, others)
-    if to_left:
-        others.push_left(value)
-    else:
-        others.push_right(value)
-    ctx.changed(target, b"lpush" if to_left else b"rpush", LIST)
-    ctx.changed(source, b"lpop" if from_left else b"rpop", LIST)
-    if items.size == 0:
-        ctx.dropped(source)
-    return value
-
-
-_MOVE_KEYS: Final = [key(RW, ACCESS, DELETE), key(RW, INSERT, at=2)]
-
-
-@command("LMOVE", arity=5, flags=WRITE | DENYOOM, keys=_MOVE_KEYS, since="6.2.0",
-         syntax="source destination <LEFT | RIGHT> <LEFT | RIGHT>",
-         summary="Move a value from an end of one list to an end of another", cost="O(1)")  # fmt: skip
-def lmove(ctx: Context, argv: list[bytes]) -> Reply:
-    from_left = _is_left(argv[3])
-    to_left = _is_left(argv[4])
-    return _move(ctx, argv[1], argv[2], from_left, to_left)
-
-
-@command("RPOPLPUSH", arity=3, flags=WRITE | DENYOOM, keys=_MOVE_KEYS, since="1.2.0",
-         syntax="source destination", summary="Move the last value of a list to the beginning of another",
-         cost="O(1)")  # fmt: skip
-def rpoplpush(ctx: Context, argv: list[bytes]) -> Reply:
-    return _move(ctx, argv[1], argv[2], False, True)
-
-
-@command("BLMOVE", arity=6, flags=WRITE | DENYOOM | NOSCRIPT | BLOCKING, keys=_MOVE_KEYS, since="6.2.0",
-         syntax="source destination <LEFT | RIGHT> <LEFT | RIGHT> timeout",
-         summary="Move a value from an end of one list to an end of another, or wait for one",
-         cost="O(1)")  # fmt: skip
-def blmove(ctx: Context, argv: list[bytes]) -> Reply:
-    from_left = _is_left(argv[3])
-    to_left = _is_left(argv[4])
-    timeout = to_timeout_ms(argv[5], ctx.now_ms)
-    value = _move(ctx, argv[1], argv[2], from_left, to_left)
-    if value is None:
-        return Blocked([argv[1]], timeout, argv, NULL_ARRAY, b"list", null_in_multi=True)
-    ctx.journal_argv([b"LMOVE", argv[1], argv[2], argv[3], argv[4]])
-    return value
-
-
-@command("BRPOPLPUSH", arity=4, flags=WRITE | DENYOOM | NOSCRIPT | BLOCKING, keys=_MOVE_KEYS, since="2.2.0",
-         syntax="source destination timeout",
-         summary="Move the last value of a list to the beginning of another, or wait for one",
-         cost="O(1)")  # fmt: skip
-def brpoplpush(ctx: Context, argv: list[bytes]) -> Reply:
-    timeout = to_timeout_ms(argv[3], ctx.now_ms)
-    value = _move(ctx, argv[1], argv[2], False, True)
-    if value is None:
-        return Blocked([argv[1]], timeout, argv, NULL_ARRAY, b"list", null_in_multi=True)
-    ctx.journal_argv([b"RPOPLPUSH", argv[1], argv[2]])
-    return value
-
-
-# -- moving several values
-
-
-class _ManyOptions:
-    """`<COUNT count | EXACTLY count> <OBO | BULK>`, both words or none, from argv[at] on."""
-
-    def __init__(self, argv: list[bytes], at: int) -> None:
-        self.count: int = 1
-        self.exactly: bool = False
-        self.bulk: bool = True  # the order of one value is the same either way
-        if at == len(argv):
-            return
-        args = Args(argv, at)
-        self.exactly = args.flag(b"EXACTLY")
-        if not self.exactly and not args.flag(b"COUNT"):
-            raise syntax_error()
-        if args.left != 2:
-            raise syntax_error()
-        count = args.next()
-        self.bulk = args.flag(b"BULK")
-        if not self.bulk and not args.flag(b"OBO"):
-            raise syntax_error()
-        self.count = _above_zero(count, "count")
-
-
-def _move_many(ctx: Context, argv: list[bytes], options: _ManyOptions) -> list[bytes] | None:
-    """The values that were moved, in the order in which they stand in the destination; None when there are too few."""
-    source = argv[1]
-    target = argv[2]
-    from_left = _is_left(argv[3])
-    to_left = _is_left(argv[4])
-    items = _peek(ctx, source)
-    if items is None:
-        return None
-    others = _peek(ctx, target)
-    if options.exactly and items.size < options.count:
-        return None
-    values = items.take_left(options.count) if from_left else items.take_right(options.count)
-    # BULK keeps the order that they had in the source; one by one, what is pushed in front turns round.
-    if not from_left if options.bulk else to_left:
-        values.reverse()
-    if others is None:
-        others = ListValue()
-        ctx.db.put(target, others)
-    _push_block(others, values, to_left)
-    ctx.changed(target, b"lpush" if to_left else b"rpush", LIST)
-    ctx.changed(source, b"lpop" if from_left else b"rpop", LIST)
-    if items.size == 0:
-        ctx.dropped(source)
-    return values
-
-
-def _push_block(items: ListValue, values: list[bytes], left: bool) -> None:
-    """Put `values` before (or behind) what is there, in their order."""
-    if left:
-        for i in range(len(values) - 1, -1, -1):
-            items.push_left(values[i])
-    else:
-        for value in values:
-            items.push_right(value)
-
-
-@command("LMOVEM", arity=-5, flags=WRITE | DENYOOM, keys=_MOVE_KEYS, since="8.10.0",
-         syntax="source destination <LEFT | RIGHT> <LEFT | RIGHT> [<COUNT count | EXACTLY exactly> <OBO | BULK>]",
-         summary="Move several values from an end of one list to an end of another",
-         cost="O(n), n values moved")  # fmt: skip
-def lmovem(ctx: Context, argv: list[bytes]) -> Reply:
-    options = _ManyOptions(argv, 5)
-    values = _move_many(ctx, argv, options)
-    if values is not None:
-        return values
-    return NULL_ARRAY if options.exactly else []
-
-
-@command("BLMOVEM", arity=-6, flags=WRITE | DENYOOM | BLOCKING, keys=_MOVE_KEYS, since="8.10.0",
-         syntax="source destination <LEFT | RIGHT> <LEFT | RIGHT> timeout "
-                "[<COUNT count | EXACTLY exactly> <OBO | BULK>]",
-         summary="Move several values from an end of one list to an end of another, or wait for them",
-         cost="O(n), n values moved")  # fmt: skip
-def blmovem(ctx: Context, argv: list[bytes]) -> Reply:
-    options = _ManyOptions(argv, 6)
-    timeout = to_timeout_ms(argv[5], ctx.now_ms)
-    values = _move_many(ctx, argv, options)
-    if values is None:
-        return Blocked([argv[1]], timeout, argv, NULL_ARRAY, b"list")
-    order = b"BULK" if options.bulk else b"OBO"
-    ctx.journal_argv([b"LMOVEM"] + argv[1:5] + [b"EXACTLY", b"%d" % len(values), order])
-    return values

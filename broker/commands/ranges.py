@@ -4,7 +4,7 @@ from typing import Final
 
 from broker.commands.args import to_int
 from broker.errors import CommandError
-from broker.protocol.numbers import I64_MAX
+from broker.protocol.numbers import I64_MAX, parse_int
 
 MAX_DRAWS: Final = 1 << 24  # with repetition; Redis has no limit, and serves such a request until it runs out of memory
 
@@ -20,6 +20,13 @@ def to_int_between(text: bytes, low: int, high: int) -> int:
 def to_c_int(text: bytes) -> int:
     """A signed 32-bit integer. Redis: getIntFromObjectOrReply."""
     return to_int_between(text, -(1 << 31), (1 << 31) - 1)
+
+
+def above_zero(text: bytes, what: str) -> int:
+    value = parse_int(text)
+    if value is None or value <= 0:
+        raise CommandError("ERR", f"{what} should be greater than 0")
+    return value
 
 
 def to_draws(text: bytes) -> int:

@@ -4,7 +4,7 @@ from typing import Final, cast
 
 from broker.commands.args import Args, to_positive
 from broker.commands.context import Context
-from broker.commands.ranges import MAX_DRAWS, to_draws
+from broker.commands.ranges import MAX_DRAWS, above_zero, to_draws
 from broker.commands.registry import (
     ACCESS,
     DELETE,
@@ -23,7 +23,15 @@ from broker.commands.registry import (
     keys_to_end,
 )
 from broker.commands.scan import parse_cursor, parse_options, scan_reply, select
-from broker.datatypes.sets import SetValue, difference, intersection, union
+from broker.datatypes.sets import (
+    SetValue,
+    difference,
+    difference_size,
+    intersection,
+    intersection_size,
+    union,
+    union_size,
+)
 from broker.errors import CommandError, syntax_error, wrong_type
 from broker.keyspace.events import SET
 from broker.protocol.numbers import parse_int
@@ -233,9 +241,9 @@ def _present(sets: list[SetValue | None]) -> list[SetValue]:
     return [one for one in sets if one is not None]
 
 
-def _intersection(sets: list[SetValue | None], limit: int = 0) -> list[bytes]:
+def _intersection(sets: list[SetValue | None]) -> list[bytes]:
     present = _present(sets)
-    return intersection(present, limit) if len(present) == len(sets) else []
+    return intersection(present) if len(present) == len(sets) else []
 
 
 def _difference(sets: list[SetValue | None]) -> list[bytes]:
@@ -264,25 +272,55 @@ def sdiff(ctx: Context, argv: list[bytes]) -> Reply:
     return _set_of(_difference(_operands(ctx, argv, 1)))
 
 
+class _CountOptions:
+    """numkeys key [key ...] [APPROX] [LIMIT limit]"""
+
+    def __init__(self, argv: list[bytes], may_approximate: bool) -> None:
+        count = above_zero(argv[1], "numkeys")
+        if count > len(argv) - 2:
+            raise CommandError("ERR", "Number of keys can't be greater than number of args")
+        self.stop: int = 2 + count  # of the keys
+        self.limit: int = 0
+        args = Args(argv, self.stop)
+        while args.more():
+            if may_approximate and args.flag(b"APPROX"):
+                continue  # what is exact is near enough
+            if args.left < 2 or not args.flag(b"LIMIT"):
+                raise syntax_error()
+            limit = parse_int(args.next())
+            if limit is None or limit < 0:
+                raise CommandError("ERR", "LIMIT can't be negative")
+            self.limit = limit
+
+
 @command("SINTERCARD", arity=-3, flags=READONLY, keys=[counted_keys(RO, ACCESS)], since="7.0.0",
          syntax="numkeys key [key ...] [LIMIT limit]", summary="Number of members that all of several sets have",
          cost="O(n * m), n members of the smallest of m sets")  # fmt: skip
 def sintercard(ctx: Context, argv: list[bytes]) -> Reply:
-    count = parse_int(argv[1])
-    if count is None or count < 1:
-        raise CommandError("ERR", "numkeys should be greater than 0")
-    if count > len(argv) - 2:
-        raise CommandError("ERR", "Number of keys can't be greater than number of args")
-    limit = 0
-    args = Args(argv, 2 + count)
-    while args.more():
-        if args.left < 2 or not args.flag(b"LIMIT"):
-            raise syntax_error()
-        number = parse_int(args.next())
-        if number is None or number < 0:
-            raise CommandError("ERR", "LIMIT can't be negative")
-        limit = number
-    return len(_intersection(_operands(ctx, argv[: 2 + count], 2), limit))
+    options = _CountOptions(argv, False)
+    sets = _operands(ctx, argv[: options.stop], 2)
+    present = _present(sets)
+    return intersection_size(present, options.limit) if len(present) == len(sets) else 0
+
+
+@command("SUNIONCARD", arity=-3, flags=READONLY, keys=[counted_keys(RO, ACCESS)], since="8.10.0",
+         syntax="numkeys key [key ...] [APPROX] [LIMIT limit]",
+         summary="Number of members that any of several sets has",
+         cost="O(n), n members of all sets")  # fmt: skip
+def sunioncard(ctx: Context, argv: list[bytes]) -> Reply:
+    options = _CountOptions(argv, True)
+    return union_size(_present(_operands(ctx, argv[: options.stop], 2)), options.limit)
+
+
+@command("SDIFFCARD", arity=-3, flags=READONLY, keys=[counted_keys(RO, ACCESS)], since="8.10.0",
+         syntax="numkeys key [key ...] [LIMIT limit]",
+         summary="Number of members of the first set that no other one has",
+         cost="O(n), n members of all sets")  # fmt: skip
+def sdiffcard(ctx: Context, argv: list[bytes]) -> Reply:
+    options = _CountOptions(argv, False)
+    sets = _operands(ctx, argv[: options.stop], 2)
+    first = sets[0]
+    return 0 if first is None else difference_size(first, _present(sets[1:]), options.limit)
 
 
 def _store(ctx: Context, name: bytes, members: list[bytes], event: bytes) -> int:

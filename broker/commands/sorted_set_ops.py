@@ -34,7 +34,8 @@ _DIFFERENCE: Final = 2
 _SUM: Final = 0
 _MIN: Final = 1
 _MAX: Final = 2
-_AGGREGATES: Final = {b"SUM": _SUM, b"MIN": _MIN, b"MAX": _MAX}
+_COUNT: Final = 3
+_AGGREGATES: Final = {b"SUM": _SUM, b"MIN": _MIN, b"MAX": _MAX, b"COUNT": _COUNT}
 
 
 class Source:
@@ -71,7 +72,7 @@ class Source:
 
 
 class _Request:
-    """numkeys key [key ...] [WEIGHTS weight ...] [AGGREGATE <SUM | MIN | MAX>] [WITHSCORES] [LIMIT limit]
+    """numkeys key [key ...] [WEIGHTS weight ...] [AGGREGATE <SUM | MIN | MAX | COUNT>] [WITHSCORES] [LIMIT limit]
 
     Redis: zunionInterDiffGenericCommand, whose order of checks is kept: keys before options.
     """
@@ -130,13 +131,15 @@ def _weight(text: bytes) -> float:
     return value
 
 
-def _weighted(score: float, weight: float) -> float:
+def _weighted(aggregate: int, score: float, weight: float) -> float:
+    if aggregate == _COUNT:
+        return weight
     product = score * weight
     return 0.0 if isnan(product) else product  # 0 times infinity
 
 
 def _combined(aggregate: int, a: float, b: float) -> float:
-    if aggregate == _SUM:
+    if aggregate == _SUM or aggregate == _COUNT:
         total = a + b
         return 0.0 if isnan(total) else total  # infinity minus infinity
     if aggregate == _MIN:
@@ -151,7 +154,7 @@ def _union(request: _Request) -> dict[bytes, float]:
     result: dict[bytes, float] = {}
     for source in sorted(request.sources, key=_size):
         for score, member in source.items():
-            score = _weighted(score, source.weight)
+            score = _weighted(request.aggregate, score, source.weight)
             old = result.get(member)
             result[member] = score if old is None else _combined(request.aggregate, old, score)
     return result
@@ -164,14 +167,16 @@ def _intersection(request: _Request, limit: int) -> dict[bytes, float]:
     others = ordered[1:]
     result: dict[bytes, float] = {}
     for score, member in smallest.items():
-        total = _weighted(score, smallest.weight)
+        total = _weighted(request.aggregate, score, smallest.weight)
         in_all = True
         for other in others:
             found = other.score(member)
             if found is None:
                 in_all = False
                 break
-            total = _combined(request.aggregate, total, found * other.weight)
+            # Redis does not look for NaN here (zunionInterDiffGenericCommand), only at sums.
+            part = other.weight if request.aggregate == _COUNT else found * other.weight
+            total = _combined(request.aggregate, total, part)
         if in_all:
             result[member] = total
             if len(result) == limit:
@@ -223,7 +228,8 @@ _STORE_KEYS: Final = [key(OW, UPDATE), counted_keys(RO, ACCESS, at=2)]
 
 
 @command("ZUNION", arity=-3, flags=READONLY, keys=[counted_keys(RO, ACCESS)], since="6.2.0",
-         syntax="numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE <SUM | MIN | MAX>] [WITHSCORES]",
+         syntax="numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE <SUM | MIN | MAX | COUNT>] "
+                "[WITHSCORES]",
          summary="Members of any of several sorted sets",
          cost="O(n + m log m), n members of all sets, m of the result")  # fmt: skip
 def zunion(ctx: Context, argv: list[bytes]) -> Reply:
@@ -231,7 +237,8 @@ def zunion(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 @command("ZINTER", arity=-3, flags=READONLY, keys=[counted_keys(RO, ACCESS)], since="6.2.0",
-         syntax="numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE <SUM | MIN | MAX>] [WITHSCORES]",
+         syntax="numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE <SUM | MIN | MAX | COUNT>] "
+                "[WITHSCORES]",
          summary="Members of all of several sorted sets",
          cost="O(n * k + m log m), n members of the smallest of k sets, m of the result")  # fmt: skip
 def zinter(ctx: Context, argv: list[bytes]) -> Reply:
@@ -247,7 +254,7 @@ def zdiff(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 @command("ZUNIONSTORE", arity=-4, flags=WRITE | DENYOOM, keys=_STORE_KEYS, since="2.0.0",
-         syntax="destination numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE <SUM | MIN | MAX>]",
+         syntax="destination numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE <SUM | MIN | MAX | COUNT>]",
          summary="Store the members of any of several sorted sets",
          cost="O(n + m log m), n members of all sets, m of the result")  # fmt: skip
 def zunionstore(ctx: Context, argv: list[bytes]) -> Reply:
@@ -255,7 +262,7 @@ def zunionstore(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 @command("ZINTERSTORE", arity=-4, flags=WRITE | DENYOOM, keys=_STORE_KEYS, since="2.0.0",
-         syntax="destination numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE <SUM | MIN | MAX>]",
+         syntax="destination numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE <SUM | MIN | MAX | COUNT>]",
          summary="Store the members of all of several sorted sets",
          cost="O(n * k + m log m), n members of the smallest of k sets, m of the result")  # fmt: skip
 def zinterstore(ctx: Context, argv: list[bytes]) -> Reply:

@@ -7,6 +7,7 @@ from typing import Final
 from broker.commands.args import Args, to_float, to_positive, to_timeout_ms
 from broker.commands.blocked import Blocked
 from broker.commands.context import Context
+from broker.commands.counted_pops import PopOptions, first_of_type
 from broker.commands.ranges import MAX_DRAWS, to_draws
 from broker.commands.registry import (
     ACCESS,
@@ -29,7 +30,7 @@ from broker.commands.scan import parse_cursor, parse_options, scan_reply, select
 from broker.datatypes.sorted_sets import Scored, SortedSet
 from broker.errors import CommandError, syntax_error, wrong_arity, wrong_type
 from broker.keyspace.events import ZSET
-from broker.protocol.numbers import I64_MAX, format_double, parse_float, parse_int
+from broker.protocol.numbers import I64_MAX, format_double, parse_float
 from broker.protocol.replies import NULL_ARRAY, Double, Pairs, Reply
 
 command = Group("sorted_set").command
@@ -51,13 +52,6 @@ def peek_zset(ctx: Context, name: bytes) -> SortedSet | None:
     if value is None or isinstance(value, SortedSet):
         return value
     raise wrong_type()
-
-
-def above_zero(text: bytes, what: str) -> int:
-    value = parse_int(text)
-    if value is None or value <= 0:
-        raise CommandError("ERR", f"{what} should be greater than 0")
-    return value
 
 
 # -- adding
@@ -422,27 +416,10 @@ def zpopmax(ctx: Context, argv: list[bytes]) -> Reply:
 # -- popping from the first of several
 
 
-def _first_zset(ctx: Context, names: list[bytes]) -> bytes | None:
-    """The first of the keys that holds a sorted set.
-
-    A request that waited takes from the key that became ready, and from no other: there, others may wait longer.
-    """
-    served = ctx.session.served_key
-    if served is not None:
-        return served if isinstance(ctx.db.peek(served), SortedSet) else None
-    for name in names:
-        value = ctx.db.peek(name)
-        if isinstance(value, SortedSet):
-            return name
-        if value is not None:
-            raise wrong_type()
-    return None
-
-
 def _blocking_pop(ctx: Context, argv: list[bytes], lowest: bool) -> Reply:
     timeout = to_timeout_ms(argv[-1], ctx.now_ms)
     names = argv[1:-1]
-    name = _first_zset(ctx, names)
+    name = first_of_type(ctx, names, b"zset")
     if name is None:
         return Blocked(names, timeout, argv, NULL_ARRAY, b"zset")
     zset = peek_zset(ctx, name)
@@ -468,40 +445,17 @@ def bzpopmax(ctx: Context, argv: list[bytes]) -> Reply:
     return _blocking_pop(ctx, argv, False)
 
 
-class _PopOptions:
-    """numkeys key [key ...] <MIN | MAX> [COUNT count]"""
-
-    def __init__(self, argv: list[bytes], numkeys_at: int) -> None:
-        numkeys = above_zero(argv[numkeys_at], "numkeys")
-        where_at = numkeys_at + numkeys + 1
-        if where_at >= len(argv):
-            raise syntax_error()
-        where = argv[where_at].upper()
-        if where != b"MIN" and where != b"MAX":
-            raise syntax_error()
-        self.keys: list[bytes] = argv[numkeys_at + 1 : where_at]
-        self.lowest: bool = where == b"MIN"
-        self.count: int = 0
-        args = Args(argv, where_at + 1)
-        while args.more():
-            if self.count or not args.flag(b"COUNT") or not args.more():
-                raise syntax_error()
-            self.count = above_zero(args.next(), "count")
-        if not self.count:
-            self.count = 1
-
-
-def _pop_counted(ctx: Context, options: _PopOptions) -> Reply:
+def _pop_counted(ctx: Context, options: PopOptions) -> Reply:
     """[key, [[member, score] ...]] of the first sorted set that is there; None when there is none."""
-    name = _first_zset(ctx, options.keys)
+    name = first_of_type(ctx, options.keys, b"zset")
     if name is None:
         return None
     zset = peek_zset(ctx, name)
     assert zset is not None
     rows: list[Reply] = []
-    for score, member in _pop_several(ctx, name, zset, options.lowest, options.count):
+    for score, member in _pop_several(ctx, name, zset, options.at_first, options.count):
         rows.append([member, Double(score)])
-    ctx.journal_argv([b"ZPOPMIN" if options.lowest else b"ZPOPMAX", name, b"%d" % len(rows)])
+    ctx.journal_argv([b"ZPOPMIN" if options.at_first else b"ZPOPMAX", name, b"%d" % len(rows)])
     return [name, rows]
 
 
@@ -510,7 +464,7 @@ def _pop_counted(ctx: Context, options: _PopOptions) -> Reply:
          summary="Remove and return members of the first sorted set that has any",
          cost="O(k + m log n), k keys, m members returned, n members of the set")  # fmt: skip
 def zmpop(ctx: Context, argv: list[bytes]) -> Reply:
-    found = _pop_counted(ctx, _PopOptions(argv, 1))
+    found = _pop_counted(ctx, PopOptions(argv, 1, b"MIN", b"MAX"))
     return NULL_ARRAY if found is None else found
 
 
@@ -519,7 +473,7 @@ def zmpop(ctx: Context, argv: list[bytes]) -> Reply:
          summary="Remove and return members of the first sorted set that has any, or wait for one",
          cost="O(k + m log n), k keys, m members returned, n members of the set")  # fmt: skip
 def bzmpop(ctx: Context, argv: list[bytes]) -> Reply:
-    options = _PopOptions(argv, 2)
+    options = PopOptions(argv, 2, b"MIN", b"MAX")
     timeout = to_timeout_ms(argv[1], ctx.now_ms)
     found = _pop_counted(ctx, options)
     return Blocked(options.keys, timeout, argv, NULL_ARRAY, b"zset") if found is None else found

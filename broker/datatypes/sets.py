@@ -68,21 +68,36 @@ class SetValue:
         return 48 + self.members.approximate_bytes()  # 48: this object
 
 
-def intersection(sets: list[SetValue], limit: int = 0) -> list[bytes]:
-    """Members of all sets, at most `limit` of them when it is not 0. At least one set."""
+def intersection(sets: list[SetValue]) -> list[bytes]:
+    """Members of all sets. At least one set."""
     ordered = sorted(sets, key=len)  # walk the smallest, ask the others, the next smallest first: it rejects most
-    smallest = ordered[0].members
     others = ordered[1:]
     found: list[bytes] = []
-    if limit and not others:
-        return smallest.key_list()[:limit]
-    for shard in smallest.shards():
+    for shard in ordered[0].members.shards():
         for member in shard:
             if _in_all(member, others):
                 found.append(member)
-                if len(found) == limit:
-                    return found
     return found
+
+
+def intersection_size(sets: list[SetValue], limit: int) -> int:
+    """The number of members of all sets, counted up to `limit` when it is not 0. At least one set."""
+    ordered = sorted(sets, key=len)
+    others = ordered[1:]
+    if not others:
+        return _capped(len(ordered[0]), limit)
+    count = 0
+    for shard in ordered[0].members.shards():
+        for member in shard:
+            if _in_all(member, others):
+                count += 1
+                if count == limit:
+                    return count
+    return count
+
+
+def _capped(count: int, limit: int) -> int:
+    return min(count, limit) if limit else count
 
 
 def _in_all(member: bytes, sets: list[SetValue]) -> bool:
@@ -101,6 +116,36 @@ def union(sets: list[SetValue]) -> list[bytes]:
         for shard in one.members.shards():
             found.update(dict.fromkeys(shard))
     return list(found)
+
+
+def union_size(sets: list[SetValue], limit: int) -> int:
+    """The number of members of any of the sets, counted up to `limit` when it is not 0.
+
+    A member is counted in the first set that has it, so nothing is built.
+    """
+    ordered = sorted(sets, key=len, reverse=True)
+    if not ordered:
+        return 0
+    count = len(ordered[0])
+    for i in range(1, len(ordered)):
+        if limit and count >= limit:
+            break
+        count += difference_size(ordered[i], ordered[:i], limit - count if limit else 0)
+    return _capped(count, limit)
+
+
+def difference_size(first: SetValue, others: list[SetValue], limit: int) -> int:
+    """The number of members of the first set in none of the others, counted up to `limit` when it is not 0."""
+    if not others:
+        return _capped(len(first), limit)
+    count = 0
+    for shard in first.members.shards():
+        for member in shard:
+            if not _in_any(member, others):
+                count += 1
+                if count == limit:
+                    return count
+    return count
 
 
 def difference(first: SetValue, others: list[SetValue]) -> list[bytes]:

@@ -109,6 +109,23 @@ def test_sintercard(h: Harness) -> None:
     assert h.run("SINTERCARD 1 abc LIMIT") == h.run("SINTERCARD 1 abc foo 1") == "-ERR syntax error"
 
 
+def test_sunioncard_and_sdiffcard(h: Harness) -> None:
+    assert [h.run(f"SUNIONCARD 3 abc bcd no{limit}") for limit in ("", " LIMIT 2", " LIMIT 9", " APPROX LIMIT 0")] == [
+        4,
+        2,
+        4,
+        4,
+    ]
+    assert [h.run(f"SDIFFCARD 2 abc {rest}") for rest in ("bcd", "no", "no LIMIT 2", "abc")] == [1, 3, 2, 0]
+    assert (h.run("SUNIONCARD 1 no"), h.run("SDIFFCARD 2 no abc")) == (0, 0)
+    for name in ("SUNIONCARD", "SDIFFCARD"):
+        assert h.run(f"{name} 0 abc") == "-ERR numkeys should be greater than 0"
+        assert h.run(f"{name} 3 abc bcd") == "-ERR Number of keys can't be greater than number of args"
+        assert h.run(f"{name} 1 abc LIMIT -1") == "-ERR LIMIT can't be negative"
+        assert h.run(f"{name} 2 no list") == WRONG
+    assert h.run("SDIFFCARD 1 abc APPROX") == h.run("SINTERCARD 1 abc APPROX") == "-ERR syntax error"
+
+
 def test_srandmember(h: Harness) -> None:
     assert h.run("SRANDMEMBER abc") in (b"a", b"b", b"c")
     assert sorted(h.run("SRANDMEMBER abc 5")) == [b"a", b"b", b"c"]

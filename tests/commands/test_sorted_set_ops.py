@@ -57,6 +57,16 @@ def test_results_returned_and_stored_in_order(h: Harness, request_: str, expecte
     assert h.run("TTL dst") == (-1 if expected else -2)
 
 
+def test_aggregate_count_ignores_scores_and_adds_weights(h: Harness) -> None:
+    h.run("ZADD p inf a 5 b")
+    h.run("SADD q b c")
+    assert h.run("ZUNION 2 p q AGGREGATE COUNT WITHSCORES") == [b"a", 1.0, b"c", 1.0, b"b", 2.0]
+    assert h.run("ZUNION 2 p q WEIGHTS 2 -3 AGGREGATE count WITHSCORES") == [b"c", -3.0, b"b", -1.0, b"a", 2.0]
+    assert h.run("ZINTER 2 p q WEIGHTS 2 0.5 AGGREGATE COUNT WITHSCORES") == [b"b", 2.5]
+    assert h.run("ZUNIONSTORE d 2 p q WEIGHTS inf -inf AGGREGATE COUNT") == 3
+    assert h.run("ZSCORE d b") == 0.0
+
+
 def test_scores_are_pairs_in_resp3(h: Harness) -> None:
     assert wire(h, "ZDIFF 2 x y WITHSCORES") == (b"*2\r\n$1\r\na\r\n$1\r\n1\r\n", b"*1\r\n*2\r\n$1\r\na\r\n,1\r\n")
 

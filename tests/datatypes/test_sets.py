@@ -6,7 +6,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from broker.datatypes.sets import SetValue, difference, intersection, union
+from broker.datatypes.sets import (
+    SetValue,
+    difference,
+    difference_size,
+    intersection,
+    intersection_size,
+    union,
+    union_size,
+)
 
 members = st.one_of(st.integers(-40, 40).map(lambda n: b"%d" % n), st.sampled_from([b"a", b"b", b"", b"01", b"+1"]))
 
@@ -69,8 +77,12 @@ def test_algebra_gives_what_python_gives_and_nothing_twice(sets: list[set[bytes]
         (difference(values[0], values[1:]), sets[0].difference(*sets[1:])),
     ]:
         assert set(found) == expected and len(found) == len(expected)
-    some = intersection(values, limit)
-    assert set(some) <= both and len(some) == (min(limit, len(both)) if limit else len(both))
+    for size, expected in [
+        (intersection_size(values, limit), both),
+        (union_size(values, limit), set().union(*sets)),
+        (difference_size(values[0], values[1:], limit), sets[0].difference(*sets[1:])),
+    ]:
+        assert size == (min(limit, len(expected)) if limit else len(expected))
 
 
 def test_a_difference_with_others_that_are_smaller_or_greater_is_the_same() -> None:
