@@ -69,8 +69,8 @@ def _ids_block(args: Args) -> list[bytes]:
          cost="O(log n) for each id and group")  # fmt: skip
 def xdelex(ctx: Context, argv: list[bytes]) -> Reply:
     name = argv[1]
-    options = _Options(argv, 2)
     stream = peek_stream(ctx, name)
+    options = _Options(argv, 2)
     if stream is None:
         return options.not_found()
     ids = [to_id(text) for text in options.ids]
@@ -79,7 +79,7 @@ def xdelex(ctx: Context, argv: list[bytes]) -> Reply:
     gone: list[bytes] = []
     dropped = False
     for entry_id in ids:
-        if options.policy == ACKED and stream.get(entry_id) is not None and is_referenced(groups, entry_id):
+        if options.policy == ACKED and is_referenced(groups, entry_id):  # an id yet to come is unread, as in Redis
             replies.append(_NEEDED)
             continue
         if options.policy == DROP and drop_references(stream, entry_id):
@@ -106,8 +106,8 @@ def xdelex(ctx: Context, argv: list[bytes]) -> Reply:
 def xackdel(ctx: Context, argv: list[bytes]) -> Reply:
     """Of each id: 1 acknowledged and deleted, 2 acknowledged but needed by others, -1 not pending in the group."""
     name = argv[1]
-    options = _Options(argv, 3)
     stream = peek_stream(ctx, name)
+    options = _Options(argv, 3)
     group = None if stream is None else stream.groups.get(argv[2])
     if stream is None or group is None:
         return options.not_found()

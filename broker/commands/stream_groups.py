@@ -113,13 +113,13 @@ def xgroup_create(ctx: Context, argv: list[bytes]) -> Reply:
         last_id = to_id(argv[4])
     if stream is None:
         stream = Stream()
-        stream.groups[argv[3]] = Group(last_id, options.entries_read)
+        stream.groups[argv[3]] = Group(last_id, min(options.entries_read, 0))
         ctx.db.put(name, stream)
         ctx.changed(name, b"xgroup-create", STREAM)
         return OK
     if argv[3] in stream.groups:
         raise CommandError("BUSYGROUP", "Consumer Group name already exists")
-    stream.groups[argv[3]] = Group(last_id, options.entries_read)
+    stream.groups[argv[3]] = Group(last_id, min(options.entries_read, stream.entries_added))
     ctx.changed_aside(name, b"xgroup-create")
     return OK
 
@@ -140,7 +140,7 @@ def xgroup_setid(ctx: Context, argv: list[bytes]) -> Reply:
     else:
         last_id = to_id(text)
     group.last_id = last_id
-    group.entries_read = options.entries_read
+    group.entries_read = min(options.entries_read, stream.entries_added)
     ctx.changed_aside(argv[2], b"xgroup-setid")
     return OK
 

@@ -22,17 +22,25 @@ command = CommandGroup("stream").command
 _SILENT: Final = b"SILENT"
 _FAIL: Final = b"FAIL"
 _FATAL: Final = b"FATAL"
+_MOST_IDS: Final = (1 << 31) - 1
 _REDRIVEN: Final = 100  # dead letters that XREDRIVE takes without COUNT or IDS
 
 
-def _ids_block(args: Args) -> list[int]:
+def _ids_block(args: Args) -> list[bytes]:
     """`numids id [id ...]`, after the word IDS."""
     count = parse_int(args.next())
-    if count is None or count <= 0:
+    if count is None or not 0 < count <= _MOST_IDS:
         raise CommandError("ERR", "numids must be a positive integer")
     if count > args.left:
         raise CommandError("ERR", "number of IDs doesn't match numids")
-    return [to_id(args.next()) for _ in range(count)]
+    ids: list[bytes] = []
+    for _ in range(count):
+        ids.append(args.next())
+    return ids
+
+
+def _to_ids(texts: list[bytes]) -> list[int]:
+    return [to_id(text) for text in texts]
 
 
 # -- XNACK
@@ -59,12 +67,13 @@ def _nack(ctx: Context, argv: list[bytes]) -> _Nack:
     if mode not in (_SILENT, _FAIL, _FATAL):
         raise CommandError("ERR", "mode must be SILENT, FAIL, or FATAL")
     nack = _Nack(mode)
+    texts: list[bytes] = []
     args = Args(argv, 4)
     while args.more():
         word = args.next()
         upper = word.upper()
-        if upper == b"IDS" and not nack.ids and args.more():
-            nack.ids = _ids_block(args)
+        if upper == b"IDS" and args.more():
+            texts = _ids_block(args)
         elif upper == b"FORCE":
             nack.force = True
         elif upper == b"RETRYCOUNT" and args.more():
@@ -81,8 +90,9 @@ def _nack(ctx: Context, argv: list[bytes]) -> _Nack:
             nack.reason = args.next()
         elif not ctx.session.is_replay or not _journal_option(nack, upper, args):
             raise CommandError("ERR", f"Unrecognized XNACK option '{as_text(word)}'")
-    if not nack.ids:
+    if not texts:
         raise CommandError("ERR", "syntax error, expected IDS keyword")
+    nack.ids = _to_ids(texts)
     return nack
 
 
@@ -104,9 +114,9 @@ def _journal_option(nack: _Nack, word: bytes, args: Args) -> bool:
          summary="Give pending entries back to their group", cost="O(log n) for each id")  # fmt: skip
 def xnack(ctx: Context, argv: list[bytes]) -> Reply:
     """DELAY, REASON and FENCE are ours. In a group with a policy FAIL counts as a failed attempt, FATAL as the last."""
-    nack = _nack(ctx, argv)
     name = argv[1]
     stream, group = existing_group(ctx, name, argv[2])
+    nack = _nack(ctx, argv)
     returns = Returns(ctx, name, argv[2], group)
     given_back = 0
     for entry_id in nack.ids:
@@ -163,7 +173,7 @@ def xrenew(ctx: Context, argv: list[bytes]) -> Reply:
     args = Args(argv, 4)
     if not args.flag(b"IDS"):
         raise CommandError("ERR", "syntax error, expected IDS keyword")
-    ids = _ids_block(args)
+    ids = _to_ids(_ids_block(args))
     args.end()
     group = existing_group(ctx, name, argv[2])[1]
     replies: list[Reply] = []
@@ -204,7 +214,7 @@ def _redrive(argv: list[bytes]) -> _Redrive:
             if redrive.count <= 0:
                 raise CommandError("ERR", "COUNT must be > 0")
         elif args.flag(b"IDS"):
-            redrive.ids = _ids_block(args)
+            redrive.ids = _to_ids(_ids_block(args))
         elif args.flag(b"TO"):
             redrive.target = args.next()
         else:

@@ -55,8 +55,13 @@ def _take_defaults(ctx: Context, name: bytes, settings: StreamSettings) -> None:
 def record_added(ctx: Context, name: bytes, stream: Stream, producer: bytes, own_name: bytes, entry_id: int) -> None:
     """Remember under which name a producer added an entry. The request's own decision stands in the journal already."""
     settings = settings_of(ctx, name, stream)
-    settings.window.record(producer, own_name, entry_id, ctx.now_ms)
-    ctx.journal(b"XIDMPRECORD", name, producer, own_name, format_id(entry_id), b"%d" % ctx.now_ms)
+    text = format_id(entry_id)
+    arrived_ms = entry_id >> 64
+    if not ctx.session.is_replay and arrived_ms != ctx.now_ms:  # ids run ahead of the clock, which went back
+        arrived_ms = ctx.now_ms
+        text += b"@%d" % arrived_ms
+    settings.window.record(producer, own_name, entry_id, arrived_ms)
+    ctx.journal(b"XIDMPRECORD", name, producer, own_name, text)
 
 
 # -- entries come

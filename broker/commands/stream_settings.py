@@ -41,7 +41,7 @@ class _Changes:
         self.retain = -1
         self.ttl_field: bytes | None = None
         if len(argv) < 3:
-            raise CommandError("ERR", "At least one parameter is required")
+            raise CommandError("ERR", "At least one parameter must be specified")
         args = Args(argv, 2)
         while args.more():
             self._take(args.next().upper(), args)
@@ -50,10 +50,14 @@ class _Changes:
         if not args.more():
             raise syntax_error()
         if word == b"IDMP-DURATION":
+            if self.duration >= 0:
+                raise CommandError("ERR", "IDMP-DURATION specified multiple times")
             self.duration = to_int(args.next())
             if not 1 <= self.duration <= _LONGEST_DURATION:
                 raise CommandError("ERR", f"IDMP-DURATION must be between 1 and {_LONGEST_DURATION} seconds")
         elif word == b"IDMP-MAXSIZE":
+            if self.max_size >= 0:
+                raise CommandError("ERR", "IDMP-MAXSIZE specified multiple times")
             self.max_size = to_int(args.next())
             if not 1 <= self.max_size <= _MOST_RECORDS:
                 raise CommandError("ERR", f"IDMP-MAXSIZE must be between 1 and {_MOST_RECORDS} entries")
@@ -112,10 +116,10 @@ def _given(value: int, otherwise: int) -> int:
          cost="O(1), and what the new limits remove")  # fmt: skip
 def xcfgset(ctx: Context, argv: list[bytes]) -> Reply:
     name = argv[1]
-    changes = _Changes(argv)
     stream = peek_stream(ctx, name)
     if stream is None:
         raise no_such_key()
+    changes = _Changes(argv)
     settings = settings_of(ctx, name, stream)
     changes.apply(settings)
     if settings.retain != LIMITS:
@@ -164,31 +168,31 @@ def xcfgget(ctx: Context, argv: list[bytes]) -> Reply:
 # -- entries added by name
 
 
-@command("XIDMPRECORD", arity=-5, flags=WRITE | DENYOOM | FAST, keys=[key(RW, UPDATE)], since="8.8.0",
-         syntax="key pid iid stream-id [arrived-milliseconds]",
+@command("XIDMPRECORD", arity=5, flags=WRITE | DENYOOM | FAST, keys=[key(RW, UPDATE)], since="8.8.0",
+         syntax="key pid iid stream-id",
          summary="Remember under which name a producer added an entry", cost="O(1)")  # fmt: skip
 def xidmprecord(ctx: Context, argv: list[bytes]) -> Reply:
-    """What the log has of XADD IDMP besides the entry itself. Without a time, the entry arrived at that of its id."""
-    if len(argv) > 6:
-        raise syntax_error()
+    """What the log has of XADD IDMP besides the entry itself: in it, `id@ms` tells of an entry that arrived at another
+    time than that of its id."""
     name, producer, own_name = argv[1], argv[2], argv[3]
-    if not producer or not own_name:
-        raise CommandError("ERR", "XIDMPRECORD requires a non-empty producer ID and idempotent ID")
-    entry_id = to_id(argv[4])
-    arrived_ms = entry_id >> 64
-    if len(argv) == 6:
-        arrived_ms = to_int(argv[5])
+    id_text, at, arrived = argv[4].partition(b"@") if ctx.session.is_replay else (argv[4], b"", b"")
+    entry_id = to_id(id_text)
+    if not producer:
+        raise CommandError("ERR", "producer ID must be non-empty")
+    if not own_name:
+        raise CommandError("ERR", "idempotent ID must be non-empty")
+    arrived_ms = to_int(arrived) if at else entry_id >> 64
     stream = peek_stream(ctx, name)
     if stream is None:
         raise no_such_key()
+    is_replay = ctx.session.is_replay  # in a log, the entry may have been trimmed by the request that added it
+    if not is_replay and stream.get(entry_id) is None:
+        raise CommandError("ERR", "No such message in stream")
     known = _known(stream, producer, own_name, arrived_ms)
     if known == entry_id:
         return OK
-    if not ctx.session.is_replay:  # in a log, the entry may have been trimmed by the request that added it
-        if known != NOT_FOUND:
-            raise CommandError("ERR", "The idempotent ID belongs to another entry")
-        if stream.get(entry_id) is None:
-            raise CommandError("ERR", "No such entry in the stream")
+    if known != NOT_FOUND and not is_replay:
+        raise CommandError("ERR", "IID already exists for this producer with a different stream ID")
     settings_of(ctx, name, stream).window.record(producer, own_name, entry_id, arrived_ms)
     ctx.changed(name, b"xidmprecord", STREAM)
     if ctx.decisions is not None:

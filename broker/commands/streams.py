@@ -26,7 +26,6 @@ from broker.datatypes.read_budget import ReadBudget
 from broker.datatypes.stream_references import ACKED, DROP, KEEP, trim, trim_acknowledged, trim_with_references
 from broker.datatypes.stream_settings import NOT_FOUND, content_id
 from broker.datatypes.streams import (
-    BLOCK_ENTRIES,
     MAX_ID,
     NO_ID,
     Entries,
@@ -43,7 +42,9 @@ from broker.protocol.replies import NULL_ARRAY, OK, EntryList, PairMap, Reply
 command = Group("stream").command
 
 _LAST_SEQ: Final = (1 << 64) - 1
-_TRIM_AT_ONCE: Final = 100 * BLOCK_ENTRIES  # entries that `~` removes in one request at most, unless LIMIT says more
+_BLOCKS_AT_ONCE: Final = 100  # that `~` trims in one request at most, unless LIMIT says more
+_UNKNOWN_BLOCKS: Final = 10_000  # entries in so many, where a block has no limit
+_TRIM_AT_ONCE: Final = 1_000_000  # entries, whatever a block holds
 
 
 # -- shared with stream_groups.py and stream_info.py
@@ -187,8 +188,8 @@ def _add_options(ctx: Context, argv: list[bytes], is_xadd: bool) -> _AddOptions:
             options.open_ms = parse_ms(argv[options.id_at])
             if options.open_ms < 0:
                 raise invalid_id()
-        if options.producer:
-            raise CommandError("ERR", "IDMP/IDMPAUTO can be used only with auto-generated IDs")
+        if options.producer and not ctx.session.is_replay:  # a log that Redis wrote has the id that was chosen
+            raise CommandError("ERR", "syntax error, IDMP/IDMPAUTO can be used only with auto-generated IDs")
     _settle_limit(ctx, options, limit_given, is_xadd)
     return options
 
@@ -197,14 +198,14 @@ def _producer(options: _AddOptions, args: Args) -> None:
     """`IDMP producer-id idempotent-id | IDMPAUTO producer-id`"""
     word = args.next().upper().decode()
     if options.producer:
-        raise CommandError("ERR", "IDMP/IDMPAUTO specified multiple times")
+        raise CommandError("ERR", "syntax error, IDMP/IDMPAUTO specified multiple times")
     options.producer = args.next()
     if not options.producer:
-        raise CommandError("ERR", f"{word} requires a non-empty producer ID")
+        raise CommandError("ERR", f"syntax error, {word} requires a non-empty producer ID")
     if word == "IDMP":
         options.own_name = args.next()
         if not options.own_name:
-            raise CommandError("ERR", "IDMP requires a non-empty idempotent ID")
+            raise CommandError("ERR", "syntax error, IDMP requires a non-empty idempotent ID")
 
 
 def reference_policy(word: bytes) -> int:
@@ -240,7 +241,13 @@ def _settle_limit(ctx: Context, options: _AddOptions, limit_given: bool, is_xadd
     elif limit_given and not options.approximately:
         raise CommandError("ERR", "syntax error, LIMIT cannot be used without the special ~ option")
     elif options.approximately and not limit_given:
-        options.limit = _TRIM_AT_ONCE
+        options.limit = _trim_at_once(ctx)
+
+
+def _trim_at_once(ctx: Context) -> int:
+    """Entries that `~` removes in one request at most, without LIMIT. Redis: streamParseAddOrTrimArgsOrReply."""
+    limit = _BLOCKS_AT_ONCE * ctx.config.integer("stream-node-max-entries")
+    return min(limit if limit > 0 else _UNKNOWN_BLOCKS, _TRIM_AT_ONCE)
 
 
 def _trim(stream: Stream, options: _AddOptions, name: bytes, decisions: list[list[bytes]]) -> int:
@@ -249,8 +256,8 @@ def _trim(stream: Stream, options: _AddOptions, name: bytes, decisions: list[lis
     decisions: what to journal of it, as far as it is not told by the length that is left (of the oldest entries).
     """
     length, min_id, limit = options.max_length, options.min_id, options.limit
+    whole_blocks = options.approximately and options.policy not in (ACKED, DROP)  # else it goes entry by entry anyway
     if options.policy == ACKED and stream.groups:
-        # Entry by entry in any case, so `~` only bounds how many are looked at behind those that are still needed.
         result = trim_acknowledged(stream, list(stream.groups.values()), length, min_id, limit)
         if result.removed > len(result.holes):
             decisions.append([b"XTRIM", name, b"MAXLEN", b"=", b"%d" % result.length])
@@ -258,8 +265,8 @@ def _trim(stream: Stream, options: _AddOptions, name: bytes, decisions: list[lis
             decisions.append([b"XDEL", name] + [format_id(entry_id) for entry_id in result.holes])
         return result.removed
     if options.policy == DROP:
-        return trim_with_references(stream, length, min_id, options.approximately, limit)
-    return trim(stream, length, min_id, options.approximately, limit)
+        return trim_with_references(stream, length, min_id, whole_blocks, limit)
+    return trim(stream, length, min_id, whole_blocks, limit)
 
 
 def _trimmed_to(stream: Stream, options: _AddOptions) -> list[bytes]:
@@ -354,7 +361,7 @@ def _xadd_with_options(ctx: Context, argv: list[bytes]) -> Reply:
 
 def _added_before(ctx: Context, stream: Stream | None, options: _AddOptions) -> int:
     """The id under which the entry was added already, or NOT_FOUND."""
-    if stream is None or stream.settings is None:
+    if stream is None or stream.settings is None or ctx.session.is_replay:
         return NOT_FOUND
     window = stream.settings.window
     known = window.find(options.producer, options.own_name, ctx.now_ms)
@@ -465,6 +472,8 @@ def xsetid(ctx: Context, argv: list[bytes]) -> Reply:
     stream = peek_stream(ctx, argv[1])
     if stream is None:
         raise no_such_key()
+    if last_id < stream.max_deleted_id and not ctx.session.is_replay:  # Redis took it before 7.2: a log may have it
+        raise CommandError("ERR", "The ID specified in XSETID is smaller than current max_deleted_entry_id")
     if stream.size > 0:
         if last_id < stream.newest_id():
             raise CommandError("ERR", "The ID specified in XSETID is smaller than the target stream top item")
@@ -562,10 +571,7 @@ def read_request(ctx: Context, argv: list[bytes], is_group: bool) -> ReadRequest
         elif word == b"STREAMS" and args.more():
             request.keys_at = int(args.position)
             if args.left % 2:
-                raise CommandError(
-                    "ERR",
-                    "Unbalanced XREAD list of streams: for each stream key an ID or '$' must be specified.",
-                )
+                raise _unbalanced(is_group)
             request.count = args.left // 2
             break
         elif word == b"GROUP" and args.left > 1:
@@ -589,6 +595,13 @@ def read_request(ctx: Context, argv: list[bytes], is_group: bool) -> ReadRequest
     if is_group and not request.has_group:
         raise CommandError("ERR", "Missing GROUP option for XREADGROUP")
     return request
+
+
+def _unbalanced(is_group: bool) -> CommandError:
+    name, sign = ("xreadgroup", ">") if is_group else ("xread", "$")
+    return CommandError(
+        "ERR", f"Unbalanced '{name}' list of streams: for each stream key an ID or '{sign}' must be specified."
+    )
 
 
 def _give_budget(request: ReadRequest, word: bytes, value: int) -> None:
@@ -651,7 +664,10 @@ def xread(ctx: Context, argv: list[bytes]) -> Reply:
         return PairMap(flat)
     if request.block_ms < 0:
         return NULL_ARRAY
-    pinned = argv[: at + count] + [format_id(entry_id) for entry_id in after]
+    pinned = argv[: at + count]
+    for i in range(count):  # `+` stays: its reader gets the newest entry, however many come at once
+        text = argv[at + count + i]
+        pinned.append(text if text == b"+" else format_id(after[i]))
     return Blocked(argv[at : at + count], request.block_ms, pinned, NULL_ARRAY, b"stream")
 
 

@@ -18,6 +18,7 @@ DROP: Final = 1  # they go, too
 ACKED: Final = 2  # the entry goes only if there are none
 
 _CHUNK: Final = 256  # ids looked at in one go
+_LOOK_AT: Final = 10_000  # entries that a trim with a limit looks at behind one that is needed, at least
 
 
 def is_referenced(groups: list[Group], entry_id: int) -> bool:
@@ -107,43 +108,49 @@ class AckedTrim:
         self.holes: list[int] = []
 
 
-def trim_acknowledged(stream: Stream, groups: list[Group], max_length: int, min_id: int, look_at: int) -> AckedTrim:
+def trim_acknowledged(stream: Stream, groups: list[Group], max_length: int, min_id: int, limit: int) -> AckedTrim:
     """Remove entries that no group refers to, oldest first: until `max_length` are left (or -1), or below `min_id`.
 
-    look_at: entries behind the first one that is still needed that are looked at, at most (0: all).
+    limit: as Stream.trim_to_length() has it; then no more than so many, or _LOOK_AT, entries are looked at behind the
+    first one that is still needed.
     """
     result = AckedTrim()
     floor = floor_of(stream, groups)
     if max_length < 0:
-        result.removed = stream.trim_below(min(floor, min_id), False, 0)
+        result.removed = stream.trim_below(min(floor, min_id), False, limit)
     elif len(stream) > max_length:
         if stream.live_after(floor - 1) >= max_length:
-            result.removed = stream.trim_below(floor, False, 0)
+            result.removed = stream.trim_below(floor, False, limit)
         else:
-            result.removed = stream.trim_to_length(max_length, False, 0)
+            result.removed = stream.trim_to_length(max_length, False, limit)
     result.length = len(stream)
     last = min([group.last_id for group in groups], default=0)
     if max_length < 0:
         last = min(last, min_id - 1)
     most = len(stream) - max_length if max_length >= 0 else len(stream)
-    result.holes = _unneeded(stream, groups, floor, last, most, look_at)
+    result.holes = _unneeded(stream, groups, floor, last, most, limit, result.removed)
     for entry_id in result.holes:
         stream.delete(entry_id)
     result.removed += len(result.holes)
     return result
 
 
-def _unneeded(stream: Stream, groups: list[Group], start: int, last: int, most: int, look_at: int) -> list[int]:
-    """Up to `most` entries of start <= id <= last that are pending in none of `groups`."""
+def _unneeded(
+    stream: Stream, groups: list[Group], start: int, last: int, most: int, limit: int, removed: int
+) -> list[int]:
+    """Up to `most` entries of start <= id <= last that are pending in none of `groups`.
+
+    removed: those that count for the limit already.
+    """
     found: list[int] = []
     seen = 0
-    while start <= last and len(found) < most and (not look_at or seen < look_at):
-        chunk = stream.range(start, last, _CHUNK, False).ids
-        seen += len(chunk)
-        for entry_id in chunk:
+    while start <= last and len(found) < most and not (limit and seen >= max(limit, _LOOK_AT)):
+        end, live = stream.block_span(start)
+        if not live or (limit and removed + len(found) + live > limit):
+            break
+        seen += live
+        for entry_id in stream.range(start, min(end, last), -1, False).ids:
             if len(found) < most and not is_referenced(groups, entry_id):
                 found.append(entry_id)
-        if len(chunk) < _CHUNK:
-            break
-        start = chunk[-1] + 1
+        start = end + 1
     return found

@@ -338,6 +338,15 @@ class Stream:
             return len(self._firsts) - 1
         return max(bisect_right(self._firsts, entry_id) - 1, 0)
 
+    def block_span(self, entry_id: int) -> tuple[int, int]:
+        """(greatest id, live entries) of the first block with ids from `entry_id` on; (MAX_ID, 0): there is none."""
+        place = self._place(entry_id)
+        if place < len(self._blocks) and self._blocks[place].last_slot_id() < entry_id:
+            place += 1
+        if place >= len(self._blocks):
+            return MAX_ID, 0
+        return self._blocks[place].last_slot_id(), int(self._blocks[place].live)
+
     def live_after(self, entry_id: int) -> int:
         """How many entries have ids above `entry_id`. O(log n + block)."""
         if self.size == 0 or entry_id >= self.last_id:
@@ -376,7 +385,11 @@ class Stream:
         """
         if self.entries_added == 0:
             return 0
-        if entry_id == self.last_id or (self.size == 0 and entry_id < self.last_id):
+        if self.size == 0 and entry_id <= self.last_id:
+            return self.entries_added
+        if 0 < entry_id < self.max_deleted_id:
+            return UNKNOWN
+        if entry_id == self.last_id:
             return self.entries_added
         if entry_id > self.last_id:
             return UNKNOWN
@@ -397,7 +410,7 @@ class Stream:
 
     def advance(self, group: Group, entry_id: int) -> None:
         """`group` reads the entry `entry_id`, the next one after its last_id. Redis: streamReplyWithRange."""
-        if group.entries_read != UNKNOWN and not self.has_gap_after(entry_id):
+        if group.entries_read != UNKNOWN and group.last_id >= self.first_id and not self.has_gap_after(group.last_id):
             group.entries_read += 1
         elif self.entries_added:
             group.entries_read = self.entries_up_to(entry_id)

@@ -25,7 +25,6 @@ DIFFERENCES = {
     ("XGROUP|DELCONSUMER", "arity"): "ours takes RELEASE and REASSIGN, too",
     ("COMMAND|GETKEYS", "arity"): "Redis 7.0 wants the name and an argument; later versions look into it themselves",
     ("COMMAND|GETKEYSANDFLAGS", "arity"): "as COMMAND GETKEYS",
-    ("XIDMPRECORD", "arity"): "ours takes the time of arrival, too: Redis has that of the id, which may be another",
     ("WATCH", "flags"): "NO_MULTI came later, with another error text inside MULTI",
     ("MULTI", "flags"): "as WATCH",
     **{

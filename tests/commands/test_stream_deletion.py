@@ -56,7 +56,7 @@ def test_xdelex_acked_spares_what_a_group_has_yet_to_read_or_to_acknowledge(h: H
     h.run("XACK s g 1-0 2-0")
     h.run("XACK s k 1-0 3-0")
     h.journal()
-    assert h.run("XDELEX s ACKED IDS 5 1-0 2-0 3-0 4-0 9-0") == [1, 2, 2, 2, -1]
+    assert h.run("XDELEX s ACKED IDS 5 1-0 2-0 3-0 4-0 9-0") == [1, 2, 2, 2, 2], "what is yet to come counts as unread"
     assert h.journal() == [[b"XDEL", b"s", b"1-0"]]
     h.run("XGROUP DESTROY s g")
     assert h.run("XDELEX s ACKED IDS 3 2-0 3-0 4-0") == [2, 1, 2]
@@ -216,12 +216,25 @@ def test_a_trim_drops_the_references_to_what_it_removes(h: Harness) -> None:
     assert_replays_streams(h)
 
 
-def test_an_approximate_trim_drops_just_the_references_to_what_it_removes(h: Harness) -> None:
+def test_a_trim_that_drops_references_is_exact_and_limited_by_blocks(h: Harness) -> None:
     fill(h, 250, "g")
-    assert h.run("XTRIM s MAXLEN ~ 120 DELREF") == 100
+    assert h.run("XTRIM s MAXLEN ~ 120 LIMIT 99 DELREF") == 0, "the first block has 100"
+    assert h.run("XTRIM s MAXLEN ~ 120 LIMIT 199 DELREF") == 100
     assert pending(h, "g") == list(range(101, 251))
+    assert h.run("XTRIM s MAXLEN ~ 120 DELREF") == 30
     h.run("XADD s DELREF MAXLEN ~ 20 900-0 n 900")
-    assert pending(h, "g") == list(range(201, 251))
+    assert pending(h, "g") == list(range(232, 251))
+    assert_replays_streams(h)
+
+
+def test_a_trim_of_what_is_acknowledged_is_limited_by_blocks(h: Harness) -> None:
+    fill(h, 250, "g")
+    h.run("XACK", "s", "g", *[f"{i}-0" for i in range(1, 251) if i % 50])  # 50, 100 ... stay pending
+    assert h.run("XTRIM s MAXLEN ~ 0 LIMIT 99 ACKED") == 0
+    assert h.run("XTRIM s MAXLEN ~ 0 LIMIT 100 ACKED") == 98
+    assert h.run("XTRIM s MAXLEN ~ 0 LIMIT 102 ACKED") == 98, "2 of the first block are left, then 100"
+    assert h.run("XTRIM s MAXLEN ~ 0 ACKED") == 49
+    assert ids(h) == [50, 100, 150, 200, 250]
     assert_replays_streams(h)
 
 

@@ -224,7 +224,7 @@ def test_xreadgroup_is_a_map_in_resp3(h: Harness) -> None:
     ("request_", "error"),
     [
         ("XREADGROUP GROUP g c STREAMS s 0 t",
-         "-ERR Unbalanced XREAD list of streams: for each stream key an ID or '$' must be specified."),
+         "-ERR Unbalanced 'xreadgroup' list of streams: for each stream key an ID or '>' must be specified."),
         ("XREADGROUP COUNT 1 NOACK STREAMS s >", "-ERR Missing GROUP option for XREADGROUP"),
         ("XREADGROUP GROUP g c COUNT 1 s >", SYNTAX),
         ("XREADGROUP GROUP x c STREAMS s y", f"{NO_GROUP} in XREADGROUP with GROUP option"),

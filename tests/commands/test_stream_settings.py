@@ -72,7 +72,7 @@ def test_what_is_set_is_shown(h: Harness) -> None:
 @pytest.mark.parametrize(
     ("rest", "error"),
     [
-        ("", "-ERR At least one parameter is required"),
+        ("", "-ERR At least one parameter must be specified"),
         ("IDMP-DURATION", "-ERR syntax error"),
         ("INVALID", "-ERR syntax error"),
         ("MAXLEN 5 RETAIN", "-ERR syntax error"),
@@ -153,7 +153,7 @@ def test_the_journal_has_what_was_added_and_under_which_name(h: Harness) -> None
     assert h.journal() == [
         [b"MULTI"],
         [b"XADD", b"s", b"%d-0" % NOW, b"f", b"v"],
-        [b"XIDMPRECORD", b"s", b"p", b"a", b"%d-0" % NOW, b"%d" % NOW],
+        [b"XIDMPRECORD", b"s", b"p", b"a", b"%d-0" % NOW],
         [b"EXEC"],
     ]
 
@@ -231,13 +231,13 @@ def test_the_usual_window_is_the_servers(h: Harness) -> None:
     ("request_", "error"),
     [
         ("XADD s IDMP p * f v", "-ERR Invalid stream ID specified as stream command argument"),
-        ("XADD s IDMP p a 1-1 f v", "-ERR IDMP/IDMPAUTO can be used only with auto-generated IDs"),
-        ("XADD s IDMPAUTO p 1-* f v", "-ERR IDMP/IDMPAUTO can be used only with auto-generated IDs"),
-        ("XADD s IDMP p a IDMP q b * f v", "-ERR IDMP/IDMPAUTO specified multiple times"),
-        ("XADD s IDMPAUTO p IDMP q b * f v", "-ERR IDMP/IDMPAUTO specified multiple times"),
-        ("XADD s IDMP '' a * f v", "-ERR IDMP requires a non-empty producer ID"),
-        ("XADD s IDMP p '' * f v", "-ERR IDMP requires a non-empty idempotent ID"),
-        ("XADD s IDMPAUTO '' * f v", "-ERR IDMPAUTO requires a non-empty producer ID"),
+        ("XADD s IDMP p a 1-1 f v", "-ERR syntax error, IDMP/IDMPAUTO can be used only with auto-generated IDs"),
+        ("XADD s IDMPAUTO p 1-* f v", "-ERR syntax error, IDMP/IDMPAUTO can be used only with auto-generated IDs"),
+        ("XADD s IDMP p a IDMP q b * f v", "-ERR syntax error, IDMP/IDMPAUTO specified multiple times"),
+        ("XADD s IDMPAUTO p IDMP q b * f v", "-ERR syntax error, IDMP/IDMPAUTO specified multiple times"),
+        ("XADD s IDMP '' a * f v", "-ERR syntax error, IDMP requires a non-empty producer ID"),
+        ("XADD s IDMP p '' * f v", "-ERR syntax error, IDMP requires a non-empty idempotent ID"),
+        ("XADD s IDMPAUTO '' * f v", "-ERR syntax error, IDMPAUTO requires a non-empty producer ID"),
         ("XADD s IDMP p a * f", "-ERR wrong number of arguments for 'xadd' command"),
     ],
 )
@@ -255,11 +255,14 @@ def test_xidmprecord_by_hand(h: Harness) -> None:
     assert h.run("XIDMPRECORD s p a 1-0") == "-ERR no such key"
     h.run("XADD s 1-0 f v")
     h.run("XADD", "s", f"{NOW}-0", "f", "v")
-    assert h.run("XIDMPRECORD s p a 2-0") == "-ERR No such entry in the stream"
-    assert h.run("XIDMPRECORD s '' a 1-0").startswith("-ERR XIDMPRECORD requires")
+    assert h.run("XIDMPRECORD s p a 2-0") == "-ERR No such message in stream"
+    assert h.run("XIDMPRECORD s '' a 1-0") == "-ERR producer ID must be non-empty"
+    assert h.run("XIDMPRECORD s p '' 1-0") == "-ERR idempotent ID must be non-empty"
+    assert h.run("XIDMPRECORD s p a 1-0@5").startswith("-ERR Invalid stream ID"), "the time of arrival is the log's"
     assert h.run("XIDMPRECORD", "s", "p", "a", f"{NOW}-0") == "OK"
     assert h.run("XIDMPRECORD", "s", "p", "a", f"{NOW}-0") == "OK"
-    assert h.run("XIDMPRECORD", "s", "p", "a", "1-0", NOW) == "-ERR The idempotent ID belongs to another entry"
+    error = "-ERR IID already exists for this producer with a different stream ID"
+    assert h.run("XIDMPRECORD s p a 1-0") == error
     assert h.run("XADD s IDMP p a * f v") == b"%d-0" % NOW
     assert_same_after_replay(h)
 

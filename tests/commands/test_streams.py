@@ -5,6 +5,8 @@ from support.engine import Client, Harness
 from support.same_data import wire
 from support.streams import assert_replays_streams
 
+from broker.protocol.replies import ErrorReply
+
 NOW = 1_700_000_000_000  # ms, the Harness's clock
 WRONG_TYPE = "-WRONGTYPE Operation against a key holding the wrong kind of value"
 INVALID_ID = "-ERR Invalid stream ID specified as stream command argument"
@@ -263,12 +265,22 @@ def test_xsetid_sets_what_it_is_told(h: Harness) -> None:
 
 def test_xsetid_may_free_ids_of_deleted_entries(h: Harness) -> None:
     fill(h, 5)
-    h.run("XDEL s 4 5")
+    h.run("XDEL s 3")
+    h.run("XTRIM s MAXLEN 0")
+    assert h.run("XSETID s 2-9") == "-ERR The ID specified in XSETID is smaller than current max_deleted_entry_id"
     assert h.run("XSETID s 3-0") == "OK"
     assert h.run("XADD s 3-5 f v") == b"3-5"
-    assert ids(h.run("XRANGE s 3 4")) == [b"3-0", b"3-5"]
-    assert ids(h.run("XREVRANGE s 3-5 3-1")) == [b"3-5"]
+    assert ids(h.run("XRANGE s 3 5")) == [b"3-5"]
     assert_replays_streams(h)
+
+
+def test_a_log_from_before_7_2_may_set_an_id_below_deleted_ones(h: Harness) -> None:
+    replayed = Harness()
+    session = replayed.engine.replay_session()
+    for request in ("XADD s 1-0 f v", "XADD s 5-0 f v", "XDEL s 5-0", "XSETID s 3-0", "XADD s 3-5 f v"):
+        reply = replayed.engine.execute(session, [word.encode() for word in request.split()])
+        assert not isinstance(reply, ErrorReply), request
+    assert ids(replayed.run("XRANGE s - +")) == [b"1-0", b"3-5"]
 
 
 @pytest.mark.parametrize(
@@ -389,7 +401,7 @@ def test_plus_is_the_newest_entry_that_is_there(h: Harness) -> None:
 @pytest.mark.parametrize(
     ("request_", "error"),
     [
-        ("XREAD COUNT 1 STREAMS s", "-ERR Unbalanced XREAD list of streams: for each stream key an ID or '$' must be "
+        ("XREAD COUNT 1 STREAMS s", "-ERR Unbalanced 'xread' list of streams: for each stream key an ID or '$' must be "
                                     "specified."),
         ("XREAD COUNT 1 a STREAMS", SYNTAX),
         ("XREAD COUNT 1 COUNT 2", SYNTAX),
@@ -595,3 +607,25 @@ def test_a_capped_reader_can_wait(h: Harness) -> None:
     h.run("XADD t 1-0 n 1")
     h.run("EXEC")
     assert reader.received() == b"*1\r\n*2\r\n$1\r\ns\r\n*1\r\n*2\r\n$3\r\n1-0\r\n*2\r\n$1\r\nn\r\n$1\r\n1\r\n"
+
+
+def test_plus_gives_a_blocked_reader_the_newest_entry_of_those_that_come_at_once(h: Harness) -> None:
+    h.run("XADD s 1-0 f v")
+    h.run("XDEL s 1-0")
+    reader = h.client()
+    reader.run("XREAD BLOCK 0 STREAMS s +")
+    h.run("MULTI")
+    h.run("XADD s 2-0 n 1")
+    h.run("XADD s 3-0 n 2")
+    h.run("EXEC")
+    received = reader.received()
+    assert b"3-0" in received
+    assert b"2-0" not in received
+
+
+@pytest.mark.parametrize(("entries", "removed"), [("1", 100), ("3", 300)])
+def test_an_approximate_trim_without_limit_takes_100_blocks(entries: str, removed: int) -> None:
+    h = Harness("--stream-node-max-entries", entries)
+    for i in range(310):
+        h.run("XADD", "s", f"{i + 1}-0", "f", "v")
+    assert h.run("XTRIM s MAXLEN ~ 1") == removed
