@@ -88,6 +88,19 @@ SET_UP = [
 # Requests of each command. Every one that writes has to be here.
 REQUESTS = {
     "APPEND": ["$string $v", "$any $v"],
+    "BITFIELD": [
+        "$any SET u8 $index 300",
+        "string OVERFLOW FAIL INCRBY u8 $index 200 GET u8 0",
+        "new OVERFLOW FAIL SET u2 9 9",
+    ]
+    + ["number INCRBY i5 $index $int"],
+    "BITOP": [
+        "AND $any $string number",
+        "NOT $any $any",
+        "DIFF new $string $any",
+        "ONE $any missing missing",
+        "XOR $any x",
+    ],
     "BLMOVE": ["$list $list $side $side 0", "$list $any $side $side 0"],
     "BLMOVEM": ["$list $list $side $side 0 COUNT $many OBO", "$list $any $side $side 0 EXACTLY $many BULK"],
     "BLMPOP": ["0 2 $list $list $side COUNT $many", "0 1 $any $side"],
@@ -176,6 +189,7 @@ REQUESTS = {
     "SDIFFSTORE": ["$any $set $set", "new $set $any", "$set set set"],
     "SET": ["$any $v", "$any $v NX", "$any $v XX GET", "$any $v EX $seconds", "$any $v PXAT $when_ms"]
     + ["$any $v KEEPTTL", "$string $v IFEQ hello", "$string $v IFNE hello EX $seconds", "missing $v IFDNE x"],
+    "SETBIT": ["$string $index $count", "$any 3 1", "new $index 0"],
     "SETEX": ["$any $seconds $v"],
     "SETNX": ["$any $v", "new $v"],
     "SETRANGE": ["$string $index $v", "$any 1 x", "new 0 ''"],

@@ -53,6 +53,8 @@ class Copy:
 # {command: what has to be there before, then the command: it changes something}
 CHANGES = {
     "APPEND": "APPEND k v",
+    "BITFIELD": "SET k a; BITFIELD k OVERFLOW SAT INCRBY u4 #3 99 SET i7 1 5",
+    "BITOP": "MSET k abc k2 d; BITOP ONE k3 k k2",
     "BLMOVE": "RPUSH k a; BLMOVE k k2 LEFT RIGHT 0",
     "BLMOVEM": "RPUSH k a b c; BLMOVEM k k2 LEFT LEFT 0 COUNT 2 OBO",
     "BLMPOP": "RPUSH k a b; BLMPOP 0 2 none k LEFT COUNT 2",
@@ -124,6 +126,7 @@ CHANGES = {
     "SADD": "SADD k a b",
     "SDIFFSTORE": "SADD k a b; SADD k2 a; SDIFFSTORE k3 k k2",
     "SET": "SET k v PX 1500",
+    "SETBIT": "SETBIT k 100 1",
     "SETEX": "SETEX k 10 v",
     "SETNX": "SETNX k v",
     "SETRANGE": "SETRANGE k 3 v",

@@ -120,6 +120,28 @@ STRINGS = [
     seq(b"LCS", key, key, b"IDX", maybe(b"WITHMATCHLEN")), seq(b"SET", key, long_text), seq(b"APPEND", key, long_text),
 ]  # fmt: skip
 
+_place = st.sampled_from([b"0", b"1", b"7", b"8", b"9", b"63", b"100", b"-1", b"4294967296", b"x"])
+_field = one(b"i1", b"u1", b"i5", b"u8", b"i8", b"u63", b"i64", b"u64", b"i0", b"x", b"")
+_field_at = st.sampled_from([b"0", b"3", b"#0", b"#1", b"#2", b"15", b"-1", b"#x", b"x"])
+_overflow = maybe(b"OVERFLOW", one(b"WRAP", b"SAT", b"FAIL", b"fail", b"x"))
+_get = seq(b"GET", _field, _field_at)
+_change = one(b"SET", b"INCRBY")
+BITS = [
+    seq(b"SETBIT", key, _place, one(b"0", b"1", b"1", b"2", b"-1", b"x")), seq(b"GETBIT", key, _place),
+    seq(b"BITCOUNT", key), seq(b"BITCOUNT", key, one(*NUMBERS), one(*NUMBERS), maybe(one(b"BYTE", b"BIT", b"bit"))),
+    seq(b"BITPOS", key, one(b"0", b"1", b"0", b"1", b"2", b"x")),
+    seq(b"BITPOS", one(b"b1", b"b2"), one(b"0", b"1"), one(*NUMBERS),
+        maybe(one(*NUMBERS), maybe(one(b"BYTE", b"BIT")))),  # 7.0 looks for the key first, at the range after it
+    seq(b"SET", one(b"b1", b"b2"), one(b"\x00\x00\x01", b"\xff\xff", b"\x00", b"\xff\xf0\x00", b"")),
+    seq(b"BITOP", one(b"AND", b"or", b"XOR", b"x"), key, many(st.one_of(key, one(b"b1", b"b2")))),
+    seq(b"BITOP", b"NOT", key, many(key, 1, 2)),
+    seq(b"BITFIELD", key, many(st.one_of(_get, seq(_overflow, _change, _field, _field_at, number), word(b"x")), 0, 3)),
+    seq(b"BITFIELD", key, _overflow, _change, one(b"i5", b"u8", b"i8", b"i64"), one(b"0", b"3", b"#1"),
+        one(*NUMBERS, b"127", b"200", b"9223372036854775807", b"-9223372036854775808")),
+    seq(b"BITFIELD_RO", key, many(seq(one(b"GET", b"GET", b"SET"), _field, _field_at), 0, 2)),
+    seq(b"SET", key, member), seq(b"LPUSH", b"k3", member), seq(b"GET", key), seq(b"APPEND", key, member),
+]  # fmt: skip
+
 GENERIC = [
     seq(b"DEL", many(key)), seq(b"UNLINK", many(key)), seq(b"EXISTS", many(key)), seq(b"TYPE", key),
     seq(b"TOUCH", many(key)), seq(b"DBSIZE"), seq(b"RENAME", key, key), seq(b"RENAMENX", key, key),
@@ -272,6 +294,7 @@ WILD = [
 
 FAMILIES: dict[str, list[Strategy]] = {
     "strings": STRINGS,
+    "bits": BITS,
     "generic": [*GENERIC, *STRINGS[:3], *LISTS[:2], *HASHES[:1], *SETS[:1], *SORTED_SETS[:1]],
     "lists": LISTS,
     "hashes": HASHES,
@@ -280,8 +303,8 @@ FAMILIES: dict[str, list[Strategy]] = {
     "sorted_sets": SORTED_SETS,
     "streams": STREAMS,
     "server": [*SERVER, *STRINGS[:3], *LISTS[:1], *TRANSACTIONS[:3]],
-    "transactions": [*TRANSACTIONS, *TRANSACTIONS, *STRINGS, *LISTS, *SORTED_SETS[:5], *STREAMS[:6]],
-    "everything": [*STRINGS, *GENERIC, *LISTS, *HASHES, *SETS, *SORTED_SETS, *STREAMS, *TRANSACTIONS, *WILD],
+    "transactions": [*TRANSACTIONS, *TRANSACTIONS, *STRINGS, *BITS[:6], *LISTS, *SORTED_SETS[:5], *STREAMS[:6]],
+    "everything": [*STRINGS, *BITS, *GENERIC, *LISTS, *HASHES, *SETS, *SORTED_SETS, *STREAMS, *TRANSACTIONS, *WILD],
 }
 
 
