@@ -105,7 +105,7 @@ class Context:
 
     def dropped(self, key: bytes) -> None:
         """`key` held a collection that became empty: remove it, and report that as a deletion."""
-        self.db.remove(key)
+        self.db.discard(key)
         self.changed(key, b"del", events.GENERIC)
 
     def notify(self, key: bytes, event: bytes, kind: int) -> None:

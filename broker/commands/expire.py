@@ -60,7 +60,7 @@ def _set_expiry(ctx: Context, argv: list[bytes], unit: int, base: int, command_n
     if db.peek(name) is None or (condition and not _allows(condition, when, db.expiry(name))):
         return 0
     if when <= ctx.now_ms and not ctx.session.is_replay:
-        db.remove(name)
+        db.discard(name)
         ctx.changed(name, b"del", GENERIC)
         ctx.journal(b"DEL", name)
         return 1

@@ -60,21 +60,22 @@ def _delete(ctx: Context, argv: list[bytes]) -> int:
         name = argv[i]
         if db.expires:
             db.peek(name)  # one whose time has come is no more
-        if db.remove(name) is not None:
+        if db.discard(name):
             ctx.changed(name, b"del", GENERIC)
             deleted += 1
     return deleted
 
 
 @command("DEL", arity=-2, flags=WRITE, keys=[keys_to_end(RM, DELETE)], acl=("keyspace",), since="1.0.0",
-         syntax="key [key ...]", summary="Delete keys", cost="O(n), n keys and the elements in them")  # fmt: skip
+         syntax="key [key ...]", summary="Delete keys",
+         cost="O(n), n keys; what is in them is freed later, in parts")  # fmt: skip
 def del_(ctx: Context, argv: list[bytes]) -> Reply:
     return _delete(ctx, argv)
 
 
 @command("UNLINK", arity=-2, flags=WRITE | FAST, keys=[keys_to_end(RM, DELETE)], acl=("keyspace",), since="4.0.0",
          syntax="key [key ...]", summary="Delete keys (the same as DEL)",
-         cost="O(n), n keys and the elements in them")  # fmt: skip
+         cost="O(n), n keys; what is in them is freed later, in parts")  # fmt: skip
 def unlink(ctx: Context, argv: list[bytes]) -> Reply:
     return _delete(ctx, argv)
 
@@ -117,7 +118,7 @@ def _rename(ctx: Context, source: bytes, name: bytes, only_new: bool) -> bool:
         return False
     when = db.expiry(source)
     db.remove(source)
-    db.remove(name)  # what is there now is a new key, as in Redis
+    db.discard(name)  # what is there now is a new key, as in Redis
     db.replace(name, value)
     if when is not None:
         db.set_expiry(name, when)
@@ -189,7 +190,7 @@ def copy(ctx: Context, argv: list[bytes]) -> Reply:
     value = ctx.db.read(source)
     if value is None or (target.peek(name) is not None and not replace):
         return 0
-    target.remove(name)
+    target.discard(name)
     target.replace(name, _copied(value))
     when = ctx.db.expiry(source)
     if when is not None:
@@ -259,7 +260,7 @@ def dbsize(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def _check_flush_mode(argv: list[bytes]) -> None:
-    """ASYNC and SYNC are the same here: memory is given back at once either way."""
+    """ASYNC and SYNC are the same here: keys are gone at once, their memory is given back in the turns that follow."""
     if len(argv) > 2 or (len(argv) == 2 and argv[1].upper() not in (b"ASYNC", b"SYNC")):
         raise syntax_error()
 

@@ -269,7 +269,7 @@ def store(ctx: Context, name: bytes, scores: dict[bytes, float], event: bytes) -
     if scores:
         ctx.db.replace(name, from_scores(scores))
         ctx.changed(name, event, ZSET)
-    elif ctx.db.remove(name) is not None:
+    elif ctx.db.discard(name):
         ctx.changed(name, b"del", GENERIC)
     return len(scores)
 

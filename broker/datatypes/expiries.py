@@ -131,7 +131,7 @@ class Expiries:
 
     def parts(self) -> list[object]:
         """What it is made of, for who takes it apart."""
-        return [self.times, self._marks, self._blocks]
+        return [self.times.shards(), self._marks.shards(), self._blocks]
 
     # -- the order
 

@@ -52,6 +52,10 @@ class Deadlines:
             self.next_ms = NEVER
         return found is not None
 
+    def parts(self) -> list[object]:
+        """What it is made of, for who takes it apart (trash.py)."""
+        return [] if self._order is None else self._order.parts()
+
     def take_due(self, now_ms: int, limit: int) -> list[bytes]:
         """Up to `limit` fields whose time has come, earliest first; they have no time any more."""
         order = self._order

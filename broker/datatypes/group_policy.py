@@ -57,6 +57,12 @@ class ReturnZone:
         """All of them, in order."""
         return [place[2] for place in self._order.slice(0, len(self._order))]
 
+    def parts(self) -> list[object]:
+        """What it is made of, for who takes it apart (trash.py)."""
+        found = self._order.parts()
+        found.append(self._places)
+        return found
+
     def copy(self) -> "ReturnZone":
         other = ReturnZone()
         other._places = dict(self._places)
@@ -202,6 +208,10 @@ class GroupPolicy:
         for entry_id in sorted(self.lane_of):
             found += [b"%d in lane" % entry_id, self.lane_of[entry_id]]
         return found
+
+    def parts(self) -> list[object]:
+        """What it is made of, for who takes it apart (trash.py)."""
+        return [self.attempts, self.lanes, self.lane_of]
 
     def copy(self) -> "GroupPolicy":
         other = GroupPolicy()

@@ -11,6 +11,8 @@ from typing import Final
 
 from mypy_extensions import i64
 
+from broker.datatypes.trash import LARGE, TRASH
+
 _MOST: Final = 128  # values of a block. A push in front moves at most 1 KiB of pointers
 _OVERHEAD: Final = 33  # of a bytes object in CPython
 
@@ -146,16 +148,22 @@ class ListValue:
     def trim(self, start: int, stop: int) -> None:
         """Keep the values at start <= index < stop; 0 <= start, stop <= size."""
         if start >= stop:
+            if len(self._blocks) > LARGE:
+                TRASH.add([self._blocks])
             self._blocks = [[]]
             self.size = 0
             return
         if stop < self.size:
             pos, offset = self._locate(stop - 1)
+            if len(self._blocks) - pos > LARGE:
+                TRASH.add([self._blocks[pos + 1 :]])
             del self._blocks[pos + 1 :]
             del self._own(pos)[offset + 1 :]
             self.size = stop
         if start > 0:
             pos, offset = self._locate(start)
+            if pos > LARGE:
+                TRASH.add([self._blocks[:pos]])
             del self._blocks[:pos]
             del self._own(0)[:offset]
             self.size -= start

@@ -328,6 +328,10 @@ class PendingIds:
         del self._blocks[left + 1]
         del self._maxima[left]
 
+    def parts(self) -> list[object]:
+        """What it is made of, for who takes it apart (trash.py)."""
+        return [self._blocks, self._maxima]
+
     def copy(self) -> "PendingIds":
         other = PendingIds(self._has_facts)
         self._copy_into(other)
@@ -524,6 +528,10 @@ class TimeOrder:
             if stop < len(block.ids):
                 break
         return found
+
+    def parts(self) -> list[object]:
+        """What it is made of, for who takes it apart (trash.py)."""
+        return [self._blocks, self._maxima]
 
     def copy(self) -> "TimeOrder":
         other = TimeOrder()

@@ -13,6 +13,7 @@ from typing import Final, TypeAlias
 from mypy_extensions import i64
 
 from broker.datatypes.table import Table
+from broker.datatypes.trash import LARGE, TRASH
 
 STREAM: Final = 0
 LIST: Final = 1
@@ -236,6 +237,8 @@ class Agenda:
         self._settle(ticket)
 
     def clear(self) -> None:
+        if len(self._heap) > LARGE:
+            TRASH.add([self._heap, self._targets])
         self._targets = [Table(), Table()]
         self._heap = []
         self._frozen = None

@@ -182,6 +182,10 @@ class SortedBlocks(Generic[T]):
         self._tree = []
         self._size = len(items)
 
+    def parts(self) -> list[object]:
+        """What it is made of, for who takes it apart (trash.py)."""
+        return [self._blocks, self._maxima]
+
     def copy(self) -> "SortedBlocks[T]":
         other: SortedBlocks[T] = SortedBlocks()
         other._blocks = [list(block) for block in self._blocks]

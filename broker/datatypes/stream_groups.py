@@ -160,6 +160,19 @@ class Group:
 
     # -- the whole
 
+    def parts(self) -> list[object]:
+        """What it is made of, for who takes it apart (trash.py)."""
+        found = self.pending.parts()
+        for consumer in self.consumers.values():
+            found += consumer.order.parts()
+        if self._times is not None:
+            found += self._times.parts()
+        if self.zone is not None:
+            found += self.zone.parts()
+        if self.policy is not None:
+            found += self.policy.parts()
+        return found
+
     def copy(self) -> "Group":
         other = Group(self.last_id, self.entries_read)
         owners: list[Consumer | None] = [None] * len(self.pending.owners)

@@ -185,6 +185,10 @@ class StreamSettings:
 
     # -- the whole
 
+    def parts(self) -> list[object]:
+        """What it is made of, for who takes it apart (trash.py)."""
+        return [self._due, self.window.producers]
+
     def copy(self) -> "StreamSettings":
         other = StreamSettings()
         other.window = self.window.copy()

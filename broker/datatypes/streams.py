@@ -21,6 +21,7 @@ from broker.datatypes.packed_entries import BLOCK_ENTRIES, SHARED, Sealer, Stora
 from broker.datatypes.stream_blocks import Block, Encoded, Entries
 from broker.datatypes.stream_groups import UNKNOWN, Group
 from broker.datatypes.stream_settings import StreamSettings
+from broker.datatypes.trash import LARGE, TRASH
 
 __all__ = ["BLOCK_ENTRIES", "MAX_ID", "NO_ID", "Entries", "Stream", "format_id", "parse_id", "parse_ms"]
 
@@ -267,6 +268,8 @@ class Stream:
             self._counts.forget()
         elif self._counts.is_built():
             self._counts.drop_front([int(block.live) for block in blocks[:count]])
+        if count > LARGE:
+            TRASH.add([blocks[:count]])
         del blocks[:count]
         del self._firsts[:count]
         self._last = blocks[len(blocks) - 1] if blocks else None
@@ -424,6 +427,13 @@ class Stream:
     def blocks(self) -> list[Block]:
         """To walk them in parts. Not to be changed; a sealed one changes only in what is deleted of it."""
         return self._blocks
+
+    def parts(self) -> list[object]:
+        """What it is made of, for who takes it apart (trash.py)."""
+        found: list[object] = [self._blocks, self._firsts, self.groups]
+        if self.settings is not None:
+            found += self.settings.parts()
+        return found
 
     def copy(self) -> "Stream":
         other = Stream(self._storage)

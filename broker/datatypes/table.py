@@ -53,6 +53,19 @@ class Table:
         """The dicts that the table is made of, to walk them without a generator. Not to be changed."""
         return self._shards if self._count > 1 else [self._first]
 
+    def exchange(self, key: bytes, value: object) -> object | None:
+        """As set(); what was there before, or None."""
+        shard = self._first if self._count == 1 else self._shard(key)
+        if self._kept is not None:
+            shard = self._own(key, shard)
+        before = shard.get(key)
+        shard[key] = value
+        if before is None:
+            self.size += 1
+            if self.size > _LOAD * self._count:
+                self._grow()
+        return before
+
     def get(self, key: bytes) -> object | None:
         if self._count == 1:
             return self._first.get(key)

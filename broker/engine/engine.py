@@ -26,6 +26,7 @@ from broker.commands.tracking import end_of_transaction, note_reads, stop_tracki
 from broker.commands.transactions import discard_queue
 from broker.config import Config
 from broker.datatypes.packed_entries import SHARED
+from broker.datatypes.trash import TRASH
 from broker.engine.admission import IS_KEPT, IS_LOADING, PAUSED_ALL, PAUSED_WRITES, WRITES_REFUSED, admit
 from broker.engine.blocking import Blocking
 from broker.engine.journal import Journal
@@ -35,6 +36,7 @@ from broker.engine.slowlog import note
 from broker.errors import CommandError
 from broker.keyspace import events
 from broker.keyspace.database import Keyspace
+from broker.keyspace.disposal import parts_of
 from broker.keyspace.events import parse_classes
 from broker.keyspace.retention import NEVER
 from broker.protocol.replies import NOTHING, ErrorReply, Reply
@@ -231,6 +233,8 @@ class Engine:
                 self.settle()
         if self.keyspace.tracking.broadcasts:
             tell_broadcasts(self.shared)
+        if TRASH.size:
+            TRASH.sweep(TRASH.steps(), parts_of)
 
     def _may_expire(self) -> bool:
         keyspace = self.keyspace
@@ -238,6 +242,8 @@ class Engine:
 
     def next_deadline_ms(self) -> int | None:
         """Milliseconds from now until end_turn() has something to do without any request; None: nothing is planned."""
+        if TRASH.size:
+            return 0
         waits: list[int] = []
         deadline = self.blocking.next_deadline_ms()
         if deadline is not None:

@@ -17,6 +17,7 @@ from broker.datatypes.schedules import Agenda, Ticket
 from broker.datatypes.streams import Stream
 from broker.datatypes.table import Table
 from broker.keyspace.channel_log import ChannelLog
+from broker.keyspace.disposal import dispose, dispose_all
 from broker.keyspace.events import KEY_MISS, NEW, TRACKED
 from broker.keyspace.retention import RetentionAgenda
 from broker.keyspace.tracking import Tracking
@@ -199,7 +200,9 @@ class Database:
             self.unsaved.keep(key)
         if self.expires.times.size:
             self.expires.pop(key)
-        self.table.set(key, value)
+        before = self.table.exchange(key, value)
+        if before is not None and before is not value and not isinstance(before, (bytes, bytearray)):
+            dispose(before)
 
     def _note_new(self, key: bytes) -> None:
         if self.peek(key) is None:
@@ -214,6 +217,14 @@ class Database:
         if self.field_agenda.times.size:
             self.field_agenda.pop(key)
         return self.table.pop(key)
+
+    def discard(self, key: bytes) -> bool:
+        """As remove(), for who has no use for the value. False when there was none."""
+        value = self.remove(key)
+        if value is None:
+            return False
+        dispose(value)
+        return True
 
     def set_expiry(self, key: bytes, when_ms: int) -> None:
         """The key must exist."""
@@ -258,8 +269,11 @@ class Database:
         """Drop every key and every scheduled message. Their number."""
         size = int(self.table.size) + len(self.agenda)
         self.agenda.clear()
-        self.table.clear()
-        self.expires = Expiries()  # not emptied: a snapshot may still read it
+        dispose_all(self.table)
+        dispose(self.expires)  # a snapshot that still reads them keeps them whole
+        dispose(self.field_agenda)
+        self.table = Table()
+        self.expires = Expiries()
         self.field_agenda = Expiries()
         self.unsaved = None  # nobody reaches the old values any more
         return size
@@ -297,7 +311,7 @@ class Database:
         return True
 
     def _expire(self, key: bytes) -> None:
-        self.remove(key)
+        self.discard(key)
         keyspace = self.keyspace
         keyspace.expired_keys += 1
         keyspace.expired.append((self.index, key))

@@ -9,6 +9,7 @@ from typing import Final, Protocol
 import attrs
 
 from broker.commands.registry import Command
+from broker.datatypes.trash import TRASH
 from broker.engine.engine import Engine
 from broker.server.hub import Hub
 from broker.server.statistics import Statistics, cpu_seconds, resident_bytes, total_memory_bytes
@@ -181,7 +182,8 @@ class Info:
             "mem_fragmentation_ratio": 1.0,
             "mem_aof_buffer": self._log.held_bytes if self._log else 0,
             "mem_allocator": "python",
-            "lazyfree_pending_objects": 0,
+            "lazyfree_pending_objects": int(TRASH.size),
+            "lazyfreed_objects": int(TRASH.freed),
         }
 
     def persistence(self) -> dict[str, Value]:

@@ -8,7 +8,9 @@ from broker.clock import Clock
 from broker.commands.context import Context
 from broker.commands.session import Session
 from broker.config import load
+from broker.datatypes.trash import TRASH
 from broker.engine.engine import Engine
+from broker.keyspace.disposal import parts_of
 from broker.protocol.replies import ErrorReply, PairMap, Simple
 from broker.protocol.requests import RequestParser
 
@@ -64,6 +66,8 @@ class Harness:
     Simple as str, errors as `Error` strings that begin with '-'."""
 
     def __init__(self, *options: str, seed: int = 1) -> None:
+        while TRASH.size:  # of other engines of this process
+            TRASH.sweep(100_000, parts_of)
         self.time = Time()
         self.control = RecordingControl()
         self.bugs: list[tuple[str, Exception]] = []
