@@ -119,6 +119,10 @@ _PERSISTENCE: Final = _used(
     Setting("appendonly", Boolean(), "yes"),
     Setting("appendfsync", Enum(("everysec", "always", "no")), "everysec"),
     Setting("aof-load-truncated", Boolean(), "yes"),
+    Setting("dbfilename", Text(file_name), "dump.rdb", protected=True),
+    Setting("save", SavePoints(), "3600 1 300 100 60 10000", several=True, adds=True),
+    *_booleans("yes", "rdbcompression rdb-save-incremental-fsync stop-writes-on-bgsave-error"),
+    *_immutable(*_booleans("yes", "rdbchecksum")),
     *_immutable(
         Setting("appendfilename", Text(bare_name("appendfilename")), "appendonly.aof"),
         Setting("appenddirname", Text(bare_name("appenddirname", "dirname")), "appendonlydir"),
@@ -158,8 +162,6 @@ _OPERATION: Final = _used(
 
 # What Millstream will use and does not yet. Whoever makes one of them work moves it up: until then it is warned of.
 _NOT_YET: Final = [
-    Setting("dbfilename", Text(file_name), "dump.rdb", protected=True),
-    Setting("save", SavePoints(), "3600 1 300 100 60 10000", several=True, adds=True, moot=""),
     Setting("maxmemory", Memory(0, ULONG_MAX), "0"),
     Setting("maxmemory-policy", Enum(_POLICIES), "noeviction"),
     Setting("active-expire-effort", Integer(1, 10), "1"),
@@ -174,11 +176,9 @@ _NOT_YET: Final = [
 _PERSISTENCE_WITHOUT_EFFECT: Final = [
     *_booleans(
         "yes",
-        "rdbcompression rdb-save-incremental-fsync stop-writes-on-bgsave-error aof-use-rdb-preamble"
-        " aof-rewrite-incremental-fsync",
+        "aof-use-rdb-preamble aof-rewrite-incremental-fsync",
     ),
     *_booleans("no", "rdb-del-sync-files no-appendfsync-on-rewrite aof-timestamp-enabled aof-disable-auto-gc"),
-    *_immutable(*_booleans("yes", "rdbchecksum")),
     Setting("aof-load-corrupt-tail-max-size", Memory(), "0"),
     Setting("auto-aof-rewrite-percentage", Integer(), "100"),
     Setting("auto-aof-rewrite-min-size", Memory(), "64mb"),

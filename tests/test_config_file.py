@@ -89,7 +89,7 @@ def test_a_file_gives_comments_quotes_and_repeated_lines_their_meaning(tmp_path)
     assert config.save_points() == [(900, 1), (300, 10)]
     assert config.get("client-output-buffer-limit") == "normal 1048576 0 0 slave 1 1 1 pubsub 33554432 8388608 60"
     assert config.addresses() == ["127.0.0.1", "::1"]
-    assert config.warnings == ["save"]
+    assert config.warnings == []
 
 
 def test_an_empty_save_line_forgets_those_before_it(tmp_path):
@@ -106,11 +106,6 @@ def test_an_included_file_is_read_in_its_place_and_its_errors_name_it(tmp_path):
     (tmp_path / "b.conf").write_text("\nhz x\n")
     with pytest.raises(ConfigError, match=r"at line 2 of '.*b\.conf'\n>>> 'hz x'"):
         load(tmp_path / "a.conf", [])
-
-
-def test_save_is_no_matter_for_a_warning_when_it_asks_for_nothing():
-    assert load(None, ["--save", ""]).warnings == []
-    assert load(None, ["--save", "900 1"]).warnings == ["save"]
 
 
 def test_an_option_may_include_a_file(tmp_path):

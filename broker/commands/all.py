@@ -17,6 +17,7 @@ from broker.commands import (  # noqa: F401  (imported for what their decorators
     lcs,
     list_moves,
     lists,
+    persistence,
     pubsub,
     scan,
     schedules,

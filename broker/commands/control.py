@@ -25,7 +25,22 @@ class Control(Protocol):
 
     def unpause(self) -> None: ...
 
-    def shutdown(self, save: bool | None, now: bool, force: bool) -> None:
+    def save(self) -> None:
+        """Write an RDB file now. Raises CommandError."""
+
+    def begin_save(self, is_patient: bool, in_transaction: bool) -> bool:
+        """Write an RDB file beside the turns. False: later, which is an error (CommandError) unless it `is_patient`."""
+
+    def cancel_save(self) -> bool:
+        """False when it was only scheduled. Raises CommandError when there is none."""
+
+    def last_save(self) -> int:
+        """Unix time in seconds."""
+
+    def begin_rewrite(self, in_transaction: bool) -> bool:
+        """Write the log anew beside the turns. False: later. Raises CommandError."""
+
+    def shutdown(self, session: Session, save: bool | None, now: bool, force: bool) -> None:
         """Begin to end the server."""
 
     def abort_shutdown(self) -> bool:

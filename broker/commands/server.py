@@ -382,5 +382,5 @@ def shutdown(ctx: Context, argv: list[bytes]) -> Reply:
     save: bool | None = None
     if b"SAVE" in words or b"NOSAVE" in words:
         save = b"SAVE" in words
-    ctx.control.shutdown(save, b"NOW" in words, b"FORCE" in words)
+    ctx.control.shutdown(ctx.session, save, b"NOW" in words, b"FORCE" in words)
     return NOTHING  # the end of the connection is the answer

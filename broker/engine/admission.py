@@ -12,6 +12,7 @@ from broker.protocol.replies import QUEUED, ErrorReply, Reply
 # Bits of Engine.gate
 IS_LOADING: Final = 1
 WRITES_REFUSED: Final = 2  # the log can't be written
+SAVES_FAIL: Final = 1 << 17  # the last BGSAVE failed, and stop-writes-on-bgsave-error says to refuse writes
 PAUSED_WRITES: Final = 4
 PAUSED_ALL: Final = 8
 IS_KEPT: Final = 1 << 16  # of one request alone: it publishes to a retained channel, which is a write
@@ -27,6 +28,12 @@ _NO_AUTH: Final = ErrorReply(b"NOAUTH Authentication required.")
 _LOADING: Final = ErrorReply(b"LOADING Redis is loading the dataset in memory")
 _DISK: Final = ErrorReply(
     b"MISCONF Errors writing to the AOF file: the log can't be written. Reads go on; see the server's log."
+)
+_NOT_SAVED: Final = ErrorReply(
+    b"MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands that "
+    b"may modify the data set are disabled, because this instance is configured to report errors during writes if RDB "
+    b"snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB "
+    b"error."
 )
 _RUN_AT_ONCE: Final = frozenset([b"EXEC", b"DISCARD", b"MULTI", b"WATCH", b"QUIT", b"RESET"])
 _WHILE_SUBSCRIBED: Final = frozenset(
@@ -46,6 +53,8 @@ def admit(session: Session, command: Command, argv: list[bytes], gate: int) -> R
         return ErrorReply(b"ERR Command not allowed inside a transaction")
     if gate & WRITES_REFUSED and (_writes(session, command) or gate & IS_KEPT or command.name == b"PING"):
         return _DISK
+    if gate & SAVES_FAIL and (_writes(session, command) or command.name == b"PING"):
+        return _NOT_SAVED
     if session.gate & SUBSCRIBED and command.name not in _WHILE_SUBSCRIBED:
         return ErrorReply(
             b"ERR Can't execute '%b': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in "

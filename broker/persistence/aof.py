@@ -37,6 +37,10 @@ class Disk:
         """Runs in a thread."""
         os.fdatasync(file)
 
+    def open_new(self, path: Path) -> int:
+        """A descriptor of an empty file, to be written."""
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+
     def create(self, path: Path) -> None:
         path.touch()
 

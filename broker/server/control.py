@@ -4,6 +4,7 @@ from broker.commands.session import Session
 from broker.engine.engine import Engine
 from broker.server.hub import Hub
 from broker.server.info import Info
+from broker.server.saving import Saving
 from broker.server.shutdown import Shutdown
 from broker.server.statistics import Statistics
 
@@ -17,8 +18,10 @@ class ServerControl:
         self._hub: Hub | None = None
         self._info: Info | None = None
         self._statistics: Statistics | None = None
+        self._saving: Saving | None = None
 
-    def connect(self, engine: Engine, hub: Hub, info: Info, statistics: Statistics) -> None:
+    def connect(self, engine: Engine, hub: Hub, info: Info, statistics: Statistics, saving: Saving) -> None:
+        self._saving = saving
         self._engine = engine
         self._hub = hub
         self._info = info
@@ -61,8 +64,24 @@ class ServerControl:
         if self._engine:
             self._engine.unpause()
 
-    def shutdown(self, save: bool | None, now: bool, force: bool) -> None:
-        self._shutdown.ask(force)
+    def save(self) -> None:
+        if self._saving:
+            self._saving.at_once()
+
+    def begin_save(self, is_patient: bool, in_transaction: bool) -> bool:
+        return self._saving is not None and self._saving.begin(is_patient, in_transaction)
+
+    def cancel_save(self) -> bool:
+        return self._saving is not None and self._saving.cancel()
+
+    def last_save(self) -> int:
+        return self._saving.last_save if self._saving else 0
+
+    def begin_rewrite(self, in_transaction: bool) -> bool:
+        return False
+
+    def shutdown(self, session: Session, save: bool | None, now: bool, force: bool) -> None:
+        self._shutdown.ask(force, at_once=now, save=save, asker=session)
 
     def abort_shutdown(self) -> bool:
         return False  # once asked for, the end is only a drain away: nothing waits that could be called back

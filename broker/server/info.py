@@ -4,31 +4,21 @@ import os
 import platform
 import sys
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final
 
 import attrs
 
 from broker.commands.registry import Command
 from broker.datatypes.trash import TRASH
 from broker.engine.engine import Engine
+from broker.persistence.aof import AppendOnlyLog
 from broker.server.hub import Hub
+from broker.server.persistence_info import persistence_fields
+from broker.server.saving import Saving
 from broker.server.statistics import Statistics, cpu_seconds, resident_bytes, total_memory_bytes
 from broker.version import COMPATIBLE_WITH, VERSION, is_compiled
 
 Value = str | int | float
-
-
-class LogState(Protocol):
-    """What INFO says of the log (persistence/aof.py has it)."""
-
-    policy: str
-    size: int
-    last_error: str
-    last_sync_seconds: float
-    syncs: int
-
-    @property
-    def held_bytes(self) -> int: ...
 
 
 @attrs.define
@@ -45,12 +35,21 @@ class Facts:
 class Info:
     """text() makes INFO, fields() the same as numbers for the metrics."""
 
-    def __init__(self, engine: Engine, hub: Hub, statistics: Statistics, facts: Facts, log: LogState | None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        hub: Hub,
+        statistics: Statistics,
+        facts: Facts,
+        log: AppendOnlyLog | None,
+        saving: Saving,
+    ) -> None:
         self._engine = engine
         self._hub = hub
         self._statistics = statistics
         self._facts = facts
         self._log = log
+        self._saving = saving
         self._sections: Final[dict[str, Callable[[], dict[str, Value]]]] = {
             "server": self.server,
             "clients": self.clients,
@@ -187,36 +186,7 @@ class Info:
         }
 
     def persistence(self) -> dict[str, Value]:
-        log = self._log
-        fields: dict[str, Value] = {
-            "loading": 0,
-            "async_loading": 0,
-            "rdb_changes_since_last_save": int(self._engine.keyspace.dirty),
-            "rdb_bgsave_in_progress": 0,
-            "rdb_last_save_time": self._facts.started_ms // 1000,
-            "rdb_last_bgsave_status": "ok",
-            "rdb_last_bgsave_time_sec": -1,
-            "rdb_current_bgsave_time_sec": -1,
-            "aof_enabled": 1 if log else 0,
-            "aof_rewrite_in_progress": 0,
-            "aof_rewrite_scheduled": 0,
-            "aof_last_rewrite_time_sec": -1,
-            "aof_current_rewrite_time_sec": -1,
-            "aof_last_bgrewrite_status": "ok",
-            "aof_last_write_status": "err" if log and log.last_error else "ok",
-        }
-        if log:
-            fields |= {
-                "aof_current_size": log.size,
-                "aof_base_size": self._facts.base_size,
-                "aof_pending_rewrite": 0,
-                "aof_buffer_length": log.held_bytes,
-                "aof_pending_bio_fsync": 0,
-                "aof_delayed_fsync": 0,
-                "aof_fsyncs": log.syncs,
-                "aof_last_fsync_usec": int(log.last_sync_seconds * 1e6),
-            }
-        return fields
+        return persistence_fields(self._engine, self._log, self._saving)
 
     def stats(self) -> dict[str, Value]:
         statistics, traffic, keyspace = self._statistics, self._hub.traffic, self._engine.keyspace

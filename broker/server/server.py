@@ -28,6 +28,7 @@ from broker.server.hub import Hub
 from broker.server.info import Facts, Info
 from broker.server.monitoring import ServerState
 from broker.server.protected import denied
+from broker.server.saving import Saving
 from broker.server.shutdown import Drain, Shutdown, watch_signals
 from broker.server.statistics import Statistics
 from broker.version import VERSION, is_compiled
@@ -35,6 +36,7 @@ from broker.version import VERSION, is_compiled
 log = structlog.get_logger()
 _TURNS: Final = 16  # before control goes back to Trio, so that the other tasks stay fair
 _DRAIN_SECONDS: Final = 5.0
+_FOREVER_MS: Final = 1 << 60
 _FIXED: Final = ("port", "bind", "appendonly", "http-port", "http-host", "unixsocket")  # Redis changes some of them
 _FULL: Final = b"-ERR max number of clients reached\r\n"
 
@@ -61,6 +63,7 @@ class Server:
         self.hub = Hub(self.engine, self._write_log, self._replies_wait, self._start_sync, _log_close)
         self._timer = Timer(self.hub.wake)
         self._drain = Drain(self._owes)
+        self.saving = Saving(self.engine, lambda: False)
         self._facts = Facts(secrets.token_hex(20), 0, self.clock.now_ms(), sys.argv[0])
         self._watch_settings()
 
@@ -75,8 +78,9 @@ class Server:
         """
         self._warn_of_settings()
         self._recover()
-        self.info = Info(self.engine, self.hub, self.statistics, self._facts, self.log)
-        self.control.connect(self.engine, self.hub, self.info, self.statistics)
+        self.saving.loaded()
+        self.info = Info(self.engine, self.hub, self.statistics, self._facts, self.log, self.saving)
+        self.control.connect(self.engine, self.hub, self.info, self.statistics, self.saving)
         take_over_garbage_collection()
         try:
             async with trio.open_nursery() as nursery:
@@ -101,6 +105,7 @@ class Server:
             nursery.start_soon(housekeeping.run)
             if self.log:
                 await nursery.start(self.log.run)
+            await nursery.start(self.saving.run)
             async with trio.open_nursery() as accept_nursery:
                 for listener in [*tcp, *([unix] if unix else [])]:
                     accept_nursery.start_soon(
@@ -108,7 +113,12 @@ class Server:
                     )
                 self._announce(started)
                 task_status.started(started)
-                await self.shutdown.wait()
+                while True:
+                    await self.shutdown.wait()
+                    if await self._save_finally():
+                        break
+                    self.shutdown.refuse()
+                    self.hub.wake()
                 accepting.cancel()
         with trio.CancelScope(shield=True):
             for listener in [*tcp, *([unix] if unix else [])]:
@@ -118,6 +128,20 @@ class Server:
                 await self._drain.wait(_DRAIN_SECONDS)
             if self._owes():
                 log.warning("server.drain_incomplete", seconds=_DRAIN_SECONDS)
+
+    async def _save_finally(self) -> bool:
+        """The last RDB file, when there are save points or somebody wants it. False: it failed, the server goes on."""
+        wanted = self.shutdown.save
+        if wanted is None:
+            wanted = bool(self.config.save_points())
+        if not wanted:
+            return True
+        self.engine.pause(_FOREVER_MS, writes_only=False)  # what would be changed from here on would be lost
+        if await self.saving.finally_() or self.shutdown.forced:
+            return True
+        log.error("server.shutdown_refused", why="the data can't be saved")
+        self.engine.unpause()
+        return False
 
     async def _listen(
         self, nursery: trio.Nursery
@@ -288,6 +312,8 @@ class Server:
             self.config.on_change(name, self._read_limits)
         self.config.on_change("appendfsync", self._read_policy)
         self.config.on_change("loglevel", self._read_loglevel)
+        for name in ("save", "stop-writes-on-bgsave-error"):
+            self.config.on_change(name, self.saving.note_settings)
         for name in _FIXED:
             self.config.on_change(name, _refuse_change)
         self._read_limits()

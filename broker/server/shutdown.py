@@ -6,6 +6,9 @@ from collections.abc import Callable
 import structlog
 import trio
 
+from broker.commands.session import Session
+from broker.protocol.replies import ErrorReply
+
 log = structlog.get_logger()
 
 
@@ -19,12 +22,29 @@ class Shutdown:
         self._asked = trio.Event()
         self.patience = trio.CancelScope()
         self.forced = False  # end even if the log can't be written
+        self.save: bool | None = None  # whether to save at the end; None: if there are save points
+        self.askers: list[Session] = []  # clients that wait for the end
 
-    def ask(self, force: bool = False, at_once: bool = False) -> None:
+    def ask(
+        self, force: bool = False, at_once: bool = False, save: bool | None = None, asker: Session | None = None
+    ) -> None:
         self.forced = self.forced or force
+        if save is not None:
+            self.save = save
+        if asker is not None:
+            self.askers.append(asker)
         self._asked.set()
         if at_once:
             self.patience.cancel()
+
+    def refuse(self) -> None:
+        """The data can't be saved: the server goes on. Redis: replyToClientsBlockedOnShutdown."""
+        self._asked = trio.Event()
+        self.patience = trio.CancelScope()
+        self.save = None
+        for session in self.askers:
+            session.send(ErrorReply(b"ERR Errors trying to SHUTDOWN. Check logs."))
+        self.askers.clear()
 
     @property
     def asked(self) -> bool:

@@ -53,7 +53,25 @@ class RecordingControl:
     def unpause(self) -> None:
         self.asked.append(("unpause",))
 
-    def shutdown(self, save: bool | None, now: bool, force: bool) -> None:
+    def save(self) -> None:
+        self.asked.append(("save",))
+
+    def begin_save(self, is_patient: bool, in_transaction: bool) -> bool:
+        self.asked.append(("begin_save", is_patient, in_transaction))
+        return not in_transaction
+
+    def cancel_save(self) -> bool:
+        self.asked.append(("cancel_save",))
+        return True
+
+    def last_save(self) -> int:
+        return 1_700_000_000
+
+    def begin_rewrite(self, in_transaction: bool) -> bool:
+        self.asked.append(("begin_rewrite", in_transaction))
+        return not in_transaction
+
+    def shutdown(self, session: Session, save: bool | None, now: bool, force: bool) -> None:
         self.asked.append(("shutdown", save, now, force))
 
     def abort_shutdown(self) -> bool:

@@ -73,6 +73,10 @@ class FaultyDisk(Disk):
         self.syncs += 1
         self.durable = size
 
+    def open_new(self, path: Path) -> int:
+        self._called("open_new", path.name)
+        return super().open_new(path)
+
     def create(self, path: Path) -> None:
         self._called("create", path.name)
         super().create(path)

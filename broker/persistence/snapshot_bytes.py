@@ -1,0 +1,98 @@
+"""The bytes of an RDB file, made out of a snapshot a little at a time. No I/O.
+
+Keys that change while the snapshot is taken come first, so that what is kept of them is soon free. While a large value
+is being written they can't be: they are encoded aside, and follow it.
+
+Costs: put_some() some hundred elements of a value, or one key.
+"""
+
+from collections import deque
+from typing import Final
+
+from broker.keyspace.snapshot import Snapshot
+from broker.keyspace.unsaved import Piece
+from broker.persistence.rdb_writer import begin_key, put_database, put_header
+from broker.rdb.limits import Format
+from broker.rdb.values_out import Pieces
+
+_NONE: Final = -1
+_ASIDE: Final = 16  # keys that are encoded aside with each piece of a large value
+
+
+class SnapshotBytes:
+    """All but the END and the checksum after it. facts: AUX fields of the header."""
+
+    def __init__(self, snapshot: Snapshot, form: Format, facts: list[tuple[bytes, bytes]]) -> None:
+        self.snapshot: Final = snapshot
+        self._form: Final = form
+        self._facts: Final = facts
+        self._begun = False
+        self._database = _NONE  # that the file has selected
+        self._aside_database = _NONE
+        self._large: Pieces | None = None
+        self._piece: Piece | None = None  # of which _large is the value
+        self._aside: list[bytes] = []
+        self._large_aside: deque[Piece] = deque()
+
+    def put_some(self, out: list[bytes]) -> bool:
+        """Append some bytes. False: that was all."""
+        if self._large is not None:
+            self._put_large(out)
+            return True
+        if not self._begun:
+            self._begun = True
+            put_header(self._form, self._facts, out)
+            return True
+        piece = self._large_aside.popleft() if self._large_aside else self.snapshot.take()
+        if piece is None:
+            return False
+        self._database = self._select(piece.database, self._database, out)
+        self._large = begin_key(piece.key, piece.value, piece.expire_at_ms, self._form, out)
+        if self._large is None:
+            piece.done()
+        else:
+            self._piece = piece
+        return True
+
+    def _select(self, database: int, selected: int, out: list[bytes]) -> int:
+        if database != selected:
+            keys, expiring = self.snapshot.sizes[database]
+            put_database(database, keys, expiring, out)
+        return database
+
+    def _put_large(self, out: list[bytes]) -> None:
+        large, piece = self._large, self._piece
+        assert large is not None and piece is not None
+        self._put_aside()
+        if large.put_some(out):
+            return
+        piece.done()
+        self._large = None
+        self._piece = None
+        if self._aside:
+            out.extend(self._aside)
+            self._aside.clear()
+            self._database = self._aside_database
+            self._aside_database = _NONE
+
+    def _put_aside(self) -> None:
+        for _ in range(_ASIDE):
+            piece = self.snapshot.take_kept()
+            if piece is None:
+                return
+            out: list[bytes] = []
+            selected = self._select(piece.database, self._aside_database, out)
+            if begin_key(piece.key, piece.value, piece.expire_at_ms, self._form, out) is not None:
+                self._large_aside.append(piece)  # another large one: it has to wait
+                continue
+            self._aside_database = selected
+            self._aside.extend(out)
+            piece.done()
+
+    def give_up(self) -> None:
+        """Nothing more is written."""
+        if self._piece is not None:
+            self._piece.done()
+        while self._large_aside:
+            self._large_aside.popleft().done()
+        self.snapshot.end()

@@ -1,0 +1,59 @@
+"""The section Persistence of INFO."""
+
+from typing import TypeAlias
+
+from broker.engine.admission import IS_LOADING
+from broker.engine.engine import Engine
+from broker.persistence.aof import AppendOnlyLog
+from broker.server.saving import Saving
+
+Value: TypeAlias = str | int | float
+
+
+def persistence_fields(engine: Engine, log: AppendOnlyLog | None, saving: Saving) -> dict[str, Value]:
+    """Nothing is forked here, so what Redis tells of its children's memory is 0."""
+    taken, total = saving.progress()
+    fields: dict[str, Value] = {
+        "loading": 1 if engine.gate & IS_LOADING else 0,
+        "async_loading": 0,
+        "current_cow_peak": 0,
+        "current_cow_size": 0,
+        "current_cow_size_age": 0,
+        "current_fork_perc": f"{100 * taken / max(total, 1):.2f}",
+        "current_save_keys_processed": taken,
+        "current_save_keys_total": total,
+        "rdb_changes_since_last_save": saving.changes,
+        "rdb_bgsave_in_progress": 1 if saving.is_active else 0,
+        "rdb_last_save_time": saving.last_save,
+        "rdb_last_bgsave_status": "ok" if saving.works else "err",
+        "rdb_last_bgsave_time_sec": saving.last_seconds,
+        "rdb_current_bgsave_time_sec": saving.active_seconds(),
+        "rdb_saves": saving.saves,
+        "rdb_last_cow_size": 0,
+        "rdb_last_load_keys_expired": 0,
+        "rdb_last_load_keys_loaded": 0,
+        "aof_enabled": 1 if log else 0,
+        "aof_rewrite_in_progress": 0,
+        "aof_rewrite_scheduled": 0,
+        "aof_last_rewrite_time_sec": -1,
+        "aof_current_rewrite_time_sec": -1,
+        "aof_last_bgrewrite_status": "ok",
+        "aof_rewrites": 0,
+        "aof_rewrites_consecutive_failures": 0,
+        "aof_last_write_status": "err" if log and log.last_error else "ok",
+        "aof_last_cow_size": 0,
+        "module_fork_in_progress": 0,
+        "module_fork_last_cow_size": 0,
+    }
+    if log:
+        fields |= {
+            "aof_current_size": log.size,
+            "aof_base_size": 0,
+            "aof_pending_rewrite": 0,
+            "aof_buffer_length": log.held_bytes,
+            "aof_pending_bio_fsync": 0,
+            "aof_delayed_fsync": 0,
+            "aof_fsyncs": log.syncs,
+            "aof_last_fsync_usec": int(log.last_sync_seconds * 1e6),
+        }
+    return fields
