@@ -103,6 +103,7 @@ class Deadlines:
     def frozen(self) -> "Deadlines":
         """As it is now, for reading `times` only, whatever is done to this one until thaw()."""
         other = Deadlines()
+        other.next_ms = self.next_ms
         other.times = self.times.frozen()
         return other
 

@@ -163,8 +163,11 @@ class GroupPolicy:
         if entry_id in self.lane_of:
             return
         value = self.lane_value(fields)
-        if value is None:
-            return
+        if value is not None:
+            self.enter_lane(entry_id, value)
+
+    def enter_lane(self, entry_id: int, value: bytes) -> None:
+        """As enter(), for an id that is in no lane yet."""
         self.lane_of[entry_id] = value
         lane = self.lanes.get(value)
         if lane is None:

@@ -199,6 +199,13 @@ class Agenda:
         self._heap.append(ticket)
         self._rise(ticket)
 
+    def load(self, ticket: Ticket, number: int) -> None:
+        """As add(), for a ticket that had this number in another agenda: of equal times, the order stays."""
+        following = self._next_number
+        self._next_number = number
+        self.add(ticket)
+        self._next_number = max(number + 1, int(following))
+
     def remove(self, kind: int, key: bytes, name: bytes) -> bool:
         """True when it was there."""
         ticket = self.get(kind, key, name)
@@ -286,6 +293,13 @@ class Agenda:
                 for ticket in shard.values():
                     assert isinstance(ticket, Ticket)
                     found.append(ticket)
+        return found
+
+    def some_tickets(self, start: int, count: int) -> list[Ticket]:
+        """Up to `count` from a place on, in no order: to walk a frozen agenda in parts."""
+        found = self._heap[start : start + count]
+        if self._before:
+            return [self._before.get(int(ticket.number), ticket) for ticket in found]
         return found
 
     def tickets(self) -> list[Ticket]:

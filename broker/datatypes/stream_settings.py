@@ -80,6 +80,14 @@ class Window:
         records[name] = Record(entry_id, arrived_ms)
         self.added += 1
 
+    def load(self, producer: bytes, name: bytes, entry_id: int, arrived_ms: int) -> None:
+        """As record(), behind all that was loaded before, and nothing goes."""
+        records = self.producers.get(producer)
+        if records is None:
+            records = {}
+            self.producers[producer] = records
+        records[name] = Record(entry_id, arrived_ms)
+
     def clear(self) -> None:
         self.producers.clear()
 

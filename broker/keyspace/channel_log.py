@@ -320,6 +320,32 @@ class ChannelLog:
             left -= 1
         return found
 
+    # -- loading what a file has of another one: rules, then their channels, then messages, then `last`
+
+    def load_rule(self, rule: Rule) -> None:
+        self.rules[rule.pattern] = rule
+        self._index.add(rule.pattern)
+        self.is_active = True
+
+    def load_channel(self, name: bytes, rule: Rule, last: int, dropped: int) -> None:
+        """In the order of last publication, those of a rule without messages apart from the others."""
+        channel = Channel(rule, dropped)
+        channel.last = last
+        self.channels[name] = channel
+        rule.bytes += _PER_CHANNEL + len(name)
+        rule.quiet[name] = None
+
+    def load_message(self, name: bytes, position: int, payload: bytes) -> None:
+        channel = self.channels[name]
+        rule = channel.rule
+        if not channel.positions:
+            del rule.quiet[name]
+            rule.filled[name] = None
+        channel.positions.append(position)
+        channel.messages.append(payload)
+        rule.messages += 1
+        rule.bytes += len(payload) + _PER_MESSAGE
+
     # -- the whole
 
     def frozen(self) -> "ChannelLog":

@@ -10,10 +10,16 @@ from typing import Final
 
 from mypy_extensions import i64
 
+from broker.datatypes.hashes import HashValue
+from broker.datatypes.stream_settings import LIMITS
+from broker.datatypes.streams import Stream
 from broker.errors import CorruptFile
 from broker.keyspace.database import Keyspace
+from broker.persistence.rdb_state import is_of_keyspace, load_record
 from broker.rdb import codes
 from broker.rdb.codes import BadData
+from broker.rdb.extras import NAME, apply_record
+from broker.rdb.listpack import read_listpack
 from broker.rdb.source import Source
 from broker.rdb.values_in import ValueReader, module_name
 
@@ -41,6 +47,8 @@ class RdbReader:
         self._is_within = False  # a value
         self._begin: int = 0  # offset at which began what is being read
         self._key: bytes = b""
+        self._last_key: bytes = b""
+        self._last: object | None = None  # the value of the last key, to which records belong
         self._expire_at_ms: int = codes.NO_EXPIRY
         self.version: int = 0
         self.is_valkey: bool = False
@@ -130,6 +138,8 @@ class RdbReader:
         """The value of a key has been read."""
         key = self._key
         value = self._values.value
+        self._last_key = key
+        self._last = None
         expire_at_ms: i64 = self._expire_at_ms
         self._key = b""
         self._expire_at_ms = codes.NO_EXPIRY
@@ -139,6 +149,9 @@ class RdbReader:
         if expire_at_ms != codes.NO_EXPIRY and expire_at_ms < self._now_ms:
             self.expired += 1
             return
+        if isinstance(value, HashValue):
+            for field, when in self._values.field_times:
+                value.give_time(field, when)
         db = self._db
         before = db.table.size
         db.put(key, value)
@@ -147,6 +160,7 @@ class RdbReader:
             raise BadData("a key that stands in the file twice")
         if expire_at_ms != codes.NO_EXPIRY:
             db.set_expiry(key, int(expire_at_ms))
+        self._last = value
         self.loaded += 1
 
     # -- what is no key
@@ -166,8 +180,7 @@ class RdbReader:
             source.length()
             source.length()
         elif kind == codes.AUX:
-            name = source.string()
-            self.facts[name] = source.string()
+            self._read_aux(source.string(), source.string())
         elif kind == codes.FUNCTION:
             self.functions.append(source.string())
         elif kind == codes.SLOT_INFO:
@@ -184,6 +197,30 @@ class RdbReader:
         else:
             raise BadData(f"an unknown part of the number {kind}")
         return True
+
+    def _read_aux(self, name: bytes, value: bytes) -> None:
+        if name != NAME:
+            self.facts[name] = value
+            return
+        record = read_listpack(value)
+        if not record:
+            raise BadData("an empty record")
+        if is_of_keyspace(record[0]):
+            load_record(self._keyspace, record)
+            return
+        last = self._last
+        if last is None:
+            return  # the key has gone by time
+        self._key = self._last_key
+        apply_record(last, record)
+        self._key = b""
+        if isinstance(last, HashValue):
+            self._db.plan_fields(self._last_key, last)
+        elif isinstance(last, Stream):
+            retention = self._keyspace.retention
+            retention.plan(self._db.index, self._last_key, 0)
+            if last.settings is not None and last.settings.retain != LIMITS:
+                retention.by_acks = True
 
     def _skip_use(self, kind: int) -> None:
         """How often, or how long ago, the next key was used: a hint for whoever evicts keys."""

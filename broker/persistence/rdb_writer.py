@@ -7,6 +7,8 @@ Whoever writes a file puts together, in this order:
     for each database that is not empty:
         database(index, keys, expiring)
         for each key: begin_key(...), and if that gave something, put_some() until it says that it is done
+    for each database with scheduled messages: AgendaWriter(index, agenda).put_some() until it is done (rdb_state.py)
+    ChannelsWriter(channel_log).put_some() until it is done
     END, end(crc)                                  crc: crc64() over all bytes before, or 0
 
 All of them append to a list of bytes; nothing is kept here of what was written. What only Millstream knows (settings of

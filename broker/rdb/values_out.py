@@ -12,6 +12,7 @@ from typing import Final
 
 from mypy_extensions import i64
 
+from broker.datatypes.field_deadlines import NEVER
 from broker.datatypes.hashes import HashValue
 from broker.datatypes.lists import ListValue
 from broker.datatypes.sets import SetValue
@@ -19,6 +20,7 @@ from broker.datatypes.sorted_sets import SortedSet
 from broker.datatypes.streams import Stream
 from broker.protocol.numbers import format_double
 from broker.rdb import codes
+from broker.rdb.extras import ExtrasWriter, put_record
 from broker.rdb.lengths import length_bytes, put_string
 from broker.rdb.limits import Format
 from broker.rdb.listpack import ListpackWriter, listpack
@@ -36,6 +38,8 @@ def kind_of(value: object, form: Format) -> int:
     if isinstance(value, (bytes, bytearray)):
         return codes.STRING
     if isinstance(value, HashValue):
+        if value.deadlines is not None and len(value.deadlines) and form.version >= codes.FIELD_EXPIRY:
+            return codes.HASH_LISTPACK_EX if limits.is_small_hash(value) else codes.HASH_METADATA
         return codes.HASH_LISTPACK if limits.is_small_hash(value) else codes.HASH
     if isinstance(value, ListValue):
         return codes.LIST_QUICKLIST_2 if len(value) <= _AT_ONCE else codes.LIST
@@ -60,11 +64,14 @@ def is_large(value: object) -> bool:
 
 
 def put_value(value: object, kind: int, form: Format, out: list[bytes]) -> None:
-    """Without the number of its kind; kind: from kind_of()."""
+    """Without the number of its kind, with what only we know of it; kind: from kind_of()."""
     if isinstance(value, bytes):
         put_string(value, form.compressed, out)
     elif isinstance(value, bytearray):
         put_string(bytes(value), form.compressed, out)
+    elif kind == codes.HASH_LISTPACK_EX:
+        assert isinstance(value, HashValue)
+        _put_timed(value, form, out)
     elif kind in _FLAT:
         put_string(_flat(value, kind), form.compressed, out)
     elif kind == codes.LIST_QUICKLIST_2:
@@ -74,6 +81,20 @@ def put_value(value: object, kind: int, form: Format, out: list[bytes]) -> None:
         pieces = Pieces(value, form)
         while pieces.put_some(out):
             pass
+        return
+    if has_extras(value, form):
+        extras = ExtrasWriter(value, form.version)
+        record = extras.next()
+        while record is not None:
+            put_record(record, form.compressed, out)
+            record = extras.next()
+
+
+def has_extras(value: object, form: Format) -> bool:
+    """Whether there may be something of it that only we know."""
+    if isinstance(value, Stream):
+        return value.settings is not None or len(value.groups) > 0
+    return isinstance(value, HashValue) and value.deadlines is not None and form.version < codes.FIELD_EXPIRY
 
 
 _FLAT: Final = frozenset([codes.HASH_LISTPACK, codes.SET_INTSET, codes.SET_LISTPACK, codes.ZSET_LISTPACK])
@@ -102,6 +123,22 @@ def _flat(value: object, kind: int) -> bytes:
     return writer.finish()
 
 
+def _put_timed(value: HashValue, form: Format, out: list[bytes]) -> None:
+    """The least time; then field, value and time in the order of times, those without one at the end."""
+    timed: list[tuple[int, bytes]] = []
+    for field in value.fields.key_list():
+        when = value.time_of(field)
+        timed.append((when if when >= 0 else NEVER, field))
+    timed.sort()
+    out.append(timed[0][0].to_bytes(8, "little"))
+    writer = ListpackWriter()
+    for when, field in timed:
+        writer.add(field)
+        writer.add(value.get(field) or b"")
+        writer.add_number(0 if when == NEVER else when)
+    put_string(writer.finish(), form.compressed, out)
+
+
 def _add_score(writer: ListpackWriter, score: float) -> None:
     if -_INTEGRAL < score < _INTEGRAL and score == int(score):
         writer.add_number(int(score))
@@ -126,30 +163,58 @@ def _put_nodes(items: list[bytes], form: Format, out: list[bytes]) -> None:
 
 
 class Pieces:
-    """A value that is written a few hundred elements at a time, without the number of its kind."""
+    """A value that is written a few hundred elements at a time, without the number of its kind, and then what only we
+    know of it (extras.py).
+    """
 
     def __init__(self, value: object, form: Format) -> None:
         self._value = value
         self._form = form
         self._at: i64 = -1  # the next part of the value; -1: nothing is written yet
         self._stream: StreamPieces | None = None
+        self._extras: ExtrasWriter | None = None  # once the value is written
+        self._least_ms = -1  # of the times of fields, where they are written with the hash
         if isinstance(value, Stream):
             self._stream = StreamPieces(value, form)
+        elif isinstance(value, HashValue) and kind_of(value, form) == codes.HASH_METADATA:
+            deadlines = value.deadlines
+            if deadlines is not None:
+                self._least_ms = int(deadlines.next_ms)
 
     def put_some(self, out: list[bytes]) -> bool:
         """True when there is more."""
+        extras = self._extras
+        if extras is None:
+            if self._put_part(out):
+                return True
+            if not has_extras(self._value, self._form):
+                return False
+            self._extras = ExtrasWriter(self._value, self._form.version)
+            return True
+        record = extras.next()
+        if record is None:
+            return False
+        put_record(record, self._form.compressed, out)
+        return True
+
+    def _put_part(self, out: list[bytes]) -> bool:
         value = self._value
         stream = self._stream
         if stream is not None:
             return stream.put_some(out)
         if self._at < 0 and isinstance(value, HashValue | ListValue | SetValue | SortedSet):
+            if self._least_ms >= 0:
+                out.append(self._least_ms.to_bytes(8, "little"))
             out.append(length_bytes(len(value)))
         self._at += 1
         at = self._at
         compressed = self._form.compressed
         if isinstance(value, HashValue):
             shards = value.fields.shards()
-            put_pairs(shards[at], compressed, out)
+            if self._least_ms >= 0:
+                put_timed_pairs(value, shards[at], self._least_ms, compressed, out)
+            else:
+                put_pairs(shards[at], compressed, out)
             return at + 1 < len(shards)
         if isinstance(value, SetValue):
             shards = value.members.shards()
@@ -181,6 +246,18 @@ def put_pairs(pairs: dict[bytes, object], compressed: bool, out: list[bytes]) ->
         put_string(text, compressed, out)
 
 
+def put_timed_pairs(
+    value: HashValue, pairs: dict[bytes, object], least_ms: int, compressed: bool, out: list[bytes]
+) -> None:
+    """Time, field and value. The time is 0 for none, 1 for the least one."""
+    for field, text in pairs.items():
+        assert isinstance(text, bytes)
+        when = value.time_of(field)
+        out.append(length_bytes(when - least_ms + 1 if when >= 0 else 0))
+        put_string(field, compressed, out)
+        put_string(text, compressed, out)
+
+
 def put_strings(items: list[bytes], compressed: bool, out: list[bytes]) -> None:
     """Elements of a list, or members of a set."""
     for item in items:
@@ -188,7 +265,7 @@ def put_strings(items: list[bytes], compressed: bool, out: list[bytes]) -> None:
 
 
 def value_bytes(value: object, form: Format) -> bytes:
-    """The number of its kind and the value."""
+    """The number of its kind, the value, and what only we know of it."""
     kind = kind_of(value, form)
     out: list[bytes] = [bytes([kind])]
     put_value(value, kind, form, out)

@@ -7,6 +7,7 @@ from support.engine import Harness
 
 from broker.keyspace.database import Keyspace
 from broker.persistence.rdb_reader import RdbReader
+from broker.persistence.rdb_state import AgendaWriter, ChannelsWriter
 from broker.persistence.rdb_writer import END, encode_key, end, put_database, put_header
 from broker.rdb.codes import NO_EXPIRY
 from broker.rdb.crc64 import crc64
@@ -24,6 +25,14 @@ def file_of(harness: Harness, form: Format | None = None) -> bytes:
             put_database(db.index, db.size(), len(db.expires), out)
             for key, value in db.table.items():
                 out += encode_key(key, value, NO_EXPIRY if (when := db.expiry(key)) is None else when, form)
+    for db in harness.engine.keyspace.databases:
+        if len(db.agenda):
+            tickets = AgendaWriter(db.index, db.agenda)
+            while tickets.put_some(out):
+                pass
+    channels = ChannelsWriter(harness.engine.keyspace.channel_log)
+    while channels.put_some(out):
+        pass
     out.append(END)
     data = b"".join(out)
     return data + end(crc64(data))
