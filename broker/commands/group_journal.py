@@ -80,7 +80,9 @@ class Claims:
         self._flush()
         if self._dropped:
             self._ctx.journal_argv([b"XACK", self._name, self._group_name] + self._dropped)
-        if self.any or self._dropped:
+        if self._dropped:
+            acknowledged(self._ctx, self._name, self._group)
+        elif self.any:
             self._ctx.changed_aside(self._name)
 
     def _flush(self) -> None:

@@ -324,7 +324,8 @@ class Gathering:
             return
         if not admits(self._request, text, fields):
             return
-        idle = -1 if group.is_released(entry_id) else max(ctx.now_ms - pending.delivered_ms, 0)
+        since_ms = 0 if group.is_released(entry_id) else pending.delivered_ms  # 0: as Redis has it
+        idle = max(ctx.now_ms - since_ms, 0)
         after = min(deliveries + 1, I64_MAX)
         group.assign(entry_id, self._consumer, ctx.now_ms, after)
         self._claims.add(text, after)

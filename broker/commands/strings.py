@@ -25,7 +25,7 @@ from broker.commands.registry import (
     key,
     keys_to_end,
 )
-from broker.commands.string_values import as_text, check_length, peek_bytes, peek_text, read_text
+from broker.commands.string_values import as_text, check_length, peek_text, read_text
 from broker.datatypes.strings import Text, changeable, overwrite, part
 from broker.errors import CommandError, invalid_expire, syntax_error, wrong_arity, wrong_type
 from broker.keyspace.events import GENERIC, STRING
@@ -283,7 +283,7 @@ def psetex(ctx: Context, argv: list[bytes]) -> Reply:
 @command("GETSET", arity=3, flags=WRITE | DENYOOM | FAST, keys=[key(RW, ACCESS, UPDATE)], since="1.0.0",
          syntax="key value", summary="Store a string and return the one before", cost="O(1)")  # fmt: skip
 def getset(ctx: Context, argv: list[bytes]) -> Reply:
-    old = peek_bytes(ctx, argv[1])
+    old = _read_bytes(ctx, argv[1])
     _store(ctx, argv[1], argv[2], 0, False)
     return old
 

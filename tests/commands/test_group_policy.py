@@ -268,6 +268,35 @@ def test_maxpending_caps_what_is_in_flight_and_an_ack_lets_the_next_go(h: Harnes
     assert_replays(h)
 
 
+@pytest.mark.parametrize("option", ["MAXPENDING 1", "ORDERBY k"])
+@pytest.mark.parametrize(
+    ("requests", "first"),
+    [
+        ("XACK s g 1-0", "2-0"),
+        ("XACKDEL s g IDS 1 1-0", "2-0"),
+        ("XACKDEL s g ACKED IDS 1 1-0", "2-0"),
+        ("XDELEX s DELREF IDS 1 1-0", "2-0"),
+        ("XDEL s 1-0; XDELEX s DELREF IDS 1 1-0", "2-0"),
+        ("XTRIM s MINID 2 DELREF", "2-0"),
+        ("XADD s MAXLEN 2 DELREF 9-0 k x", "3-0"),
+        ("XCFGSET s MAXLEN 2", "2-0"),
+        ("XGROUP DELCONSUMER s g c", "2-0"),
+        ("XNACK s g FAIL IDS 1 1-0", "1-0"),
+        ("XDEL s 1-0; XCLAIM s g c 0 1-0", "2-0"),
+        ("XDEL s 1-0; XAUTOCLAIM s g c 0 0 COUNT 1", "2-0"),
+    ],
+)
+def test_whatever_makes_room_lets_who_waits_go_on(option: str, requests: str, first: str) -> None:
+    h = keyed("x", "x", "x")
+    policy(h, f"ORDERBY '' {option}")
+    assert read(h, "c", "COUNT", 1) == ["1-0"]
+    client = waits(h, "d", "COUNT 1")
+    for request in requests.split("; "):
+        h.run(request)
+    assert got(client) == [first]
+    assert_replays(h)
+
+
 def test_a_consumer_at_its_own_limit_does_not_keep_others_from_reading(h: Harness) -> None:
     policy(h, "MAXPENDINGPERCONSUMER 1")
     assert read(h, "c") == ["1-0"]

@@ -300,21 +300,79 @@ def test_a_consumer_exists_from_his_first_attempt(h: Harness) -> None:
     assert [row[1] for row in pending(h)] == [b"c"]
 
 
-@pytest.mark.parametrize("request_", ["XGROUP DESTROY s g", "DEL s"])
-def test_who_waits_for_a_group_that_goes_is_told(h: Harness, request_: str) -> None:
+@pytest.mark.parametrize(
+    "requests",
+    [
+        "XGROUP DESTROY s g",
+        "DEL s",
+        "UNLINK s",
+        "FLUSHDB",
+        "FLUSHALL",
+        "SWAPDB 0 1",
+        "RENAME s elsewhere",
+        "RENAME other s",
+        "COPY other s REPLACE",
+        "MOVE s 1",
+        "PEXPIRE s -1",
+        "DEBUG SET-ACTIVE-EXPIRE 1; PEXPIRE s 1",
+        "MULTI; XADD s 9-0 f v; XGROUP DESTROY s g; EXEC",
+        "MULTI; DEL s; XADD s 9-0 f v; EXEC",
+    ],
+)
+def test_who_waits_for_a_group_that_goes_is_told(h: Harness, requests: str) -> None:
     h.run("XGROUP SETID s g $")
+    h.run("XADD other 1-0 f v")
     waiter = waiting(h, "XREADGROUP GROUP g c BLOCK 0 STREAMS s >")
-    h.run(request_)
+    for request in requests.split("; "):
+        h.run(request)
+    h.advance(0.002)
     expected = b"-NOGROUP No such key 's' or consumer group 'g' in XREADGROUP with GROUP option\r\n"
     assert waiter.received() == expected
     assert not waiter.session.is_blocked
 
 
-def test_who_waits_for_a_stream_that_becomes_a_string_is_told(h: Harness) -> None:
+@pytest.mark.parametrize("request_", ["SET s v", "RENAME other s", "SUNIONSTORE s set", "SWAPDB 0 1"])
+def test_who_waits_for_a_stream_that_becomes_something_else_is_told(h: Harness, request_: str) -> None:
     h.run("XGROUP SETID s g $")
-    waiter = waiting(h, "XREADGROUP GROUP g c BLOCK 0 STREAMS s >")
+    h.run("SET other v")
+    h.run("SADD set a")
+    h.run("SELECT 1")
     h.run("SET s v")
+    h.run("SELECT 0")
+    waiter = waiting(h, "XREADGROUP GROUP g c BLOCK 0 STREAMS s >")
+    h.run(request_)
     assert waiter.received().startswith(b"-WRONGTYPE ")
+
+
+def test_who_waits_in_a_group_that_comes_with_another_stream_reads_on_there(h: Harness) -> None:
+    h.run("XGROUP SETID s g $")
+    h.run("XADD other 1-0 f v")
+    h.run("XGROUP CREATE other g 0")
+    waiter = waiting(h, "XREADGROUP GROUP g c BLOCK 0 STREAMS s >")
+    h.run("RENAME other s")
+    assert b"1-0" in waiter.received()
+
+
+def test_readers_of_a_group_get_what_a_transaction_added_one_consumer_each_in_their_order(h: Harness) -> None:
+    h.run("XGROUP SETID s g $")
+    waiters = [waiting(h, f"XREADGROUP GROUP g {name} COUNT 1 BLOCK 0 STREAMS s >") for name in "abc"]
+    h.run("MULTI")
+    h.run("XADD s 6-0 f v")
+    h.run("XADD s 7-0 f v")
+    assert [waiter.received() for waiter in waiters] == [b"", b"", b""]
+    h.run("EXEC")
+    assert [(b"6-0" in got, b"7-0" in got) for got in (waiter.received() for waiter in waiters)] == [
+        (True, False), (False, True), (False, False),
+    ]  # fmt: skip
+    assert waiters[2].session.is_blocked
+
+
+def test_a_reader_inside_a_transaction_never_waits(h: Harness) -> None:
+    h.run("XGROUP SETID s g $")
+    h.run("MULTI")
+    h.run("XREADGROUP GROUP g c BLOCK 0 STREAMS s >")
+    h.run("XREAD BLOCK 0 STREAMS s $")
+    assert h.run("EXEC") == [None, None]
 
 
 def test_acknowledging_wakes_nobody(h: Harness) -> None:
