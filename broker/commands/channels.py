@@ -183,7 +183,7 @@ def channel_resume(ctx: Context, argv: list[bytes]) -> Reply:
     channel = argv[2]
     start = _start(ctx, channel, argv[3])
     session = ctx.session
-    session.channels[channel] = None
+    session.channels.set(channel, True)
     ctx.shared.subscriptions.resume(session.id, channel, form)
     set_gate(session)
     kind = b"subscribe" if form == AS_PATTERN else b"resume"

@@ -17,9 +17,10 @@ from broker.commands.registry import (
 )
 from broker.commands.session import REPLY_ON, SUBSCRIBED, Session
 from broker.datatypes.streams import format_id
+from broker.datatypes.table import Table
 from broker.errors import CommandError
 from broker.keyspace.glob import matches
-from broker.keyspace.subscriptions import AS_PATTERN, WITH_ID, Members, count_of
+from broker.keyspace.subscriptions import AS_PATTERN, WITH_ID, Members, count_of, members_in
 from broker.protocol.encoder import encode
 from broker.protocol.replies import NOTHING, Push, Replies, Reply
 
@@ -37,10 +38,10 @@ def deliver(shared: Shared, channel: bytes, message: bytes) -> int:
     """
     subscriptions = shared.subscriptions
     count = 0
-    members = subscriptions.channels.get(channel)
+    members = subscriptions.on_channel(channel)
     if members is not None:
         count += _send_all(shared, members, [b"message", channel, message])
-    if subscriptions.patterns:
+    if subscriptions.patterns.size:
         count += deliver_to_patterns(shared, channel, message)
     return count
 
@@ -49,7 +50,9 @@ def deliver_to_patterns(shared: Shared, channel: bytes, message: bytes) -> int:
     subscriptions = shared.subscriptions
     count = 0
     for pattern in subscriptions.patterns_of(channel):
-        count += _send_all(shared, subscriptions.patterns[pattern], [b"pmessage", pattern, channel, message])
+        members = subscriptions.on_pattern(pattern)
+        if members is not None:
+            count += _send_all(shared, members, [b"pmessage", pattern, channel, message])
     return count
 
 
@@ -62,12 +65,18 @@ def wire_of(items: list[Reply], resp3: bool) -> bytes:
 
 def _send_all(shared: Shared, members: Members, items: list[Reply]) -> int:
     if not isinstance(members, dict):
-        session = shared.sessions[members]
-        session.send_wire(wire_of(items, session.resp3))
+        only = shared.sessions.get(members)
+        if only is None:
+            return 0
+        only.send_wire(wire_of(items, only.resp3))
         return 1
     resp2 = resp3 = b""  # made when first needed
+    count = 0
     for session_id in members:
-        session = shared.sessions[session_id]
+        session = shared.sessions.get(session_id)
+        if session is None:
+            continue  # it went, and its subscriptions are on their way out
+        count += 1
         if session.resp3:
             if not resp3:
                 resp3 = wire_of(items, True)
@@ -76,7 +85,7 @@ def _send_all(shared: Shared, members: Members, items: list[Reply]) -> int:
             if not resp2:
                 resp2 = wire_of(items, False)
             session.send_wire(resp2)
-    return len(members)
+    return count
 
 
 @command("PUBLISH", arity=3, flags=PUBSUB | LOADING | STALE | FAST | MAY_REPLICATE | SENTINEL, since="2.0.0",
@@ -100,12 +109,12 @@ def append_and_deliver(ctx: Context, channel: bytes, position: int, message: byt
     subscriptions = shared.subscriptions
     text = format_id(position)
     count = 0
-    members = subscriptions.channels.get(channel)
+    members = subscriptions.on_channel(channel)
     if isinstance(members, dict):
         count += _send_retained(shared, members, channel, text, message)
     elif members is not None:
         count += _send_all(shared, members, [b"message", channel, message])
-    if subscriptions.patterns:
+    if subscriptions.patterns.size:
         count += deliver_to_patterns(shared, channel, message)
     ctx.keyspace.dirty += 1
     ctx.journal(b"CHANNEL", b"APPEND", channel, text, message)
@@ -123,20 +132,24 @@ def push_of(form: int, channel: bytes, position: bytes, message: bytes) -> list[
 
 def _send_retained(shared: Shared, members: dict[int, int], channel: bytes, position: bytes, message: bytes) -> int:
     wires: list[bytes] = [b"", b"", b"", b"", b"", b""]  # of each form RESP2 and RESP3: made when first needed
+    count = 0
     for session_id, form in members.items():
-        session = shared.sessions[session_id]
+        session = shared.sessions.get(session_id)
+        if session is None:
+            continue
+        count += 1
         which = 2 * form + (1 if session.resp3 else 0)
         if not wires[which]:
             wires[which] = wire_of(push_of(form, channel, position, message), session.resp3)
         session.send_wire(wires[which])
-    return len(members)
+    return count
 
 
 @command("SPUBLISH", arity=3, flags=PUBSUB | LOADING | STALE | FAST | MAY_REPLICATE, since="7.0.0",
          keys=[key(NOT_KEY)], syntax="shardchannel message", summary="Send a message to a shard channel",
          cost="O(n), n subscribers of the shard channel")  # fmt: skip
 def spublish(ctx: Context, argv: list[bytes]) -> Reply:
-    members = ctx.shared.subscriptions.shards.get(argv[1])
+    members = ctx.shared.subscriptions.on_shard(argv[1])
     if members is None:
         return 0
     return _send_all(ctx.shared, members, [b"smessage", argv[1], argv[2]])
@@ -165,7 +178,7 @@ def subscribe(ctx: Context, argv: list[bytes]) -> Reply:
     session = ctx.session
     replies: list[Reply] = []
     for channel in argv[1:]:
-        session.channels[channel] = None
+        session.channels.set(channel, True)
         ctx.shared.subscriptions.subscribe(session.id, channel)
         replies.append(Push([b"subscribe", channel, session.listening]))
     set_gate(session)
@@ -178,7 +191,7 @@ def psubscribe(ctx: Context, argv: list[bytes]) -> Reply:
     session = ctx.session
     replies: list[Reply] = []
     for pattern in argv[1:]:
-        session.patterns[pattern] = None
+        session.patterns.set(pattern, True)
         ctx.shared.subscriptions.psubscribe(session.id, pattern)
         replies.append(Push([b"psubscribe", pattern, session.listening]))
     set_gate(session)
@@ -201,8 +214,8 @@ def unsubscribe_channels(ctx: Context, channels: list[bytes]) -> list[Reply]:
     """The confirmations; one with a null when there was nothing to stop."""
     session = ctx.session
     replies: list[Reply] = []
-    for channel in channels or list(session.channels):
-        session.channels.pop(channel, None)
+    for channel in channels or session.channels.key_list():
+        session.channels.pop(channel)
         ctx.shared.subscriptions.unsubscribe(session.id, channel)
         replies.append(Push([b"unsubscribe", channel, session.listening]))
     set_gate(session)
@@ -212,8 +225,8 @@ def unsubscribe_channels(ctx: Context, channels: list[bytes]) -> list[Reply]:
 def unsubscribe_patterns(ctx: Context, patterns: list[bytes]) -> list[Reply]:
     session = ctx.session
     replies: list[Reply] = []
-    for pattern in patterns or list(session.patterns):
-        session.patterns.pop(pattern, None)
+    for pattern in patterns or session.patterns.key_list():
+        session.patterns.pop(pattern)
         ctx.shared.subscriptions.punsubscribe(session.id, pattern)
         replies.append(Push([b"punsubscribe", pattern, session.listening]))
     set_gate(session)
@@ -229,7 +242,7 @@ def ssubscribe(ctx: Context, argv: list[bytes]) -> Reply:
         raise CommandError("ERR", "SSUBSCRIBE isn't allowed for a DENY BLOCKING client")
     replies: list[Reply] = []
     for channel in argv[1:]:
-        session.shard_channels[channel] = None
+        session.shard_channels.set(channel, True)
         ctx.shared.subscriptions.ssubscribe(session.id, channel)
         replies.append(Push([b"ssubscribe", channel, len(session.shard_channels)]))
     set_gate(session)
@@ -246,8 +259,8 @@ def sunsubscribe(ctx: Context, argv: list[bytes]) -> Reply:
 def unsubscribe_shards(ctx: Context, channels: list[bytes]) -> list[Reply]:
     session = ctx.session
     replies: list[Reply] = []
-    for channel in channels or list(session.shard_channels):
-        session.shard_channels.pop(channel, None)
+    for channel in channels or session.shard_channels.key_list():
+        session.shard_channels.pop(channel)
         ctx.shared.subscriptions.sunsubscribe(session.id, channel)
         replies.append(Push([b"sunsubscribe", channel, len(session.shard_channels)]))
     set_gate(session)
@@ -257,18 +270,18 @@ def unsubscribe_shards(ctx: Context, channels: list[bytes]) -> list[Reply]:
 # -- looking
 
 
-def _names(table: dict[bytes, Members], argv: list[bytes]) -> Reply:
+def _names(table: Table, argv: list[bytes]) -> Reply:
     if len(argv) > 3:
         raise bad_subcommand(argv)
-    names: list[Reply] = [name for name in table if len(argv) == 2 or matches(argv[2], name)]
+    names: list[Reply] = [name for name in table.key_list() if len(argv) == 2 or matches(argv[2], name)]
     return names
 
 
-def _numbers(table: dict[bytes, Members], argv: list[bytes]) -> Reply:
+def _numbers(table: Table, argv: list[bytes]) -> Reply:
     flat: list[Reply] = []
     for channel in argv[2:]:
         flat.append(channel)
-        flat.append(count_of(table.get(channel)))
+        flat.append(count_of(members_in(table, channel)))
     return flat
 
 

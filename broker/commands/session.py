@@ -4,6 +4,7 @@ from typing import Final
 
 from mypy_extensions import i64
 
+from broker.datatypes.table import Table
 from broker.keyspace.watch import Watcher
 from broker.protocol.encoder import encode
 from broker.protocol.replies import Reply
@@ -68,9 +69,9 @@ class Session:
         self.queue: list[list[bytes]] = []  # of MULTI
         self.queue_failed = False  # EXEC will abort
         self.queue_writes = False  # something queued is a WRITE command
-        self.channels: dict[bytes, None] = {}
-        self.patterns: dict[bytes, None] = {}
-        self.shard_channels: dict[bytes, None] = {}
+        self.channels = Table()  # as sets
+        self.patterns = Table()
+        self.shard_channels = Table()
         self.in_exec = False  # a transaction of this client is being executed
         self.blocked_on: list[bytes] = []
         self.is_blocked = False

@@ -39,6 +39,7 @@ from broker.keyspace.database import Keyspace
 from broker.keyspace.disposal import parts_of
 from broker.keyspace.events import parse_classes
 from broker.keyspace.retention import NEVER
+from broker.keyspace.subscriptions import RELEASED_AT_ONCE
 from broker.protocol.replies import NOTHING, ErrorReply, Reply
 
 _HELD_UP: Final = IS_LOADING | WRITES_REFUSED | PAUSED_ALL | PAUSED_WRITES  # then nothing that is due may be written
@@ -162,13 +163,7 @@ class Engine:
         stop_tracking(self.shared, session)
         self.blocking.forget(session.id)
         self.keyspace.watches.forget(session.watcher)
-        subscriptions = self.shared.subscriptions
-        for channel in session.channels:
-            subscriptions.unsubscribe(session.id, channel)
-        for pattern in session.patterns:
-            subscriptions.punsubscribe(session.id, pattern)
-        for channel in session.shard_channels:
-            subscriptions.sunsubscribe(session.id, channel)
+        self.shared.subscriptions.leave(session.id, session.channels, session.patterns, session.shard_channels)
         self._contexts.pop(session.id, None)
         self.shared.sessions.pop(session.id, None)
 
@@ -233,6 +228,8 @@ class Engine:
                 self.settle()
         if self.keyspace.tracking.broadcasts:
             tell_broadcasts(self.shared)
+        if self.shared.subscriptions.is_releasing:
+            self.shared.subscriptions.release(RELEASED_AT_ONCE)
         if TRASH.size:
             TRASH.sweep(TRASH.steps(), parts_of)
 
@@ -242,7 +239,7 @@ class Engine:
 
     def next_deadline_ms(self) -> int | None:
         """Milliseconds from now until end_turn() has something to do without any request; None: nothing is planned."""
-        if TRASH.size:
+        if TRASH.size or self.shared.subscriptions.is_releasing:
             return 0
         waits: list[int] = []
         deadline = self.blocking.next_deadline_ms()

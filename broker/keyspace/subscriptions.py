@@ -4,8 +4,9 @@ Costs: subscribe and unsubscribe O(1); patterns_of() O(distinct lengths of liter
 failing that end, as the channel does), not O(patterns).
 """
 
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, cast
 
+from broker.datatypes.table import Table
 from broker.keyspace.glob import matches
 
 # How a subscriber wants the messages of a retained channel.
@@ -16,6 +17,11 @@ AS_PATTERN: Final = 2  # pmessage id channel payload: for client libraries that 
 # One plain subscriber is just its session number (a million channels with one each is a use that has to be cheap);
 # otherwise {session number: PLAIN, WITH_ID or AS_PATTERN} in the order of subscription, in which messages go out.
 Members: TypeAlias = int | dict[int, int]
+
+RELEASED_AT_ONCE: Final = 1000  # subscriptions of a session that left; the others go in the turns that follow
+_CHANNELS: Final = 0
+_PATTERNS: Final = 1
+_SHARDS: Final = 2
 
 _STAR: Final = 42
 _QUESTION: Final = 63
@@ -28,26 +34,29 @@ class Ends:
 
     def __init__(self) -> None:
         self.lengths: list[int] = []
-        self.patterns: dict[bytes, dict[bytes, None]] = {}  # {literal text: {pattern: None}}
+        self.patterns = Table()  # {literal text: the pattern, or {pattern: None} where there are several}
         self._texts: dict[int, int] = {}  # {length: number of texts}
 
     def add(self, text: bytes, pattern: bytes) -> None:
         bucket = self.patterns.get(text)
-        if bucket is None:
-            bucket = {}
-            self.patterns[text] = bucket
+        if isinstance(bucket, dict):
+            bucket[pattern] = None
+        elif isinstance(bucket, bytes):
+            self.patterns.set(text, {bucket: None, pattern: None})
+        else:
+            self.patterns.set(text, pattern)
             count = self._texts.get(len(text), 0)
             self._texts[len(text)] = count + 1
             if not count:
                 self.lengths.append(len(text))
                 self.lengths.sort()
-        bucket[pattern] = None
 
     def remove(self, text: bytes, pattern: bytes) -> None:
-        bucket = self.patterns[text]
-        del bucket[pattern]
-        if not bucket:
-            del self.patterns[text]
+        bucket = self.patterns.get(text)
+        if isinstance(bucket, dict):
+            del bucket[pattern]
+        if not bucket or not isinstance(bucket, dict):
+            self.patterns.pop(text)
             self._texts[len(text)] -= 1
             if not self._texts[len(text)]:
                 del self._texts[len(text)]
@@ -58,16 +67,15 @@ class PatternIndex:
     """Glob patterns, by the text before their first special byte, or, when there is none, after their last."""
 
     def __init__(self) -> None:
-        self._numbers: dict[bytes, int] = {}  # {pattern: in the order of arrival}
+        self._numbers = Table()  # {pattern: in the order of arrival}
         self._next = 0
         self._prefixes = Ends()
         self._suffixes = Ends()
 
     def add(self, pattern: bytes) -> None:
         """Nothing happens when it is there."""
-        if pattern in self._numbers:
+        if not self._numbers.set(pattern, self._next):
             return
-        self._numbers[pattern] = self._next
         self._next += 1
         prefix = literal_prefix(pattern)
         suffix = b"" if prefix else literal_suffix(pattern)
@@ -78,7 +86,7 @@ class PatternIndex:
 
     def remove(self, pattern: bytes) -> None:
         """It must be there."""
-        del self._numbers[pattern]
+        self._numbers.pop(pattern)
         prefix = literal_prefix(pattern)
         suffix = b"" if prefix else literal_suffix(pattern)
         if suffix:
@@ -99,14 +107,17 @@ class PatternIndex:
                 break
             _collect(self._suffixes.patterns.get(text[size - length :]), text, found)
         if len(found) > 1:
-            numbered = [(self._numbers[pattern], pattern) for pattern in found]
+            numbered = [(cast(int, self._numbers.get(pattern)), pattern) for pattern in found]
             numbered.sort()
             return [pattern for _, pattern in numbered]
         return found
 
 
-def _collect(bucket: dict[bytes, None] | None, text: bytes, found: list[bytes]) -> None:
-    if bucket is not None:
+def _collect(bucket: object, text: bytes, found: list[bytes]) -> None:
+    if isinstance(bucket, bytes):
+        if matches(bucket, text):
+            found.append(bucket)
+    elif isinstance(bucket, dict):
         for pattern in bucket:
             if matches(pattern, text):
                 found.append(pattern)
@@ -133,11 +144,23 @@ def literal_suffix(pattern: bytes) -> bytes:
 
 
 class Subscriptions:
+    """Tables {name: Members}. A session that went may stand in them for some turns more: release()."""
+
     def __init__(self) -> None:
-        self.channels: dict[bytes, Members] = {}
-        self.patterns: dict[bytes, Members] = {}
-        self.shards: dict[bytes, Members] = {}  # shard channels: a namespace of their own
+        self.channels = Table()
+        self.patterns = Table()
+        self.shards = Table()  # shard channels: a namespace of their own
         self._index = PatternIndex()
+        self._leaving: list[_Leaving] = []
+
+    def on_channel(self, channel: bytes) -> Members | None:
+        return members_in(self.channels, channel)
+
+    def on_pattern(self, pattern: bytes) -> Members | None:
+        return members_in(self.patterns, pattern)
+
+    def on_shard(self, channel: bytes) -> Members | None:
+        return members_in(self.shards, channel)
 
     def subscribe(self, session: int, channel: bytes) -> None:
         """How one who is there already wants the messages stays as it is."""
@@ -148,16 +171,16 @@ class Subscriptions:
 
     def resume(self, session: int, channel: bytes, form: int) -> None:
         """Subscribe to a retained channel, or change how its messages are wanted: WITH_ID or AS_PATTERN."""
-        members = self.channels.get(channel)
+        members = self.on_channel(channel)
         if isinstance(members, dict):
             members[session] = form
         elif members is None or members == session:
-            self.channels[channel] = {session: form}
+            self.channels.set(channel, {session: form})
         else:
-            self.channels[channel] = {members: PLAIN, session: form}
+            self.channels.set(channel, {members: PLAIN, session: form})
 
     def psubscribe(self, session: int, pattern: bytes) -> None:
-        if pattern not in self.patterns:
+        if not self.patterns.has(pattern):
             self._index.add(pattern)
         _add(self.patterns, session, pattern)
 
@@ -171,9 +194,60 @@ class Subscriptions:
     def sunsubscribe(self, session: int, channel: bytes) -> None:
         _drop(self.shards, session, channel)
 
+    # -- sessions that go
+
+    def leave(self, session: int, channels: Table, patterns: Table, shards: Table) -> None:
+        """All subscriptions of a session end. Many do so little by little, by release(); nobody finds it any more."""
+        for kind, table in ((_CHANNELS, channels), (_PATTERNS, patterns), (_SHARDS, shards)):
+            if table.size:
+                self._leaving.append(_Leaving(session, kind, table))
+        self.release(RELEASED_AT_ONCE)
+
+    @property
+    def is_releasing(self) -> bool:
+        return len(self._leaving) > 0
+
+    def release(self, limit: int) -> None:
+        """End up to about so many subscriptions of those who left."""
+        left = limit
+        while self._leaving and left > 0:
+            leaving = self._leaving[-1]
+            names = leaving.take()
+            left -= len(names)
+            for name in names:
+                if leaving.kind == _CHANNELS:
+                    self.unsubscribe(leaving.session, name)
+                elif leaving.kind == _PATTERNS:
+                    self.punsubscribe(leaving.session, name)
+                else:
+                    self.sunsubscribe(leaving.session, name)
+            if leaving.is_done:
+                self._leaving.pop()
+
     def patterns_of(self, channel: bytes) -> list[bytes]:
         """The patterns that `channel` matches, in the order in which they were first subscribed to."""
         return self._index.find(channel)
+
+
+class _Leaving:
+    """A session that left, and what it has yet to be taken out of."""
+
+    def __init__(self, session: int, kind: int, table: Table) -> None:
+        self.session: Final = session
+        self.kind: Final = kind
+        self._shards = list(table.shards())
+
+    @property
+    def is_done(self) -> bool:
+        return not self._shards
+
+    def take(self) -> list[bytes]:
+        """Some of the names, each once."""
+        return list(self._shards.pop())
+
+
+def members_in(table: Table, name: bytes) -> Members | None:
+    return cast("Members | None", table.get(name))
 
 
 def count_of(members: Members | None) -> int:
@@ -182,20 +256,20 @@ def count_of(members: Members | None) -> int:
     return 0 if members is None else 1
 
 
-def _add(table: dict[bytes, Members], session: int, name: bytes) -> None:
-    members = table.get(name)
+def _add(table: Table, session: int, name: bytes) -> None:
+    members = members_in(table, name)
     if members is None:
-        table[name] = session
+        table.set(name, session)
     elif isinstance(members, dict):
         if session not in members:
             members[session] = PLAIN
     elif members != session:
-        table[name] = {members: PLAIN, session: PLAIN}
+        table.set(name, {members: PLAIN, session: PLAIN})
 
 
-def _drop(table: dict[bytes, Members], session: int, name: bytes) -> bool:
+def _drop(table: Table, session: int, name: bytes) -> bool:
     """True when nobody is left who had subscribed."""
-    members = table.get(name)
+    members = members_in(table, name)
     if members is None:
         return False
     if isinstance(members, dict):
@@ -204,5 +278,5 @@ def _drop(table: dict[bytes, Members], session: int, name: bytes) -> bool:
             return False
     elif members != session:
         return False
-    del table[name]
+    table.pop(name)
     return True

@@ -61,6 +61,7 @@ GAUGES: Final[tuple[Row, ...]] = (
     Row("memory_rss_bytes", "used_memory_rss", "Memory of the process as the system counts it."),
     Row("memory_peak_bytes", "used_memory_peak", "The most memory that was in use."),
     Row("memory_limit_bytes", "maxmemory", "The limit on memory, 0 for none."),
+    Row("lazyfree_pending", "lazyfree_pending_objects", "Elements of dropped values that are yet to be freed."),
     Row("loading", "loading", "1 while the log is being read at start."),
     Row("aof_enabled", "aof_enabled", "1 when the append-only log is on."),
     Row("aof_size_bytes", "aof_current_size", "Size of the append-only log."),
@@ -87,6 +88,7 @@ COUNTERS: Final[tuple[Row, ...]] = (
     Row(
         "query_buffer_disconnections", "client_query_buffer_limit_disconnections", "Clients cut for too long a request."
     ),
+    Row("pubsub_messages_dropped", "pubsub_messages_dropped", "Messages that slow subscribers did not get."),
     Row("aof_fsyncs", "aof_fsyncs", "Times that the log was flushed to disk."),
     Row("aof_delayed_fsyncs", "aof_delayed_fsync", "Writes of the log that had to wait for an fsync."),
 )

@@ -224,6 +224,7 @@ class Info:
             "total_error_replies": int(self._engine.error_replies),
             "client_query_buffer_limit_disconnections": int(traffic.query_limit_cuts),
             "client_output_buffer_limit_disconnections": int(traffic.output_limit_cuts),
+            "pubsub_messages_dropped": int(traffic.messages_dropped),
             "paused_reason": "none" if action == "none" else "client_pause",
             "paused_actions": action,
             "paused_timeout_milliseconds": left_ms,

@@ -376,7 +376,7 @@ def test_leaving_and_resuming_at_any_time_gives_each_message_once_and_in_order(s
             take(which)
             harness.engine.close_session(readers[which].ctx)
             readers[which] = harness.client()
-        elif b"c" not in readers[which].session.channels:
+        elif not readers[which].session.channels.has(b"c"):
             out = readers[which].session.out
             encode(readers[which].raw(f"CHANNEL RESUME c {held[which]}"), out, False)
         take(0)

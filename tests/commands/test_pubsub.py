@@ -230,3 +230,23 @@ def test_a_channel_with_one_subscriber_costs_no_table(h: Harness) -> None:
     assert h.client().run("PUBLISH result:7 done") == 1
     h.run("UNSUBSCRIBE")
     assert not channels
+
+
+def test_who_left_with_many_subscriptions_gets_no_messages_and_goes_in_several_turns(h: Harness) -> None:
+    leaving, other = h.client(), h.client()
+    for first in range(0, 5000, 100):
+        leaving.run("SUBSCRIBE", *(f"c:{i}" for i in range(first, first + 100)))
+    leaving.run("PSUBSCRIBE", "c:*")
+    other.run("SUBSCRIBE", "c:0", "c:4999")
+    other.received()
+    h.engine.close_session(leaving.ctx)
+    assert h.engine.next_deadline_ms() == 0
+    assert [h.run("PUBLISH", f"c:{i}", "m") for i in (0, 1, 4999)] == [1, 0, 1]
+    turns = 0
+    while h.engine.next_deadline_ms() == 0:
+        h.advance(0)
+        turns += 1
+    assert turns >= 1  # after the three of PUBLISH
+    assert sorted(h.run("PUBSUB CHANNELS")) == [b"c:0", b"c:4999"]
+    assert h.run("PUBSUB NUMPAT") == 0
+    assert other.received().count(b"message") == 2

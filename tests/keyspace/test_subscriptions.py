@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from broker.datatypes.table import Table
 from broker.keyspace.glob import matches
 from broker.keyspace.subscriptions import (
     AS_PATTERN,
@@ -54,7 +55,7 @@ def test_patterns_that_begin_or_end_otherwise_are_not_looked_at():
     assert index.find(b"user:00017:order:00042") == [b"user:00017:*", b"*:order:00042"]
     for ends, lengths in ((index._prefixes, [11]), (index._suffixes, [12])):
         assert ends.lengths == lengths
-        assert len(ends.patterns) == 10_000 and all(len(bucket) == 1 for bucket in ends.patterns.values())
+        assert len(ends.patterns) == 10_000 and all(isinstance(one, bytes) for one in ends.patterns.values())
 
 
 def test_an_index_that_was_emptied_holds_nothing():
@@ -126,7 +127,7 @@ class Machine(RuleBasedStateMachine):
             (self.real.patterns, self.patterns),
             (self.real.shards, self.shards),
         ):
-            assert list(real) == list(model)
+            assert real.key_list() == list(model)
             for name, members in real.items():
                 listed = members if isinstance(members, dict) else {members: PLAIN}
                 assert listed == model[name]
@@ -136,6 +137,40 @@ class Machine(RuleBasedStateMachine):
     def patterns_are_found(self):
         for name in (b"a", b"abc", b"x"):
             assert self.real.patterns_of(name) == [p for p in self.patterns if matches(p, name)]
+
+
+def test_a_session_with_many_subscriptions_goes_little_by_little():
+    real = Subscriptions()
+    mine, others = Table(), Table()
+    for i in range(5000):
+        real.subscribe(1, b"%d" % i)
+        mine.set(b"%d" % i, True)
+    for i in range(0, 5000, 2):
+        real.psubscribe(1, b"%d*" % i)
+        others.set(b"%d*" % i, True)
+    real.subscribe(2, b"7")
+    real.leave(1, mine, others, Table())
+    releases = 0
+    while real.is_releasing:
+        before = len(real.channels) + len(real.patterns)
+        real.release(1000)
+        assert before - len(real.channels) - len(real.patterns) <= 1100
+        releases += 1
+    assert releases >= 6
+    assert real.on_channel(b"7") == {2: PLAIN}
+    assert (len(real.channels), len(real.patterns)) == (1, 0)
+    assert real.patterns_of(b"40") == []
+
+
+def test_few_subscriptions_end_at_once():
+    real = Subscriptions()
+    mine = Table()
+    for name in (b"a", b"b"):
+        real.ssubscribe(1, name)
+        mine.set(name, True)
+    real.leave(1, Table(), Table(), mine)
+    assert not real.is_releasing
+    assert len(real.shards) == 0
 
 
 Machine.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
