@@ -8,6 +8,7 @@ from broker.commands import (  # noqa: F401  (imported for what their decorators
     counters,
     debug,
     expire,
+    geo,
     group_policy,
     group_reading,
     hash_expiry,

@@ -24,6 +24,7 @@ ROUNDS = 12  # requests of each command
 WORDS = {
     "$string": ["string", "number"],
     "$list": ["list", "list2"],
+    "$place": ["13.3 38.1", "1 2", "-180 85.05", "181 0"],
     "$hash": ["hash"],
     "$ms": ["1700000500000", "1800000000000", "1", "x"],
     "$set": ["set", "set2"],
@@ -122,6 +123,11 @@ REQUESTS = {
     "EXPIREAT": ["$any $when", "$any $when $cond"],
     "FLUSHALL": ["", "ASYNC", "x"],
     "FLUSHDB": ["", "SYNC", "x"],
+    "GEOADD": ["$zset $place $v", "$zset $cond $place $v $place $v", "$zset CH 2 $float $v", "$any 1 1 a"],
+    "GEORADIUS": ["zset $place $many km STORE $any", "$any 0 0 30000 km STOREDIST new", "zset 0 0 1 m STORE $any"],
+    "GEORADIUSBYMEMBER": ["zset $v 30000 km STORE $any", "$any a 30000 km STOREDIST new", "missing a 1 m STORE $any"],
+    "GEOSEARCHSTORE": ["$any zset FROMMEMBER $v BYRADIUS 30000 km", "new $any FROMLONLAT $place BYBOX $many 9 km"]
+    + ["$any zset FROMMEMBER a BYBOX 1 1 m COUNT $many STOREDIST"],
     "GETDEL": ["$string", "$any"],
     "GETEX": ["$string", "$string EX $seconds", "$string PXAT $when_ms", "$string PERSIST", "volatile PERSIST"],
     "GETSET": ["$string $v", "$any $v"],

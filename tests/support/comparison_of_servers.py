@@ -1,5 +1,6 @@
 """What may differ between two servers that both answer rightly, taken out of the replies before they are compared."""
 
+import contextlib
 from typing import Any
 
 from support.wire import Error
@@ -40,12 +41,24 @@ def normalised(argv: list[bytes], reply: Any) -> Any:
         return [when if when < 0 or when > 33_000_000_000 else when > 0 for when in reply]
     if name in (b"EXPIRETIME", b"PEXPIRETIME") and isinstance(reply, int) and reply < 33_000_000_000:
         return reply > 0
+    if name.startswith(b"GEO"):
+        return _coordinates(reply)
     if name == b"XPENDING" and isinstance(reply, list) and len(argv) > 3:
         return [[entry[0], entry[1], entry[3]] for entry in reply]  # without the idle time
     if name == b"XINFO":
         return _without_times(reply)
     if name == b"XGROUP" and len(argv) > 1 and argv[1].upper() == b"CREATECONSUMER":
         return isinstance(reply, int)  # 7.0 does not create a consumer that finds nothing to read, 7.2 and we do
+    return reply
+
+
+def _coordinates(reply: Any) -> Any:
+    """7.0 shows them as long doubles, with 17 decimals."""
+    if isinstance(reply, list):
+        if len(reply) == 2 and all(isinstance(part, bytes | float) for part in reply):
+            with contextlib.suppress(ValueError):
+                return [round(float(part), 12) for part in reply]
+        return [_coordinates(part) for part in reply]
     return reply
 
 

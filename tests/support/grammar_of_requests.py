@@ -230,6 +230,37 @@ SORTED_SETS = [
     seq(b"ZSCAN", key, b"0", options(seq(b"MATCH", pattern))), seq(b"ZRANDMEMBER", key, count, maybe(b"WITHSCORES")),
 ]  # fmt: skip
 
+_longitude = st.sampled_from(
+    [b"13.361389", b"15.087269", b"13.583333", b"0", b"180", b"-180", b"-73.99", b"-180.1", b"x"]
+)
+_latitude = st.sampled_from([b"38.115556", b"37.502669", b"37.316667", b"0", b"85.05", b"-85.05112878", b"89", b"nan"])
+_place = st.one_of(
+    st.tuples(_longitude, _latitude).map(list),
+    st.sampled_from(
+        [[b"13.361389", b"38.115556"], [b"15.087269", b"37.502669"], [b"-0.1278", b"51.5074"], [b"2", b"48"]]
+    ),
+)
+_unit = st.sampled_from([b"m", b"km", b"KM", b"mi", b"ft", b"x"])
+_radius = st.sampled_from([b"0", b"1", b"200", b"190.5", b"5000", b"30000", b"-1", b"x"])
+_near = [word(b"WITHCOORD"), word(b"WITHDIST"), word(b"WITHHASH"), word(b"ASC"), word(b"DESC"),
+         seq(b"COUNT", positive), seq(b"COUNT", positive, b"ANY")]  # fmt: skip
+_area = st.one_of(seq(b"BYRADIUS", _radius, _unit), seq(b"BYBOX", _radius, _radius, _unit))
+_centre = st.one_of(seq(b"FROMMEMBER", member), seq(b"FROMLONLAT", _place))
+_geo_store = options(seq(one(b"STORE", b"STOREDIST"), key), *_near)
+GEO = [
+    seq(b"GEOADD", key, options(word(b"NX"), word(b"XX"), word(b"CH")), many(seq(_place, member))),
+    seq(b"GEOADD", key, many(seq(_place, member))), seq(b"GEOADD", key, many(seq(_place, member), 2, 4)),
+    seq(b"GEOPOS", key, many(member, 0, 3)), seq(b"GEOHASH", key, many(member, 0, 3)),
+    seq(b"GEODIST", key, member, member, maybe(_unit)), seq(b"ZADD", key, score, member),
+    seq(b"GEOSEARCH", key, _centre, _area, options(*_near)), seq(b"GEOSEARCH", key, _centre, _area, _centre),
+    seq(b"GEOSEARCH", key, options(_centre, _area, *_near)),
+    seq(b"GEOSEARCHSTORE", key, key, _centre, _area, options(word(b"STOREDIST"), *_near)),
+    seq(b"GEORADIUS", key, _place, _radius, _unit, _geo_store),
+    seq(b"GEORADIUS_RO", key, _place, _radius, _unit, _geo_store),
+    seq(b"GEORADIUSBYMEMBER", key, member, _radius, _unit, _geo_store),
+    seq(b"GEORADIUSBYMEMBER_RO", key, member, _radius, _unit, _geo_store),
+]  # fmt: skip
+
 _fields = many(pair, 1, 2)
 _trim = maybe(one(b"MAXLEN", b"MINID"), maybe(one(b"=", b"~")), one(b"0", b"1", b"2", b"5-0", b"x"),
               maybe(b"LIMIT", one(b"1", b"0", b"-1")))  # fmt: skip
@@ -301,10 +332,23 @@ FAMILIES: dict[str, list[Strategy]] = {
     "field_expiry": FIELD_EXPIRY,
     "sets": SETS,
     "sorted_sets": SORTED_SETS,
+    "geo": GEO,
     "streams": STREAMS,
     "server": [*SERVER, *STRINGS[:3], *LISTS[:1], *TRANSACTIONS[:3]],
     "transactions": [*TRANSACTIONS, *TRANSACTIONS, *STRINGS, *BITS[:6], *LISTS, *SORTED_SETS[:5], *STREAMS[:6]],
-    "everything": [*STRINGS, *BITS, *GENERIC, *LISTS, *HASHES, *SETS, *SORTED_SETS, *STREAMS, *TRANSACTIONS, *WILD],
+    "everything": [
+        *STRINGS,
+        *BITS,
+        *GENERIC,
+        *LISTS,
+        *HASHES,
+        *SETS,
+        *SORTED_SETS,
+        *GEO,
+        *STREAMS,
+        *TRANSACTIONS,
+        *WILD,
+    ],
 }
 
 
