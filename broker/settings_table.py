@@ -131,6 +131,12 @@ _PERSISTENCE: Final = _used(
 
 _KEYSPACE: Final = _used(
     Setting("tracking-table-max-keys", _LONG, "1000000"),
+    Setting("maxmemory-clients", Memory(-100, LONG_MAX, percent=True), "0"),
+    Setting("maxmemory", Memory(0, ULONG_MAX), "0"),
+    Setting("maxmemory-policy", Enum(_POLICIES), "noeviction"),
+    Setting("maxmemory-samples", Integer(1, 64), "5"),
+    Setting("lfu-log-factor", Integer(), "10"),
+    Setting("lfu-decay-time", Integer(), "1"),
     Setting("notify-keyspace-events", KeyspaceEvents(), ""),
     Setting("notify-keyspace-stream", Text(), ""),  # ours: a stream of database 0 that gets the events, too
     Setting("notify-keyspace-stream-max-len", _LONG, "100000"),  # ours: its MAXLEN ~, 0 is no limit
@@ -162,8 +168,6 @@ _OPERATION: Final = _used(
 
 # What Millstream will use and does not yet. Whoever makes one of them work moves it up: until then it is warned of.
 _NOT_YET: Final = [
-    Setting("maxmemory", Memory(0, ULONG_MAX), "0"),
-    Setting("maxmemory-policy", Enum(_POLICIES), "noeviction"),
     Setting("active-expire-effort", Integer(1, 10), "1"),
     Setting("activerehashing", Boolean(), "yes"),
     Setting("hz", Integer(clamp=(1, 500)), "10"),
@@ -257,11 +261,7 @@ _MEMORY_WITHOUT_EFFECT: Final = [
         "lazyfree-lazy-eviction lazyfree-lazy-expire lazyfree-lazy-server-del lazyfree-lazy-user-del"
         " lazyfree-lazy-user-flush activedefrag key-memory-histograms",
     ),
-    Setting("maxmemory-samples", Integer(1, 64), "5"),
     Setting("maxmemory-eviction-tenacity", Integer(0, 100), "10"),
-    Setting("maxmemory-clients", Memory(-100, LONG_MAX, percent=True), "0"),
-    Setting("lfu-log-factor", Integer(), "10"),
-    Setting("lfu-decay-time", Integer(), "1"),
     Setting("active-defrag-cycle-min", Integer(1, 99), "1"),
     Setting("active-defrag-cycle-max", Integer(1, 99), "25"),
     Setting("active-defrag-cycle-us", Integer(0, 100000), "500"),

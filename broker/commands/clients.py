@@ -7,7 +7,7 @@ from broker.commands.connection import checked_name, is_plain
 from broker.commands.context import Context
 from broker.commands.docs import bad_subcommand, help_of
 from broker.commands.registry import ADMIN, LOADING, NOSCRIPT, SENTINEL, STALE, Group
-from broker.commands.session import IN_MULTI, REPLY_OFF, REPLY_ON, REPLY_SKIP_NEXT, Session
+from broker.commands.session import IN_MULTI, REPLY_OFF, REPLY_ON, REPLY_SKIP_NEXT, UNTOUCHING, Session
 from broker.errors import CommandError, syntax_error
 from broker.keyspace.tracking import Tracker
 from broker.protocol.numbers import I64_MAX, parse_int
@@ -196,6 +196,10 @@ def client_no_evict(ctx: Context, argv: list[bytes]) -> Reply:
          summary="Let this connection's reads not count as use of the keys", cost="O(1)")  # fmt: skip
 def client_no_touch(ctx: Context, argv: list[bytes]) -> Reply:
     ctx.session.no_touch = _on_or_off(argv[2])
+    if ctx.session.no_touch:
+        ctx.session.special |= UNTOUCHING
+    else:
+        ctx.session.special &= ~UNTOUCHING
     return OK
 
 

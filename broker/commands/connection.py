@@ -15,7 +15,7 @@ from broker.commands.registry import (
     STALE,
     Group,
 )
-from broker.commands.session import NEEDS_AUTH, REPLY_ON, SUBSCRIBED, Session
+from broker.commands.session import NEEDS_AUTH, REPLY_ON, SUBSCRIBED, UNTOUCHING, Session
 from broker.commands.tracking import stop_tracking
 from broker.commands.transactions import discard_queue
 from broker.errors import CommandError, syntax_error, wrong_arity
@@ -85,6 +85,7 @@ def reset(ctx: Context, argv: list[bytes]) -> Reply:
     session.name = b""
     session.reply_mode = REPLY_ON
     session.no_touch = False
+    session.special &= ~UNTOUCHING
     stop_tracking(ctx.shared, session)
     session.no_evict = False
     session.user = b"default"

@@ -80,6 +80,7 @@ class Context:
         keyspace = self.keyspace
         keyspace.dirty += 1
         keyspace.watches.touch(db.index, key)
+        db.used(key)
         if keyspace.observed:
             keyspace.observe(db.index, key, self.session.id)
         if db.waited and key in db.waited:

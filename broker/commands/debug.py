@@ -13,11 +13,12 @@ from broker.commands.context import Context
 from broker.commands.docs import bad_subcommand, help_from
 from broker.commands.encodings import encoding
 from broker.commands.registry import ADMIN, LOADING, NOSCRIPT, PROTECTED, STALE, Group
-from broker.commands.server import is_local, value_bytes
+from broker.commands.server import is_local
 from broker.errors import CommandError, no_such_key
 from broker.keyspace.digest import dataset_digest, key_digest
 from broker.keyspace.events import STRING
 from broker.keyspace.glob import matches
+from broker.keyspace.memory import value_bytes
 from broker.protocol.numbers import parse_float, parse_int
 from broker.protocol.replies import (
     OK,
@@ -91,9 +92,11 @@ def _object(ctx: Context, argv: list[bytes]) -> Reply:
     value = ctx.db.peek(argv[2])
     if value is None:
         raise no_such_key()
+    idle = 0 if ctx.keyspace.lfu else ctx.db.idle_seconds(argv[2])
+    lru = (ctx.now_ms // 1000 - idle) & 0xFFFFFF  # the clock of Redis, in seconds
     return Simple(
-        b"Value at:0x%012x refcount:1 encoding:%b serializedlength:%d lru:0 lru_seconds_idle:0"
-        % (id(value), encoding(value, ctx.config), value_bytes(value))
+        b"Value at:0x%012x refcount:1 encoding:%b serializedlength:%d lru:%d lru_seconds_idle:%d"
+        % (id(value), encoding(value, ctx.config), value_bytes(value), lru, idle)
     )
 
 

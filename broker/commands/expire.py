@@ -108,7 +108,7 @@ def persist(ctx: Context, argv: list[bytes]) -> Reply:
 
 def _expiry(ctx: Context, name: bytes) -> int:
     """Unix time in ms, -1 for a key without a time-out, -2 for none such."""
-    if ctx.db.read(name) is None:
+    if ctx.db.look(name) is None:
         return -2
     when = ctx.db.expiry(name)
     return -1 if when is None else when

@@ -85,7 +85,7 @@ def unlink(ctx: Context, argv: list[bytes]) -> Reply:
 def exists(ctx: Context, argv: list[bytes]) -> Reply:
     found = 0
     for i in range(1, len(argv)):
-        if ctx.db.read(argv[i]) is not None:
+        if ctx.db.look(argv[i]) is not None:
             found += 1
     return found
 
@@ -94,13 +94,17 @@ def exists(ctx: Context, argv: list[bytes]) -> Reply:
          syntax="key [key ...]", summary="How many of several keys exist; they count as used",
          cost="O(n), n keys")  # fmt: skip
 def touch(ctx: Context, argv: list[bytes]) -> Reply:
-    return exists(ctx, argv)
+    found = 0
+    for i in range(1, len(argv)):
+        if ctx.db.read(argv[i]) is not None:
+            found += 1
+    return found
 
 
 @command("TYPE", arity=2, flags=READONLY | FAST, keys=[key(RO)], acl=("keyspace",), since="1.0.0",
          syntax="key", summary="Type of the value at a key", cost="O(1)")  # fmt: skip
 def type_(ctx: Context, argv: list[bytes]) -> Reply:
-    return _TYPES[type_name(ctx.db.read(argv[1]))]
+    return _TYPES[type_name(ctx.db.look(argv[1]))]
 
 
 # -- to another place
@@ -345,7 +349,10 @@ def _expire_all(db: Database) -> None:
 
 # -- looking into a value
 
-_NOT_TRACKED: Final = "idle time is not tracked: it would cost memory and time at each access"
+_NO_LRU: Final = (
+    "An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching between policies at "
+    "runtime LRU and LFU data will take some time to adjust."
+)
 _NO_LFU: Final = (
     "An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching between "
     "policies at runtime LRU and LFU data will take some time to adjust."
@@ -357,7 +364,7 @@ def _look_at(ctx: Context, name: bytes) -> object | None:
     if ctx.db.peek(name) is None:
         ctx.keyspace.misses += 1
         return None
-    return ctx.db.read(name)
+    return ctx.db.look(name)
 
 
 @command("OBJECT|ENCODING", arity=3, flags=READONLY, keys=[key(RO, at=2)], acl=("keyspace",), since="2.2.3",
@@ -375,19 +382,25 @@ def object_refcount(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 @command("OBJECT|IDLETIME", arity=3, flags=READONLY, keys=[key(RO, at=2)], acl=("keyspace",), since="2.2.3",
-         syntax="key", summary="Not tracked: an error", cost="O(1)")  # fmt: skip
+         syntax="key", summary="Seconds since the value at a key was used; an error with an LFU policy",
+         cost="O(1)")  # fmt: skip
 def object_idletime(ctx: Context, argv: list[bytes]) -> Reply:
     if _look_at(ctx, argv[2]) is None:
         return None
-    raise CommandError("ERR", _NOT_TRACKED)
+    if ctx.keyspace.lfu:
+        raise CommandError("ERR", _NO_LRU)
+    return ctx.db.idle_seconds(argv[2])
 
 
 @command("OBJECT|FREQ", arity=3, flags=READONLY, keys=[key(RO, at=2)], acl=("keyspace",), since="4.0.0",
-         syntax="key", summary="Not tracked: an error", cost="O(1)")  # fmt: skip
+         syntax="key", summary="How often the value at a key is used, as a logarithm; an error without an LFU policy",
+         cost="O(1)")  # fmt: skip
 def object_freq(ctx: Context, argv: list[bytes]) -> Reply:
     if _look_at(ctx, argv[2]) is None:
         return None
-    raise CommandError("ERR", _NO_LFU)
+    if not ctx.keyspace.lfu:
+        raise CommandError("ERR", _NO_LFU)
+    return ctx.db.frequency(argv[2])
 
 
 @command("OBJECT|HELP", arity=2, flags=LOADING | STALE, acl=("keyspace",), since="6.2.0",

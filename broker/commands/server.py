@@ -3,7 +3,6 @@
 DEBUG is in debug.py, COMMAND in introspection.py.
 """
 
-from sys import getsizeof
 from typing import Final
 
 from broker.commands.args import to_int
@@ -26,12 +25,8 @@ from broker.commands.registry import (
     key,
 )
 from broker.commands.session import Session
-from broker.datatypes.hashes import HashValue
-from broker.datatypes.lists import ListValue
-from broker.datatypes.sets import SetValue
-from broker.datatypes.sorted_sets import SortedSet
-from broker.datatypes.streams import Stream
 from broker.errors import CommandError, syntax_error
+from broker.keyspace.memory import key_bytes
 from broker.protocol.numbers import parse_int
 from broker.protocol.replies import NOTHING, OK, Double, Map, Reply, Verbatim
 from broker.version import COMPATIBLE_WITH, VERSION
@@ -225,27 +220,6 @@ def slowlog_help(ctx: Context, argv: list[bytes]) -> Reply:
 # -- MEMORY
 
 
-def value_bytes(value: object) -> int:
-    """Memory of a value, roughly."""
-    if isinstance(value, (bytes, bytearray)):
-        return getsizeof(value)
-    if isinstance(value, ListValue):
-        return value.approximate_bytes()
-    if isinstance(value, HashValue):
-        return value.approximate_bytes()
-    if isinstance(value, SetValue):
-        return value.approximate_bytes()
-    if isinstance(value, SortedSet):
-        return value.approximate_bytes()
-    if isinstance(value, Stream):
-        return value.approximate_bytes()
-    raise TypeError(f"no value of the keyspace: {type(value).__name__}")
-
-
-_TABLE_ENTRY: Final = 100  # bytes that a key costs in the table of its database, on average
-_EXPIRY_ENTRY: Final = 150  # in `expires` and in the heap of what is due
-
-
 @command("MEMORY|USAGE", arity=-3, flags=READONLY, keys=[key(RO, at=2)], since="4.0.0", syntax="key [SAMPLES count]",
          summary="Bytes that a key and its value take, roughly",
          cost="O(1) for strings, O(n) at most otherwise, n the parts looked at")  # fmt: skip
@@ -258,8 +232,7 @@ def memory_usage(ctx: Context, argv: list[bytes]) -> Reply:
     value = ctx.db.peek(argv[2])
     if value is None:
         return None
-    extra = _EXPIRY_ENTRY if ctx.db.expiry(argv[2]) is not None else 0
-    return getsizeof(argv[2]) + _TABLE_ENTRY + value_bytes(value) + extra
+    return key_bytes(ctx.db, argv[2], value)
 
 
 # MEMORY STATS: (field, field of INFO memory that has the figure)

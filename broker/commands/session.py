@@ -68,7 +68,9 @@ class Session:
         self.watcher = Watcher()
         self.queue: list[list[bytes]] = []  # of MULTI
         self.queue_failed = False  # EXEC will abort
+        self.queue_bytes: i64 = 0  # memory of what is queued
         self.queue_writes = False  # something queued is a WRITE command
+        self.queue_takes_memory = False  # likewise, a DENYOOM command
         self.channels = Table()  # as sets
         self.patterns = Table()
         self.shard_channels = Table()

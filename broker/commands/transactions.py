@@ -26,7 +26,9 @@ def discard_queue(ctx: Context) -> None:
     session: Session = ctx.session
     session.queue = []
     session.queue_failed = False
+    session.queue_bytes = 0
     session.queue_writes = False
+    session.queue_takes_memory = False
     session.set_gate(IN_MULTI, False)
     ctx.keyspace.watches.forget(session.watcher)
 

@@ -24,6 +24,7 @@ _HALF: Final = 256
 _FEW: Final = 64  # a block with fewer joins a neighbour that has room
 
 # A place is one number, time and then some bits of the key's hash: so that it is found among a million of equal times.
+_NEAR: Final = 16  # keys that soonest() compares: some may have been put off
 _HASH_BITS: Final = 20
 _HASH_MASK: Final = (1 << _HASH_BITS) - 1
 _LAST_MS: Final = (1 << 42) - 1  # in the year 2109; what is later stands there, and moves when it has come
@@ -128,6 +129,19 @@ class Expiries:
         self._take(0, 0)
         self._add(_place(when, key), key)
         return None
+
+    def soonest(self) -> bytes | None:
+        """A key of about the earliest time, or None: the first of those few that stand first."""
+        if not self._blocks:
+            return None
+        found: bytes | None = None
+        earliest = 0
+        for key in self._blocks[0].keys[:_NEAR]:
+            when = cast(int, self.times.get(key))
+            if found is None or when < earliest:
+                found = key
+                earliest = when
+        return found
 
     def parts(self) -> list[object]:
         """What it is made of, for who takes it apart."""

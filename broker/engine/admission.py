@@ -5,7 +5,7 @@ The engine comes here only when a bit of Session.gate or of Engine.gate is set: 
 
 from typing import Final
 
-from broker.commands.registry import LOADING, MAY_REPLICATE, NO_AUTH, NO_MULTI, WRITE, Command
+from broker.commands.registry import DENYOOM, LOADING, MAY_REPLICATE, NO_AUTH, NO_MULTI, WRITE, Command
 from broker.commands.session import IN_MULTI, NEEDS_AUTH, SUBSCRIBED, Session
 from broker.protocol.replies import QUEUED, ErrorReply, Reply
 
@@ -15,7 +15,9 @@ WRITES_REFUSED: Final = 2  # the log can't be written
 SAVES_FAIL: Final = 1 << 17  # the last BGSAVE failed, and stop-writes-on-bgsave-error says to refuse writes
 PAUSED_WRITES: Final = 4
 PAUSED_ALL: Final = 8
+LIMITED: Final = 16  # maxmemory is set
 IS_KEPT: Final = 1 << 16  # of one request alone: it publishes to a retained channel, which is a write
+OUT_OF_MEMORY: Final = 1 << 18  # of one request alone: there is no room, and nothing more to evict
 
 
 class Postponed:
@@ -35,6 +37,8 @@ _NOT_SAVED: Final = ErrorReply(
     b"snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB "
     b"error."
 )
+_NO_MEMORY: Final = ErrorReply(b"OOM command not allowed when used memory > 'maxmemory'.")
+_ENDS_QUEUE: Final = frozenset([b"EXEC", b"DISCARD", b"QUIT", b"RESET"])
 _RUN_AT_ONCE: Final = frozenset([b"EXEC", b"DISCARD", b"MULTI", b"WATCH", b"QUIT", b"RESET"])
 _WHILE_SUBSCRIBED: Final = frozenset(
     [b"PING", b"SUBSCRIBE", b"SSUBSCRIBE", b"UNSUBSCRIBE", b"SUNSUBSCRIBE", b"PSUBSCRIBE", b"PUNSUBSCRIBE", b"QUIT"]
@@ -51,6 +55,8 @@ def admit(session: Session, command: Command, argv: list[bytes], gate: int) -> R
         return _NO_AUTH
     if session.gate & IN_MULTI and command.flags & NO_MULTI:
         return ErrorReply(b"ERR Command not allowed inside a transaction")
+    if gate & OUT_OF_MEMORY and _takes_memory(session, command):
+        return _NO_MEMORY
     if gate & WRITES_REFUSED and (_writes(session, command) or gate & IS_KEPT or command.name == b"PING"):
         return _DISK
     if gate & SAVES_FAIL and (_writes(session, command) or command.name == b"PING"):
@@ -66,10 +72,22 @@ def admit(session: Session, command: Command, argv: list[bytes], gate: int) -> R
         return POSTPONED
     if session.gate & IN_MULTI and command.name not in _RUN_AT_ONCE:
         session.queue.append(argv)
+        session.queue_bytes += 64
+        for argument in argv:
+            session.queue_bytes += 41 + len(argument)
         if command.flags & (WRITE | MAY_REPLICATE):
             session.queue_writes = True
+        if command.flags & DENYOOM:
+            session.queue_takes_memory = True
         return QUEUED
     return None
+
+
+def _takes_memory(session: Session, command: Command) -> bool:
+    """Also every request that is queued: it stays until EXEC."""
+    if command.name == b"EXEC":
+        return session.queue_takes_memory
+    return command.flags & DENYOOM != 0 or (session.in_multi and command.name not in _ENDS_QUEUE)
 
 
 def _is_paused(session: Session, command: Command, gate: int) -> bool:

@@ -19,27 +19,47 @@ from broker.commands.context import Context, Shared
 from broker.commands.control import Control
 from broker.commands.group_policy import look_at_groups
 from broker.commands.hash_fields import expire_fields
-from broker.commands.registry import BLOCKING, SKIP_SLOWLOG, WRITE, Command
-from broker.commands.session import DISCONNECT, DROP_NEWEST, DROP_OLDEST, IN_MULTI, NEEDS_AUTH, TRACKS, Session
+from broker.commands.registry import BLOCKING, DENYOOM, SKIP_SLOWLOG, WRITE, Command
+from broker.commands.session import (
+    DISCONNECT,
+    DROP_NEWEST,
+    DROP_OLDEST,
+    IN_MULTI,
+    NEEDS_AUTH,
+    TRACKS,
+    UNTOUCHING,
+    Session,
+)
 from broker.commands.stream_retention import after_groups, look_at
 from broker.commands.tracking import end_of_transaction, note_reads, stop_tracking, tell_broadcasts
 from broker.commands.transactions import discard_queue
 from broker.config import Config
 from broker.datatypes.packed_entries import SHARED
 from broker.datatypes.trash import TRASH
-from broker.engine.admission import IS_KEPT, IS_LOADING, PAUSED_ALL, PAUSED_WRITES, WRITES_REFUSED, admit
+from broker.engine.admission import (
+    IS_KEPT,
+    IS_LOADING,
+    LIMITED,
+    OUT_OF_MEMORY,
+    PAUSED_ALL,
+    PAUSED_WRITES,
+    WRITES_REFUSED,
+    admit,
+)
 from broker.engine.blocking import Blocking
 from broker.engine.journal import Journal
+from broker.engine.memory import MemoryLimit
 from broker.engine.notifications import event_entries, publish_events
 from broker.engine.schedules import Schedules
 from broker.engine.slowlog import note
 from broker.errors import CommandError
 from broker.keyspace import events
-from broker.keyspace.database import Keyspace
+from broker.keyspace.database import COUNTED, LAST_USE, UNNOTED, Keyspace
 from broker.keyspace.disposal import parts_of
 from broker.keyspace.events import parse_classes
 from broker.keyspace.retention import NEVER
 from broker.keyspace.subscriptions import RELEASED_AT_ONCE
+from broker.keyspace.usage import TICK_BITS
 from broker.protocol.replies import NOTHING, ErrorReply, Reply
 
 _HELD_UP: Final = IS_LOADING | WRITES_REFUSED | PAUSED_ALL | PAUSED_WRITES  # then nothing that is due may be written
@@ -76,6 +96,7 @@ class Engine:
         self.blocking = Blocking(self.keyspace, self._retry)
         self.schedules = Schedules(self.keyspace, self.journal, self._fire, self.settle)
         self._nobody = Context(Session(0, []), self.shared)  # whose requests are those that the broker makes itself
+        self.memory = MemoryLimit(self.shared, self.journal, self.settle)
         self.gate: i64 = 0
         self.executed: i64 = 0  # requests, for INFO
         self.error_replies: i64 = 0
@@ -95,6 +116,9 @@ class Engine:
         self._configure()
 
     def _configure(self) -> None:
+        self._read_memory()
+        for name in ("maxmemory", "maxmemory-policy", "maxmemory-samples", "lfu-decay-time", "lfu-log-factor"):
+            self.config.on_change(name, self._read_memory)
         self._read_slowlog()
         self._read_notifications()
         self.config.on_change("slowlog-log-slower-than", self._read_slowlog)
@@ -113,6 +137,13 @@ class Engine:
         threshold = self.config.integer("slowlog-log-slower-than")
         self._slow_seconds = threshold / 1e6 if threshold >= 0 else _NEVER
         self._slow_length = self.config.integer("slowlog-max-len")
+
+    def _read_memory(self) -> None:
+        self.memory.configure(self.config)
+        if self.memory.limit:
+            self.gate |= LIMITED
+        else:
+            self.gate &= ~LIMITED
 
     def _read_stream_storage(self) -> None:
         SHARED.configure(
@@ -172,6 +203,8 @@ class Engine:
     def begin_turn(self) -> None:
         self.keyspace.now_ms = self.clock.now_ms()
         self._mark = perf_counter()
+        if self.keyspace.now_ms >> TICK_BITS != self.keyspace.tick:
+            self.keyspace.advance()
         if self.gate & (PAUSED_ALL | PAUSED_WRITES) and self.keyspace.now_ms >= self._unpause_ms:
             self.unpause()
         if self.keyspace.retention.next_ms <= self.keyspace.now_ms:
@@ -226,6 +259,8 @@ class Engine:
         if self._may_expire() and not self.gate & IS_LOADING:
             if self.keyspace.expire_due(_EXPIRE_PER_TURN):
                 self.settle()
+        if self.gate & LIMITED and not self.gate & IS_LOADING:
+            self.memory.end_turn()
         if self.keyspace.tracking.broadcasts:
             tell_broadcasts(self.shared)
         if self.shared.subscriptions.is_releasing:
@@ -255,6 +290,8 @@ class Engine:
             wait = self.schedules.wait_ms(now, self.gate & _HELD_UP != 0)
             if wait is not None:
                 waits.append(wait)
+        if self.gate & LIMITED and self.memory.has_work:
+            waits.append(0)
         if self._may_expire():
             due = self.keyspace.next_expiry_ms()
             if due is not None:
@@ -289,6 +326,9 @@ class Engine:
             )
         if session.gate | self.gate:
             gate = int(self.gate)
+            if gate & LIMITED and not session.is_replay and (command.flags & DENYOOM or session.gate & IN_MULTI):
+                if not self.memory.has_room() and not self.memory.make_room():
+                    gate |= OUT_OF_MEMORY
             if gate & WRITES_REFUSED and command.name == b"PUBLISH":
                 if self.keyspace.channel_log.rule_of(argv[1]) is not None:
                     gate |= IS_KEPT
@@ -332,6 +372,9 @@ class Engine:
         ctx.decisions = None
         start = self._mark
         dirty = self.keyspace.dirty
+        special = ctx.session.special
+        if special & UNTOUCHING and command.name != b"TOUCH":
+            self.keyspace.uses = UNNOTED
         try:
             reply = command.function(ctx, argv)
             if self.keyspace.retention.by_acks and command.flags & WRITE:
@@ -341,8 +384,10 @@ class Engine:
         except Exception as error:
             self._on_bug(command.name.decode(), error)
             reply = self._failed(command, _INTERNAL_ERROR)
-        if ctx.session.special & TRACKS:
-            note_reads(ctx, command, argv)
+        if special:
+            if ctx.session.special & TRACKS:
+                note_reads(ctx, command, argv)
+            self.keyspace.uses = COUNTED if self.keyspace.lfu else LAST_USE
         self._mark = perf_counter()
         if command.flags & BLOCKING and isinstance(reply, Blocked):
             return reply  # it counts when it has ended
@@ -446,7 +491,9 @@ class Engine:
         session = ctx.session
         queue = session.queue
         session.queue = []
+        session.queue_bytes = 0
         session.queue_writes = False
+        session.queue_takes_memory = False
         session.set_gate(IN_MULTI, False)
         replies: list[Reply] = []
         session.in_exec = True

@@ -6,7 +6,7 @@ whose time has come is gone for every reader at once; the removal itself is a ch
 """
 
 from random import Random
-from typing import cast
+from typing import Final, cast
 
 from mypy_extensions import i64
 
@@ -19,10 +19,18 @@ from broker.datatypes.table import Table
 from broker.keyspace.channel_log import ChannelLog
 from broker.keyspace.disposal import dispose, dispose_all
 from broker.keyspace.events import KEY_MISS, NEW, TRACKED
+from broker.keyspace.eviction import Eviction
+from broker.keyspace.memory import Meter, estimate
 from broker.keyspace.retention import RetentionAgenda
 from broker.keyspace.tracking import Tracking
 from broker.keyspace.unsaved import Unsaved
+from broker.keyspace.usage import TICK_BITS, Usage
 from broker.keyspace.watch import Watches
+
+# Keyspace.uses: what is noted of the use of a key
+LAST_USE: Final = 0
+COUNTED: Final = 1  # for the LFU policies
+UNNOTED: Final = 2  # CLIENT NO-TOUCH
 
 
 class Keyspace:
@@ -55,7 +63,53 @@ class Keyspace:
         self.event_classes: i64 = 0  # notify-keyspace-events as bits; 0 keeps `events` empty
         self.planned: dict[int, None] = {}  # databases that may have scheduled messages; pruned by engine/schedules.py
         self.retention = RetentionAgenda()  # streams of which something goes by time, kept by stream_retention.py
+        self.tick: i64 = 0  # now_ms >> TICK_BITS
+        self.clock: object = 0  # the same as one object, which the slots of `Usage` share
+        self.uses: i64 = LAST_USE
+        self.lfu = False  # an LFU policy is set
+        self.lfu_decay = 1
+        self.lfu_factor = 10
+        self.evicted_keys: i64 = 0
         self.databases = [Database(i, self) for i in range(databases)]
+
+        self.meter = Meter(self.databases)
+        self.eviction = Eviction(self)
+
+    # -- the use of keys
+
+    def advance(self) -> None:
+        """The clock ticks. To be called when now_ms has left a tick behind."""
+        self.tick = self.now_ms >> TICK_BITS
+        self.clock = int(self.tick)
+        for db in self.databases:
+            if db.table.size * 2 > db.usage.mask:
+                db.usage.grow(db.table.size)
+
+    def minute(self) -> int:
+        return int(self.now_ms // 60000)
+
+    def count_uses(self, counted: bool) -> None:
+        """Begin to count accesses, for LFU, or to note the time of the last one, for everything else."""
+        if counted != self.lfu:
+            self.lfu = counted
+            self.uses = COUNTED if counted else LAST_USE
+            for db in self.databases:
+                db.forget_uses()
+
+    def coldness(self, db: "Database", key: bytes) -> int:
+        """The more, the less a key is used."""
+        if self.lfu:
+            return 255 - db.usage.frequency(key, self.minute(), self.lfu_decay)
+        return int(self.tick) - db.usage.last(key)
+
+    def data_bytes(self) -> int:
+        """Memory of all keys and values."""
+        if self.meter.on:
+            return self.meter.total()
+        total = 0
+        for db in self.databases:
+            total += estimate(db)
+        return total
 
     # -- who wants to know of every change
 
@@ -63,6 +117,8 @@ class Keyspace:
         """A key changed while `observed`. writer: the client that did it, or 0."""
         if self.tracking.trackers and self.tracking.touch(key, writer):
             self.tell_trackers()
+        if self.meter.on:
+            self.meter.changed(database, key)
 
     def tell_trackers(self) -> None:
         """What tracking has to tell is due at the end of this request, after the events before it."""
@@ -73,10 +129,11 @@ class Keyspace:
         if self.tracking.trackers:
             self.tracking.flush(writer)
             self.tell_trackers()
+        self.meter.flushed()
 
     def reconsider(self) -> None:
         """Somebody began or ceased to look at every change."""
-        self.observed = len(self.tracking.trackers) > 0
+        self.observed = len(self.tracking.trackers) > 0 or self.meter.on
 
     # -- time
 
@@ -124,6 +181,8 @@ class Database:
         self.table = Table()
         self.expires = Expiries()  # {key: Unix time in ms}
         self.waited: dict[bytes, int] = {}  # {key: number of blocked clients}, kept by engine/blocking.py
+        self.usage = Usage(keyspace.clock)
+        self._newest = b""  # with LFU: the key that was just added, which is no use of it yet
         self.agenda = Agenda()  # scheduled messages: they belong to the names of keys, and stay when a key goes
         self.field_agenda = Expiries()  # {key of a hash: Unix time in ms} when its first fields go, or earlier
         self.unsaved: Unsaved | None = None  # while a snapshot is taken: it wants to know before a key changes
@@ -140,7 +199,59 @@ class Database:
                 keyspace.events.append((self.index, key, b"keymiss", KEY_MISS))
         else:
             self.keyspace.hits += 1
+            self.used(key)
         return value
+
+    def look(self, key: bytes) -> object | None:
+        """As read(), for commands that look at a key without using it."""
+        value = self._find(key)
+        keyspace = self.keyspace
+        if value is not None:
+            keyspace.hits += 1
+        else:
+            keyspace.misses += 1
+            if keyspace.event_classes & KEY_MISS:
+                keyspace.events.append((self.index, key, b"keymiss", KEY_MISS))
+        return value
+
+    def used(self, key: bytes) -> None:
+        """A key was read or changed."""
+        keyspace = self.keyspace
+        if keyspace.uses == LAST_USE:
+            self.usage.note(key, keyspace.clock)
+        elif keyspace.uses == COUNTED:
+            if key == self._newest:
+                self._newest = b""
+            else:
+                self.usage.count(key, keyspace.minute(), keyspace.lfu_decay, keyspace.lfu_factor, keyspace.rng)
+
+    def _first_use(self, key: bytes) -> None:
+        self._newest = key
+        self.usage.first(key, self.keyspace.minute())
+
+    def forget_uses(self) -> None:
+        if self.keyspace.lfu:
+            self.usage.reset(0)
+            self.usage.first(b"", self.keyspace.minute())
+        else:
+            self.usage.reset(self.keyspace.clock)
+        self.usage.grow(self.table.size)
+
+    def idle_seconds(self, key: bytes) -> int:
+        return (self.keyspace.coldness(self, key) << TICK_BITS) // 1000
+
+    def set_idle(self, key: bytes, seconds: int) -> None:
+        """RESTORE and files say how long a key was not used."""
+        if not self.keyspace.lfu:
+            self.usage.note(key, max(0, int(self.keyspace.now_ms) - seconds * 1000) >> TICK_BITS)
+
+    def frequency(self, key: bytes) -> int:
+        return self.usage.frequency(key, self.keyspace.minute(), self.keyspace.lfu_decay)
+
+    def set_frequency(self, key: bytes, counter: int) -> None:
+        """RESTORE and files say how often a key was used, with an LFU policy."""
+        if self.keyspace.lfu:
+            self.usage.set_frequency(key, counter, self.keyspace.minute())
 
     def peek(self, key: bytes) -> object | None:
         """The value, without counting: for writing commands, which may change it, and for those that only look."""
@@ -184,7 +295,8 @@ class Database:
             self._note_new(key)
         if self.unsaved is not None:
             self.unsaved.keep(key)
-        self.table.set(key, value)
+        if self.table.set(key, value) and self.keyspace.uses == COUNTED:
+            self._first_use(key)
 
     def replace(self, key: bytes, value: object) -> None:
         """Store a value; a time-out that the key has goes."""
@@ -203,6 +315,8 @@ class Database:
         before = self.table.exchange(key, value)
         if before is not None and before is not value and not isinstance(before, (bytes, bytearray)):
             dispose(before)
+        if before is None and self.keyspace.uses == COUNTED:
+            self._first_use(key)
 
     def _note_new(self, key: bytes) -> None:
         if self.peek(key) is None:
@@ -269,6 +383,7 @@ class Database:
         """Drop every key and every scheduled message. Their number."""
         size = int(self.table.size) + len(self.agenda)
         self.agenda.clear()
+        self.forget_uses()
         dispose_all(self.table)
         dispose(self.expires)  # a snapshot that still reads them keeps them whole
         dispose(self.field_agenda)
@@ -286,6 +401,7 @@ class Database:
         self.table, other.table = other.table, self.table
         self.keyspace.retention.swap(self.index, other.index)
         self.expires, other.expires = other.expires, self.expires
+        self.usage, other.usage = other.usage, self.usage
         self.unsaved, other.unsaved = other.unsaved, self.unsaved
         self.field_agenda, other.field_agenda = other.field_agenda, self.field_agenda
 

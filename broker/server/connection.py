@@ -27,6 +27,7 @@ _PIECES_PER_TURN: Final = 8192  # of output: a request makes 1 to 3
 _BYTES_PER_TURN: Final = 1024 * 1024  # of output, so that many large replies do not meet in memory
 _HELD_WHILE_WAITING: Final = 1024 * 1024  # bytes read ahead of a client that is blocked or paused
 _CHUNK: Final = 64 * 1024  # of what is held, to be sent next
+_OWN_BYTES: Final = 3072  # of a connection with its session and parser
 _UNLIMITED: Final = 1 << 60
 _BACKPRESSURE: Final = 128 * 1024 * 1024  # unsent bytes at which a client without an output limit is not read
 
@@ -84,6 +85,7 @@ class Connection:
         self._held: Held | None = None  # more of it, after that, some of which may be dropped
         self._unsent_bytes: i64 = 0
         self._sent: i64 = 0  # of _unsent[0]
+        self.measured: i64 = 0  # memory_bytes when the hub looked last
         self._soft_since: float = 0.0  # monotonic time since when the soft limit is exceeded; 0: it is not
 
     # -- in
@@ -384,6 +386,18 @@ class Connection:
         if not len(held):
             self._held = None
 
+    def memory_bytes(self) -> int:
+        """What the client holds: requests, replies, what MULTI queued, and the connection itself."""
+        session = self.session
+        queued = 0
+        for i in range(self._next, len(self._queue)):
+            queued += _size_of(self._queue[i])
+        owed = _size(session.out, 0) if session.out else 0
+        if self._sealed:
+            owed += _size(self._sealed, 0)
+        held: i64 = _OWN_BYTES + self._parser.pending + self._unsent_bytes + owed + queued + session.queue_bytes
+        return int(held) + 120 * session.subscriptions
+
     @property
     def has_unsent(self) -> bool:
         return len(self._unsent) > 0
@@ -405,6 +419,11 @@ class Connection:
     @property
     def unsent_bytes(self) -> int:
         return int(self._unsent_bytes) if self._unsent else 0
+
+
+def _size_of(argv: list[bytes]) -> i64:
+    """Memory of a request."""
+    return 56 + 41 * len(argv) + _size(argv, 0)
 
 
 def _size(pieces: list[bytes], start: i64) -> i64:

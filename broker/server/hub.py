@@ -47,6 +47,9 @@ class Hub:
         self.traffic: Final = Traffic()
         self.connections: dict[int, Connection] = {}  # {file descriptor: connection}
         self.turns: i64 = 0
+        self.clients_limit: i64 = 0  # bytes that all clients may hold together (maxmemory-clients), 0: any
+        self.evicted_clients: i64 = 0
+        self.measures = False  # what clients hold is kept up to date
         self._epoll: Final = epoll()
         self._by_session: dict[int, Connection] = {}
         self._write_log: Final = write_log
@@ -79,6 +82,8 @@ class Hub:
         connection = Connection(sock, ctx, self.engine, self.limits, self.traffic)
         ctx.session.fd = connection.fd
         connection.events = _IN
+        if self.measures:
+            self._measure(connection)
         self.connections[connection.fd] = connection
         self._by_session[ctx.session.id] = connection
         self._epoll.register(connection.fd, _IN)
@@ -92,6 +97,8 @@ class Hub:
         if self.connections.pop(connection.fd, None) is None:
             return
         session = connection.session
+        self.engine.memory.clients_bytes -= connection.measured
+        connection.measured = 0
         del self._by_session[session.id]
         self.engine.close_session(connection.ctx)
         try:
@@ -106,6 +113,32 @@ class Hub:
             self.close(connection, "asked")
         self._epoll.close()
         os.close(self._wake)
+
+    # -- what clients hold
+
+    def measure(self, on: bool) -> None:
+        """Keep MemoryLimit.clients_bytes up to date, or not."""
+        self.measures = on
+        self.engine.memory.clients_bytes = 0
+        for connection in self.connections.values():
+            connection.measured = 0
+            if on:
+                self._measure(connection)
+
+    def _measure(self, connection: Connection) -> None:
+        now = connection.memory_bytes()
+        self.engine.memory.clients_bytes += now - connection.measured
+        connection.measured = now
+
+    def _evict_clients(self) -> None:
+        """Close who holds most, until the rest is within the limit. Redis: evictClients in server.c."""
+        victims = [c for c in self.connections.values() if not c.session.no_evict]
+        victims.sort(key=_memory_of, reverse=True)
+        for connection in victims:
+            if self.engine.memory.clients_bytes <= self.clients_limit:
+                return
+            self.evicted_clients += 1
+            self.close(connection, "client_eviction")
 
     # -- a turn
 
@@ -132,6 +165,8 @@ class Hub:
                 if session.out and not session.queued_for_sending:
                     session.queued_for_sending = True
                     outgoing.append(session)
+                if self.measures:
+                    self._measure(connection)
                 if connection.closing or connection.has_work or not connection.wants_input:
                     self._unusual(connection)
                     if connection.closing:
@@ -148,6 +183,8 @@ class Hub:
             busy = self._run_backlog() or busy
         engine.end_turn()
         self._finish()
+        if self.clients_limit and engine.memory.clients_bytes > self.clients_limit:
+            self._evict_clients()
         return busy or self._fresh
 
     def _crashed(self, connection: Connection, error: Exception) -> None:
@@ -251,6 +288,8 @@ class Hub:
             connection = by_session.get(session.id)
             if connection is not None:
                 connection.flush()
+                if self.measures:
+                    self._measure(connection)
                 if (
                     connection.has_unsent
                     or connection.has_work
@@ -294,3 +333,7 @@ class Hub:
         self._finish()
         if self._backlog:
             self.wake()
+
+
+def _memory_of(connection: Connection) -> int:
+    return int(connection.measured)

@@ -9,13 +9,13 @@ from typing import Final
 import attrs
 
 from broker.commands.registry import Command
-from broker.datatypes.trash import TRASH
 from broker.engine.engine import Engine
 from broker.persistence.aof import AppendOnlyLog
 from broker.server.hub import Hub
+from broker.server.memory_info import memory_fields
 from broker.server.persistence_info import persistence_fields
 from broker.server.saving import Saving
-from broker.server.statistics import Statistics, cpu_seconds, resident_bytes, total_memory_bytes
+from broker.server.statistics import Statistics, cpu_seconds
 from broker.version import COMPATIBLE_WITH, VERSION, is_compiled
 
 Value = str | int | float
@@ -157,33 +157,8 @@ class Info:
         }
 
     def memory(self) -> dict[str, Value]:
-        used = resident_bytes()
-        peak = max(self._statistics.peak_memory, used)
-        total = total_memory_bytes()
-        limit = self._engine.config.integer("maxmemory")
-        return {
-            "used_memory": used,
-            "used_memory_human": human(used),
-            "used_memory_rss": used,
-            "used_memory_rss_human": human(used),
-            "used_memory_peak": peak,
-            "used_memory_peak_human": human(peak),
-            "used_memory_peak_perc": f"{100 * used / max(peak, 1):.2f}%",
-            "total_system_memory": total,
-            "total_system_memory_human": human(total),
-            "used_memory_lua": 0,
-            "used_memory_scripts": 0,
-            "number_of_cached_scripts": 0,
-            "number_of_functions": 0,
-            "maxmemory": limit,
-            "maxmemory_human": human(limit),
-            "maxmemory_policy": self._engine.config.text("maxmemory-policy"),
-            "mem_fragmentation_ratio": 1.0,
-            "mem_aof_buffer": self._log.held_bytes if self._log else 0,
-            "mem_allocator": "python",
-            "lazyfree_pending_objects": int(TRASH.size),
-            "lazyfreed_objects": int(TRASH.freed),
-        }
+        held = self._log.held_bytes if self._log else 0
+        return memory_fields(self._engine, self._hub, self._statistics, held)
 
     def persistence(self) -> dict[str, Value]:
         return persistence_fields(self._engine, self._log, self._saving)
@@ -205,8 +180,8 @@ class Info:
             "sync_partial_err": 0,
             "expired_subkeys": int(keyspace.expired_subkeys),
             "expired_keys": int(keyspace.expired_keys),
-            "evicted_keys": 0,
-            "evicted_clients": 0,
+            "evicted_keys": int(keyspace.evicted_keys),
+            "evicted_clients": int(self._hub.evicted_clients),
             "keyspace_hits": int(keyspace.hits),
             "keyspace_misses": int(keyspace.misses),
             "pubsub_channels": len(self._engine.shared.subscriptions.channels),
@@ -289,15 +264,3 @@ _TITLES: Final = {"cpu": "CPU"}
 
 def _shown(value: Value) -> str:
     return str(value)
-
-
-def human(size: int) -> str:
-    """Bytes as INFO's *_human fields show them. Redis: bytesToHuman."""
-    if size < 1024:
-        return f"{size}B"
-    amount = float(size)
-    for unit in "KMGTP":
-        amount /= 1024
-        if amount < 1024:
-            return f"{amount:.2f}{unit}"
-    return f"{amount:.2f}P"

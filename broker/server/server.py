@@ -26,6 +26,7 @@ from broker.server.background import Housekeeping, Timer, take_over_garbage_coll
 from broker.server.control import ServerControl
 from broker.server.hub import Hub
 from broker.server.info import Facts, Info
+from broker.server.memory_info import used_memory
 from broker.server.monitoring import ServerState
 from broker.server.protected import denied
 from broker.server.saving import Saving
@@ -223,7 +224,11 @@ class Server:
     def _sample(self) -> None:
         traffic = self.hub.traffic
         self.statistics.sample(
-            int(self.engine.executed), int(traffic.bytes_in), int(traffic.bytes_out), self.clock.monotonic()
+            int(self.engine.executed),
+            int(traffic.bytes_in),
+            int(traffic.bytes_out),
+            used_memory(self.engine, self.hub),
+            self.clock.monotonic(),
         )
 
     # -- the log
@@ -310,6 +315,9 @@ class Server:
     def _watch_settings(self) -> None:
         for name in ("client-output-buffer-limit", "client-query-buffer-limit", "proto-max-bulk-len"):
             self.config.on_change(name, self._read_limits)
+        for name in ("maxmemory", "maxmemory-clients"):
+            self.config.on_change(name, self._read_client_memory)
+        self._read_client_memory()
         self.config.on_change("appendfsync", self._read_policy)
         self.config.on_change("loglevel", self._read_loglevel)
         for name in ("save", "stop-writes-on-bgsave-error"):
@@ -326,6 +334,12 @@ class Server:
         limits.pubsub = (pubsub.hard, pubsub.soft, pubsub.seconds)
         limits.query_buffer = self.config.memory("client-query-buffer-limit")
         limits.max_bulk = self.config.memory("proto-max-bulk-len")
+
+    def _read_client_memory(self) -> None:
+        limit = self.config.memory("maxmemory-clients")
+        data = self.config.memory("maxmemory")
+        self.hub.clients_limit = limit if limit >= 0 else data * -limit // 100
+        self.hub.measure(data > 0 or self.hub.clients_limit > 0)
 
     def _read_policy(self) -> None:
         if self.log:

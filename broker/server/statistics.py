@@ -54,11 +54,11 @@ class Statistics:
     input: Rate = attrs.Factory(Rate)
     output: Rate = attrs.Factory(Rate)
 
-    def sample(self, requests: int, bytes_in: int, bytes_out: int, now: float) -> None:
+    def sample(self, requests: int, bytes_in: int, bytes_out: int, used: int, now: float) -> None:
         self.requests.sample(requests, now)
         self.input.sample(bytes_in, now)
         self.output.sample(bytes_out, now)
-        self.peak_memory = max(self.peak_memory, resident_bytes())
+        self.peak_memory = max(self.peak_memory, used)
 
 
 def cpu_seconds() -> dict[str, float]:

@@ -429,7 +429,6 @@ def test_encodings_of_lists_sorted_sets_and_streams(h: Harness) -> None:
 def test_what_object_does_not_know_it_says(h: Harness) -> None:
     h.run("SET k v")
     assert h.run("OBJECT REFCOUNT k") == 1
-    assert h.run("OBJECT IDLETIME k").startswith("-ERR idle time is not tracked")
     assert h.run("OBJECT FREQ k").startswith(
         "-ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that"
     )
