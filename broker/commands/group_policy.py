@@ -26,7 +26,7 @@ from broker.protocol.replies import OK, Map, Reply
 command = CommandGroup("stream").command
 
 PREFIX: Final = b"dead."  # of the names of the facts in a dead letter
-_LEASES_AT_ONCE: Final = 1000  # that run out in one request; the next one goes on
+_LEASES_AT_ONCE: Final = 100  # that run out in one request, or in one look; the next one goes on
 _MOST_RETURNED: Final = 4096  # entries of a group that nobody has, beyond which ORDERBY holds back no further one
 _CHUNK: Final = 128  # entries looked at in one go
 _MOST_MS: Final = 1 << 53

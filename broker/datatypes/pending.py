@@ -396,6 +396,16 @@ class PendingTable(PendingIds):
     def time_at(self, place: int) -> int:
         return self._blocks[place // (_MOST + 1)].times[place % (_MOST + 1)]
 
+    def idle_from(self, entry_id: int, until_ms: int) -> int:
+        """The first id from `entry_id` on in a block in which some time is not above `until_ms`; -1 when none is."""
+        pos = bisect_left(self._maxima, entry_id)
+        while pos < len(self._blocks):
+            block = self._blocks[pos]
+            if min(block.times) <= until_ms:
+                return max(entry_id, block.ids.at(0))
+            pos += 1
+        return -1
+
     def set_at(self, place: int, consumer: Consumer, delivered_ms: int, deliveries: int) -> None:
         block = self._blocks[place // (_MOST + 1)]
         index = place % (_MOST + 1)

@@ -1,7 +1,7 @@
 """Consumer groups: how far a group has read, who reads in it, and what was delivered but not yet acknowledged.
 
 Costs: assign, acknowledge O(log n), n pending entries of the group; a walk over k pending ids O(log n + k), by time,
-too, after one O(n log n) when that is first asked for.
+too, after one O(n log n) for a few thousand at most.
 Invariant: every pending id is in `Group.pending` and in the `order` of exactly one consumer, the one that its Pending
 names. That may be `Group.nobody`, who is not in `consumers`: then the id is in `Group.zone`, too.
 """
@@ -20,6 +20,7 @@ UNKNOWN: Final = -1  # a count of entries read that can't be told
 # approximate_bytes(): of a pending entry (in the table, with its consumer, by time), a consumer, a group
 _PER_PENDING: Final = 42
 _PER_TIME: Final = 18
+_TIMED_FROM: Final = 4096  # pending entries
 _PER_CONSUMER: Final = 420
 _PER_GROUP: Final = 600
 
@@ -78,8 +79,11 @@ class Group:
                 before.order.remove(entry_id)
                 consumer.order.add(entry_id)
             table.set_at(place, consumer, delivered_ms, deliveries)
-        if self._times is not None and consumer is not self.nobody:
-            self._times.add(delivered_ms, entry_id)
+        if self._times is not None:
+            if consumer is not self.nobody:
+                self._times.add(delivered_ms, entry_id)
+        elif len(table) >= _TIMED_FROM:
+            self._by_time()
 
     def acknowledge(self, entry_id: int) -> bool:
         """True when the entry was pending."""
@@ -133,7 +137,8 @@ class Group:
         return NEVER_DUE if oldest is None else oldest
 
     def _by_time(self) -> TimeOrder:
-        """Kept from the first question on: groups without leases don't pay for it."""
+        """Kept from the first question on: groups without leases don't pay for it. (But when there are many, putting
+        them in order would take long: then it is kept from the start.)"""
         times = self._times
         if times is None:
             times = TimeOrder()

@@ -65,6 +65,7 @@ from broker.protocol.replies import NOTHING, ErrorReply, Reply
 _HELD_UP: Final = IS_LOADING | WRITES_REFUSED | PAUSED_ALL | PAUSED_WRITES  # then nothing that is due may be written
 _EXPIRE_PER_TURN: Final = 200  # keys removed by time in one turn at most; the hub comes back at once for the rest
 _FIELDS_PER_TURN: Final = 1000  # fields of hashes removed by time in one go, likewise
+_RETAIN_SECONDS: Final = 0.004  # of a turn at most, about: a look may be quick, or take back a hundred leases
 _RETAIN_PER_TURN: Final = 200  # streams that are looked at for entries to remove in one go, likewise
 _INTERNAL_ERROR: Final = ErrorReply(b"ERR internal error")
 _NEVER: Final = 1e18
@@ -217,7 +218,10 @@ class Engine:
         keyspace = self.keyspace
         if not keyspace.expiry or self.gate & _HELD_UP:
             return
+        enough = perf_counter() + _RETAIN_SECONDS
         for _ in range(_RETAIN_PER_TURN):
+            if perf_counter() > enough:
+                break
             place = keyspace.retention.take(int(keyspace.now_ms))
             if place is None:
                 break

@@ -635,3 +635,25 @@ def test_the_journal_of_a_working_group_gives_the_same_group(h: Harness) -> None
         h.advance(0.01)
     assert pending(h)
     assert_replays_streams(h)
+
+
+def test_xpending_finds_the_few_idle_ones_among_many(h: Harness) -> None:
+    for i in range(1, 3001):
+        h.engine.execute(h.main.ctx, [b"XADD", b"big", b"%d-0" % i, b"f", b"v"])
+    h.run("XGROUP CREATE big g 0")
+    h.run("XREADGROUP GROUP g c1 COUNT 2000 STREAMS big >")
+    h.run("XREADGROUP GROUP g c2 STREAMS big >")
+    h.advance(10)
+    everybody = [b"%d-0" % i for i in range(1, 3001)]
+    idle = {b"700-0", b"1900-0", b"2999-0"}
+    h.run("XCLAIM", "big", "g", "c3", 0, *(name for name in everybody if name not in idle), "JUSTID")
+    rows = h.run("XPENDING big g IDLE 5000 - + 10")
+    assert [row[:2] for row in rows] == [[b"700-0", b"c1"], [b"1900-0", b"c1"], [b"2999-0", b"c2"]]
+    assert [row[0] for row in h.run("XPENDING big g IDLE 5000 701 + 1")] == [b"1900-0"]
+    assert [row[0] for row in h.run("XPENDING big g IDLE 5000 - + 10 c2")] == [b"2999-0"]
+    assert h.run("XPENDING big g IDLE 5000 - 699 10") == []
+    assert h.run("XPENDING big g IDLE 50000 - + 10") == []
+    assert len(h.run("XPENDING big g IDLE 0 - + 5000")) == 3000
+    h.run("XNACK big g SILENT IDS 2 50-0 2500-0")  # nobody's: idle since ever
+    assert [row[0] for row in h.run("XPENDING big g IDLE 5000 - + 10")] == [b"50-0", b"700-0", b"1900-0", b"2500-0",
+                                                                            b"2999-0"]  # fmt: skip

@@ -119,3 +119,20 @@ class PendingMachine(RuleBasedStateMachine):
 
 TestPending = PendingMachine.TestCase
 TestPending.settings = settings(max_examples=40, stateful_step_count=14, deadline=None)
+
+
+def test_blocks_in_which_nothing_is_idle_are_passed_over():
+    table = PendingTable()
+    consumer = Consumer(b"c", 0)
+    number = table.number_of(consumer)
+    for i in range(5000):
+        table.add(i << 64, number, 100 if i in (1500, 4000) else 200, 1)
+    first = table.idle_from(0, 150)
+    assert 0 <= first <= 1500 << 64  # the first id of its block
+    assert first >> 64 >= 1024
+    assert table.idle_from(1500 << 64, 150) == 1500 << 64
+    behind = table.idle_from(first + (600 << 64), 150)
+    assert 3500 < behind >> 64 <= 4000
+    assert table.idle_from(0, 99) == -1
+    assert table.idle_from(0, 200) == 0
+    assert table.idle_from(5000 << 64, 200) == -1

@@ -106,3 +106,19 @@ def test_memory_counts_consumers_and_pending_entries() -> None:
     with_consumer = group.approximate_bytes()
     group.assign(1, consumer, 1, 1)
     assert empty < with_consumer < group.approximate_bytes()
+
+
+def test_a_group_with_many_pending_entries_has_them_in_the_order_of_time_before_anybody_asks():
+    """Sorting a million of them at the first question would hold everybody up."""
+    group = Group(0, 0)
+    consumer = group.add_consumer(b"c", 0)
+    for i in range(4200):
+        group.assign(i << 64, consumer, 10_000 - i, 1)
+        if i == 4000:
+            assert group._times is None
+    times = group._times
+    assert times is not None
+    assert group.delivered_until(10_000 - 4195, -1) == [i << 64 for i in range(4199, 4194, -1)]
+    assert group._times is times
+    group.acknowledge(4199 << 64)
+    assert group.oldest_delivery_ms() == 10_000 - 4198
