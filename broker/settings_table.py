@@ -121,7 +121,12 @@ _PERSISTENCE: Final = _used(
     Setting("aof-load-truncated", Boolean(), "yes"),
     Setting("dbfilename", Text(file_name), "dump.rdb", protected=True),
     Setting("save", SavePoints(), "3600 1 300 100 60 10000", several=True, adds=True),
-    *_booleans("yes", "rdbcompression rdb-save-incremental-fsync stop-writes-on-bgsave-error"),
+    *_booleans(
+        "yes", "rdbcompression rdb-save-incremental-fsync stop-writes-on-bgsave-error aof-rewrite-incremental-fsync"
+    ),
+    *_booleans("no", "aof-disable-auto-gc"),
+    Setting("auto-aof-rewrite-percentage", Integer(), "100"),
+    Setting("auto-aof-rewrite-min-size", Memory(), "64mb"),
     *_immutable(*_booleans("yes", "rdbchecksum")),
     *_immutable(
         Setting("appendfilename", Text(bare_name("appendfilename")), "appendonly.aof"),
@@ -180,12 +185,10 @@ _NOT_YET: Final = [
 _PERSISTENCE_WITHOUT_EFFECT: Final = [
     *_booleans(
         "yes",
-        "aof-use-rdb-preamble aof-rewrite-incremental-fsync",
+        "aof-use-rdb-preamble",
     ),
-    *_booleans("no", "rdb-del-sync-files no-appendfsync-on-rewrite aof-timestamp-enabled aof-disable-auto-gc"),
+    *_booleans("no", "rdb-del-sync-files no-appendfsync-on-rewrite aof-timestamp-enabled"),
     Setting("aof-load-corrupt-tail-max-size", Memory(), "0"),
-    Setting("auto-aof-rewrite-percentage", Integer(), "100"),
-    Setting("auto-aof-rewrite-min-size", Memory(), "64mb"),
     Setting("sanitize-dump-payload", Enum(("no", "yes", "clients")), "no"),
     Setting("rdb-version-check", Enum(("strict", "relaxed")), "strict"),
     *_hidden(

@@ -22,6 +22,7 @@ from broker.datatypes.sets import SetValue
 from broker.datatypes.sorted_sets import SortedSet
 from broker.datatypes.streams import Stream
 from broker.datatypes.table import Table
+from broker.keyspace.disposal import dispose
 
 NEVER: Final = -1
 
@@ -29,18 +30,23 @@ NEVER: Final = -1
 class Piece:
     """A key as it was at the point of the snapshot. expire_at_ms: Unix time, or NEVER.
 
-    value: bytes, or a frozen copy. done() has to be called when it is not needed any more.
+    value: bytes, or a frozen copy; the value itself where nothing can change it (is_still). done() has to be called
+    when it is not needed any more.
     """
 
-    def __init__(self, database: int, key: bytes, source: object, expire_at_ms: int) -> None:
+    def __init__(self, database: int, key: bytes, source: object, expire_at_ms: int, is_still: bool = False) -> None:
         self.database: Final = database
         self.key: Final = key
-        self.value: Final = frozen(source)
+        self.value: Final = source if is_still else frozen(source)
         self.expire_at_ms: Final = expire_at_ms
         self._source: Final = source
+        self._is_still: Final = is_still
 
     def done(self) -> None:
+        if self._is_still:
+            return
         thaw(self._source)
+        dispose(self.value)  # of a value that was deleted meanwhile it may be all that is left
 
 
 class Unsaved:

@@ -13,10 +13,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+import attrs
 import structlog
 import trio
 
-from broker.persistence.aof_format import BASE, INCREMENT, LogFile, Manifest
+from broker.persistence.aof_format import BASE, HISTORY, INCREMENT, LogFile, Manifest
 
 log = structlog.get_logger()
 _RETRY_SECONDS: Final = 1.0
@@ -50,6 +51,9 @@ class Disk:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
+
+    def remove(self, path: Path) -> None:
+        path.unlink(missing_ok=True)
 
     def rename(self, path: Path, target: Path) -> None:
         path.rename(target)
@@ -87,6 +91,9 @@ class AppendOnlyLog:
         self.disk = disk or Disk()
         self.retry_seconds = _RETRY_SECONDS
         self.size = 0  # bytes of all files of the log
+        self.manifest = Manifest()
+        self.is_aside = False  # there is no base yet to what is written
+        self.base_size = 0  # `size` after the last rewrite, or at the start
         self.last_error = ""
         self.last_sync_seconds = 0.0
         self.syncs = 0
@@ -103,6 +110,7 @@ class AppendOnlyLog:
         self._rewrite = False  # an fsync failed: `_tail` has to be written once more before the next one
         self._waited_for = -1  # the offset up to which replies wait, -1: none do
         self._wake = trio.Event()
+        self._one_at_a_time = trio.Lock()  # fsync and rotation
 
     # -- opening and closing
 
@@ -130,15 +138,41 @@ class AppendOnlyLog:
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT, 0o644)
         self.disk.sync(self._file)  # clients will see what was recovered: it has to be as durable as what they write
         self._durable = self._size = self._tail_from = os.fstat(self._file).st_size
-        self.size = sum((self.folder / file.name).stat().st_size for file in manifest.files())
+        self.manifest = manifest
+        self.base_size = self.size = sum((self.folder / file.name).stat().st_size for file in manifest.files())
+
+    def open_aside(self, manifest: Manifest | None) -> None:
+        """Begin an increment that the manifest does not know of, until adopt() brings the base for it. Raises OSError.
+
+        manifest: of an older log in this folder, which counts until then.
+        """
+        manifest = manifest or Manifest()
+        increment = self._next_increment(manifest)
+        if self._file >= 0:
+            os.close(self._file)
+        self._file = self.disk.open_new(self.folder / increment.name)
+        self._durable = self._size = self._tail_from = 0
+        self._tail.clear()
+        self._held = b""
+        self._rewrite = False
+        self._waited_for = min(self._waited_for, 0)
+        self.is_aside = True
+        self.manifest = attrs.evolve(manifest, increments=[*manifest.increments, increment])
+
+    def _next_increment(self, manifest: Manifest) -> LogFile:
+        used = max([0, *(file.sequence for file in [*manifest.history, *manifest.increments])])
+        return LogFile(f"{self.name}.{used + 1}.incr.aof", used + 1, INCREMENT)
 
     def _begin(self, manifest: Manifest) -> None:
         """Add the first increment, and a base that is not there yet. The manifest comes last: whatever a server that
         dies in between leaves behind, none of it counts."""
-        used = max([0, *(file.sequence for file in manifest.history)])
-        manifest.increments.append(LogFile(f"{self.name}.{used + 1}.incr.aof", used + 1, INCREMENT))
+        manifest.increments.append(self._next_increment(manifest))
         for file in manifest.files():
             self.disk.create(self.folder / file.name)
+        self._write_manifest(manifest)
+
+    def _write_manifest(self, manifest: Manifest) -> None:
+        """From its renaming on, the files that it names count, and no others. They have to be there."""
         self.disk.sync_folder(self.folder)
         temporary = self.folder / f"temp-{self.name}.manifest"
         self.disk.write_file(temporary, manifest.encode())
@@ -279,6 +313,10 @@ class AppendOnlyLog:
         return self._waited_for >= 0 or unsynced or self.failing
 
     async def _sync(self) -> None:
+        async with self._one_at_a_time:
+            await self._sync_now()
+
+    async def _sync_now(self) -> None:
         upto = self._size
         started = trio.current_time()
         try:
@@ -299,6 +337,9 @@ class AppendOnlyLog:
         self.syncs += 1
         if not self._held:
             self._recovered()
+        self._tell(upto)
+
+    def _tell(self, upto: int) -> None:
         if 0 <= self._waited_for <= upto:
             self._waited_for = -1
             self._on_synced()
@@ -310,3 +351,79 @@ class AppendOnlyLog:
             self._tail_from += len(tail.popleft())
         if not tail:
             self._tail_from = self._size
+
+    # -- a new base
+
+    @property
+    def is_open(self) -> bool:
+        return self._file >= 0
+
+    async def rotate(self, journaled: Callable[[], bytes], at_point: Callable[[], None]) -> None:
+        """Go on in a new increment. Raises OSError; then all is as it was.
+
+        journaled: gives what was journaled and not appended yet. at_point: called in the very moment between the two
+        files: all that was changed before is in the old one, all that comes after goes to the new one.
+        """
+        async with self._one_at_a_time:
+            increment = self._next_increment(self.manifest)
+            manifest = attrs.evolve(self.manifest, increments=[*self.manifest.increments, increment])
+            file = await trio.to_thread.run_sync(self._prepare, manifest, increment)
+            try:
+                await trio.to_thread.run_sync(self.disk.sync, self._file)
+                self._write(journaled())
+                if self._held or self.failing:
+                    raise OSError(errno.EIO, "the log can't be written at the moment")
+                # The few milliseconds since. Not in a thread: the first byte of the new file must not get to the disk
+                # before the last one of the old file, or a power cut leaves a hole between them.
+                self.disk.sync(self._file)
+            except BaseException:
+                os.close(file)
+                raise
+            at_point()
+            self._switch(file, manifest)
+
+    def _prepare(self, manifest: Manifest, increment: LogFile) -> int:
+        """The empty file, and a manifest that names it as the last one: until it is written to, it changes nothing."""
+        file = self.disk.open_new(self.folder / increment.name)
+        try:
+            self._write_manifest(manifest)
+        except OSError:
+            os.close(file)
+            raise
+        return file
+
+    def _switch(self, file: int, manifest: Manifest) -> None:
+        """All of the old file is durable."""
+        old, self._file = self._file, file
+        upto = self._size
+        self.manifest = manifest
+        self._durable = self._size = self._tail_from = 0
+        self._tail.clear()
+        os.close(old)
+        self._tell(upto)
+
+    async def adopt(self, base: LogFile, keep_history: bool) -> None:
+        """`base`, which is in the folder, holds what all files before the present increment did. Raises OSError."""
+        old = self.manifest
+        present = old.increments[-1:] if self._file >= 0 else []
+        outdated = [file for file in old.files() if file not in present]
+        history = [*old.history, *(attrs.evolve(file, kind=HISTORY) for file in outdated)]
+        manifest = Manifest(base, present, history)
+        await trio.to_thread.run_sync(self._write_manifest, manifest)
+        self.manifest = manifest
+        self.is_aside = False
+        self.size = (self.folder / base.name).stat().st_size + self._size
+        self.base_size = self.size
+        if not keep_history:
+            await trio.to_thread.run_sync(self._drop_history)
+
+    def _drop_history(self) -> None:
+        for file in self.manifest.history:
+            self.disk.remove(self.folder / file.name)
+        manifest = attrs.evolve(self.manifest, history=[])
+        self._write_manifest(manifest)
+        self.manifest = manifest
+
+    def next_base(self, is_rdb: bool) -> LogFile:
+        sequence = self.manifest.base.sequence + 1 if self.manifest.base else 1
+        return LogFile(f"{self.name}.{sequence}.base.{'rdb' if is_rdb else 'aof'}", sequence, BASE)

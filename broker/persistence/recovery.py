@@ -53,14 +53,6 @@ def read_manifest(folder: Path, name: str) -> Manifest | None:
 def _refuse_orphans(folder: Path, name: str) -> None:
     """Without a manifest: files that hold something are somebody's data, not to be started over. Empty ones are what a
     server leaves that died while it began its log."""
-    old = folder.parent / name
-    if old.is_file() and old.stat().st_size:
-        raise CorruptFile(
-            str(old),
-            0,
-            "this is a log of one file, as Redis wrote it before 7.0. Let redis-server 7 load it, which turns it into "
-            f"a folder with a manifest, or move it away to begin a new log in {folder.name}",
-        )
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
         kind = path.name.removeprefix(f"{name}.").split(".")
         if path.name.startswith(f"{name}.") and len(kind) == 3 and kind[1] in ("base", "incr") and path.stat().st_size:
@@ -79,12 +71,13 @@ def recover(folder: Path, manifest: Manifest, apply: Apply, cut_torn: bool) -> R
     """
     files = manifest.files()
     commands = size = cut = 0
-    for file in files:
+    for index, file in enumerate(files):
         path = folder / file.name
         with path.open("rb") as stream:
             refuse_rdb(path, stream.read(5))
         apply([b"SELECT", b"0"])  # each file begins so; one that is cut, or empty, does not say it
-        is_last = file is files[-1]
+        # A server that begins a new increment may die before it writes to it: then the one before is the last.
+        is_last = all(not (folder / later.name).stat().st_size for later in files[index + 1 :])
         done, read, torn = _read_file(path, apply, cut_torn and is_last)
         commands, size, cut = commands + done, size + read, cut + torn
     return Recovered(commands, size, cut)

@@ -11,6 +11,7 @@ from typing import Final
 
 from broker.keyspace.snapshot import Snapshot
 from broker.keyspace.unsaved import Piece
+from broker.persistence.rdb_state import AgendaWriter, ChannelsWriter
 from broker.persistence.rdb_writer import begin_key, put_database, put_header
 from broker.rdb.limits import Format
 from broker.rdb.values_out import Pieces
@@ -27,6 +28,9 @@ class SnapshotBytes:
         self._form: Final = form
         self._facts: Final = facts
         self._begun = False
+        self._state: list[AgendaWriter | ChannelsWriter] = [ChannelsWriter(snapshot.channel_log)]  # the last one first
+        for database, agenda in snapshot.agendas.items():
+            self._state.append(AgendaWriter(database, agenda))
         self._database = _NONE  # that the file has selected
         self._aside_database = _NONE
         self._large: Pieces | None = None
@@ -42,6 +46,10 @@ class SnapshotBytes:
         if not self._begun:
             self._begun = True
             put_header(self._form, self._facts, out)
+            return True
+        if self._state:
+            if not self._state[-1].put_some(out):
+                self._state.pop()
             return True
         piece = self._large_aside.popleft() if self._large_aside else self.snapshot.take()
         if piece is None:

@@ -4,6 +4,7 @@ from broker.commands.session import Session
 from broker.engine.engine import Engine
 from broker.server.hub import Hub
 from broker.server.info import Info
+from broker.server.rewriting import Rewriting
 from broker.server.saving import Saving
 from broker.server.shutdown import Shutdown
 from broker.server.statistics import Statistics
@@ -19,9 +20,13 @@ class ServerControl:
         self._info: Info | None = None
         self._statistics: Statistics | None = None
         self._saving: Saving | None = None
+        self._rewriting: Rewriting | None = None
 
-    def connect(self, engine: Engine, hub: Hub, info: Info, statistics: Statistics, saving: Saving) -> None:
+    def connect(
+        self, engine: Engine, hub: Hub, info: Info, statistics: Statistics, saving: Saving, rewriting: Rewriting
+    ) -> None:
         self._saving = saving
+        self._rewriting = rewriting
         self._engine = engine
         self._hub = hub
         self._info = info
@@ -80,7 +85,7 @@ class ServerControl:
         return self._saving.last_save if self._saving else 0
 
     def begin_rewrite(self, in_transaction: bool) -> bool:
-        return False
+        return self._rewriting is not None and self._rewriting.begin(in_transaction)
 
     def shutdown(self, session: Session, save: bool | None, now: bool, force: bool) -> None:
         self._shutdown.ask(force, at_once=now, save=save, asker=session)

@@ -14,6 +14,7 @@ from broker.persistence.aof import AppendOnlyLog
 from broker.server.hub import Hub
 from broker.server.memory_info import memory_fields
 from broker.server.persistence_info import persistence_fields
+from broker.server.rewriting import Rewriting
 from broker.server.saving import Saving
 from broker.server.statistics import Statistics, cpu_seconds
 from broker.version import COMPATIBLE_WITH, VERSION, is_compiled
@@ -29,7 +30,6 @@ class Facts:
     port: int
     started_ms: int
     executable: str
-    base_size: int = 0  # of the log at start
 
 
 class Info:
@@ -41,15 +41,17 @@ class Info:
         hub: Hub,
         statistics: Statistics,
         facts: Facts,
-        log: AppendOnlyLog | None,
+        log_of: Callable[[], AppendOnlyLog | None],
         saving: Saving,
+        rewriting: Rewriting,
     ) -> None:
         self._engine = engine
         self._hub = hub
         self._statistics = statistics
         self._facts = facts
-        self._log = log
+        self._log_of = log_of
         self._saving = saving
+        self._rewriting = rewriting
         self._sections: Final[dict[str, Callable[[], dict[str, Value]]]] = {
             "server": self.server,
             "clients": self.clients,
@@ -157,11 +159,12 @@ class Info:
         }
 
     def memory(self) -> dict[str, Value]:
-        held = self._log.held_bytes if self._log else 0
+        log = self._log_of()
+        held = log.held_bytes if log else 0
         return memory_fields(self._engine, self._hub, self._statistics, held)
 
     def persistence(self) -> dict[str, Value]:
-        return persistence_fields(self._engine, self._log, self._saving)
+        return persistence_fields(self._engine, self._log_of(), self._saving, self._rewriting)
 
     def stats(self) -> dict[str, Value]:
         statistics, traffic, keyspace = self._statistics, self._hub.traffic, self._engine.keyspace

@@ -5,14 +5,17 @@ from typing import TypeAlias
 from broker.engine.admission import IS_LOADING
 from broker.engine.engine import Engine
 from broker.persistence.aof import AppendOnlyLog
+from broker.server.rewriting import Rewriting
 from broker.server.saving import Saving
 
 Value: TypeAlias = str | int | float
 
 
-def persistence_fields(engine: Engine, log: AppendOnlyLog | None, saving: Saving) -> dict[str, Value]:
+def persistence_fields(
+    engine: Engine, log: AppendOnlyLog | None, saving: Saving, rewriting: Rewriting
+) -> dict[str, Value]:
     """Nothing is forked here, so what Redis tells of its children's memory is 0."""
-    taken, total = saving.progress()
+    taken, total = rewriting.progress() if rewriting.is_active else saving.progress()
     fields: dict[str, Value] = {
         "loading": 1 if engine.gate & IS_LOADING else 0,
         "async_loading": 0,
@@ -33,13 +36,13 @@ def persistence_fields(engine: Engine, log: AppendOnlyLog | None, saving: Saving
         "rdb_last_load_keys_expired": 0,
         "rdb_last_load_keys_loaded": 0,
         "aof_enabled": 1 if log else 0,
-        "aof_rewrite_in_progress": 0,
-        "aof_rewrite_scheduled": 0,
-        "aof_last_rewrite_time_sec": -1,
-        "aof_current_rewrite_time_sec": -1,
-        "aof_last_bgrewrite_status": "ok",
-        "aof_rewrites": 0,
-        "aof_rewrites_consecutive_failures": 0,
+        "aof_rewrite_in_progress": 1 if rewriting.is_active else 0,
+        "aof_rewrite_scheduled": 1 if rewriting.is_scheduled else 0,
+        "aof_last_rewrite_time_sec": rewriting.last_seconds,
+        "aof_current_rewrite_time_sec": rewriting.active_seconds(),
+        "aof_last_bgrewrite_status": "ok" if rewriting.works else "err",
+        "aof_rewrites": rewriting.rewrites,
+        "aof_rewrites_consecutive_failures": rewriting.failures,
         "aof_last_write_status": "err" if log and log.last_error else "ok",
         "aof_last_cow_size": 0,
         "module_fork_in_progress": 0,
@@ -48,7 +51,7 @@ def persistence_fields(engine: Engine, log: AppendOnlyLog | None, saving: Saving
     if log:
         fields |= {
             "aof_current_size": log.size,
-            "aof_base_size": 0,
+            "aof_base_size": log.base_size,
             "aof_pending_rewrite": 0,
             "aof_buffer_length": log.held_bytes,
             "aof_pending_bio_fsync": 0,

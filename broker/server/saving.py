@@ -43,6 +43,7 @@ class Saving:
         self._begun = 0.0
         self._source: SnapshotBytes | None = None  # of the one under way
         self._scope: trio.CancelScope | None = None
+        self._is_cancelled = False
         self._ended = trio.Event()
         self._wake = trio.Event()
 
@@ -76,7 +77,7 @@ class Saving:
         if self.is_active:
             raise already_saving()
         self._begun = self._engine.clock.monotonic()
-        snapshot = Snapshot(self._engine.keyspace)
+        snapshot = Snapshot(self._engine.keyspace, is_still=True)
         try:
             size = save_at_once(self._bytes(snapshot), self._target(), self.disk)
         except OSError as error:
@@ -93,6 +94,10 @@ class Saving:
         self._begin()
         await self._ended.wait()
         return self.works
+
+    def look(self) -> None:
+        """Something changed that it may have waited for."""
+        self._wake.set()
 
     # -- what it tells
 
@@ -156,6 +161,7 @@ class Saving:
 
     def _begin(self) -> None:
         self.is_scheduled = False
+        self._is_cancelled = False
         self._tried = self._begun = self._engine.clock.monotonic()
         self._ended = trio.Event()
         self._source = self._bytes(Snapshot(self._engine.keyspace))
@@ -163,11 +169,14 @@ class Saving:
         log.warning("rdb.saving", keys=int(self._source.snapshot.total))
 
     def _stop(self) -> None:
+        self._is_cancelled = True
         if self._scope is not None:
             self._scope.cancel()
 
     async def _save(self, source: SnapshotBytes) -> None:
         with trio.CancelScope() as self._scope:
+            if self._is_cancelled:
+                self._scope.cancel()
             try:
                 saved = await save(source, self._target(), self.disk)
             except OSError as error:

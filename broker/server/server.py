@@ -18,8 +18,9 @@ from broker.config import Config, Veto
 from broker.engine.admission import IS_LOADING, WRITES_REFUSED
 from broker.engine.engine import Engine
 from broker.observability.log import configure
-from broker.persistence.aof import AppendOnlyLog
+from broker.persistence.aof import AppendOnlyLog, Disk
 from broker.persistence.recovery import read_manifest, recover
+from broker.persistence.upgrade import upgrade
 from broker.protocol.replies import ErrorReply
 from broker.server import listeners
 from broker.server.background import Housekeeping, Timer, take_over_garbage_collection
@@ -29,6 +30,7 @@ from broker.server.info import Facts, Info
 from broker.server.memory_info import used_memory
 from broker.server.monitoring import ServerState
 from broker.server.protected import denied
+from broker.server.rewriting import Rewriting
 from broker.server.saving import Saving
 from broker.server.shutdown import Drain, Shutdown, watch_signals
 from broker.server.statistics import Statistics
@@ -38,7 +40,7 @@ log = structlog.get_logger()
 _TURNS: Final = 16  # before control goes back to Trio, so that the other tasks stay fair
 _DRAIN_SECONDS: Final = 5.0
 _FOREVER_MS: Final = 1 << 60
-_FIXED: Final = ("port", "bind", "appendonly", "http-port", "http-host", "unixsocket")  # Redis changes some of them
+_FIXED: Final = ("port", "bind", "http-port", "http-host", "unixsocket")  # Redis changes some of them
 _FULL: Final = b"-ERR max number of clients reached\r\n"
 
 
@@ -53,7 +55,9 @@ class Started:
 class Server:
     """One broker. run() serves until it is asked to end; it may be run once."""
 
-    def __init__(self, config: Config, clock: Clock | None = None, rng: Random | None = None) -> None:
+    def __init__(
+        self, config: Config, clock: Clock | None = None, rng: Random | None = None, disk: Disk | None = None
+    ) -> None:
         self.config = config
         self.clock = clock or Clock()
         self.shutdown = Shutdown()
@@ -64,7 +68,14 @@ class Server:
         self.hub = Hub(self.engine, self._write_log, self._replies_wait, self._start_sync, _log_close)
         self._timer = Timer(self.hub.wake)
         self._drain = Drain(self._owes)
-        self.saving = Saving(self.engine, lambda: False)
+        self._disk = disk or Disk()
+        self.saving = Saving(self.engine, lambda: self.rewriting.is_active, self._disk)
+        self.rewriting = Rewriting(
+            self.engine, self.saving, lambda: self.log, self._new_log, self._turn_log_off, self._turn_log_on
+        )
+        self._nursery: trio.Nursery | None = None
+        self._log_task = trio.CancelScope()
+        self._log_task_ended = trio.Event()
         self._facts = Facts(secrets.token_hex(20), 0, self.clock.now_ms(), sys.argv[0])
         self._watch_settings()
 
@@ -80,8 +91,10 @@ class Server:
         self._warn_of_settings()
         self._recover()
         self.saving.loaded()
-        self.info = Info(self.engine, self.hub, self.statistics, self._facts, self.log, self.saving)
-        self.control.connect(self.engine, self.hub, self.info, self.statistics, self.saving)
+        self.info = Info(
+            self.engine, self.hub, self.statistics, self._facts, lambda: self.log, self.saving, self.rewriting
+        )
+        self.control.connect(self.engine, self.hub, self.info, self.statistics, self.saving, self.rewriting)
         take_over_garbage_collection()
         try:
             async with trio.open_nursery() as nursery:
@@ -104,9 +117,11 @@ class Server:
             nursery.start_soon(self._timer.run)
             housekeeping = Housekeeping(self.hub, lambda: self.config.integer("timeout"), self._sample)
             nursery.start_soon(housekeeping.run)
+            self._nursery = nursery
             if self.log:
-                await nursery.start(self.log.run)
+                nursery.start_soon(self._run_log, self.log)
             await nursery.start(self.saving.run)
+            await nursery.start(self.rewriting.run)
             async with trio.open_nursery() as accept_nursery:
                 for listener in [*tcp, *([unix] if unix else [])]:
                     accept_nursery.start_soon(
@@ -138,6 +153,7 @@ class Server:
         if not wanted:
             return True
         self.engine.pause(_FOREVER_MS, writes_only=False)  # what would be changed from here on would be lost
+        await self.rewriting.stop()
         if await self.saving.finally_() or self.shutdown.forced:
             return True
         log.error("server.shutdown_refused", why="the data can't be saved")
@@ -239,14 +255,9 @@ class Server:
             raise listeners.ListenError(f"Can't chdir to '{directory}': No such file or directory")
         if not self.config.boolean("appendonly"):
             return
-        self.log = AppendOnlyLog(
-            directory / self.config.text("appenddirname"),
-            self.config.text("appendfilename"),
-            self.config.text("appendfsync"),
-            self._synced,
-            self._log_state,
-        )
+        self.log = self._new_log()
         self.log.lock()
+        upgrade(self.log.folder, self.log.name, self.log.disk)
         manifest = read_manifest(self.log.folder, self.log.name)
         if manifest is not None:
             self.engine.gate |= IS_LOADING
@@ -258,8 +269,54 @@ class Server:
         self.engine.keyspace.expiry = True
         self.engine.keyspace.dirty = 0  # what was loaded is no change
         self.log.open(manifest)
-        self._facts.base_size = self.log.size
         self.engine.journal.enabled = True
+
+    def _new_log(self) -> AppendOnlyLog:
+        return AppendOnlyLog(
+            Path(self.config.text("dir")) / self.config.text("appenddirname"),
+            self.config.text("appendfilename"),
+            self.config.text("appendfsync"),
+            self._synced,
+            self._log_state,
+            self._disk,
+        )
+
+    async def _run_log(self, current: AppendOnlyLog) -> None:
+        """Until the log is turned off."""
+        self._log_task, self._log_task_ended = trio.CancelScope(), trio.Event()
+        try:
+            with self._log_task:
+                await current.run()
+        finally:
+            self._log_task_ended.set()
+
+    def _turn_log_on(self) -> None:
+        """`CONFIG SET appendonly yes`: rewriting.py writes its base and begins to journal. Raises OSError."""
+        if self.log is None:
+            current = self._new_log()
+            current.lock()
+            self.log = current
+            if self._nursery:
+                self._nursery.start_soon(self._run_log, current)
+
+    async def _turn_log_off(self) -> None:
+        """`CONFIG SET appendonly no`. What was written so far stays, whole."""
+        current = self.log
+        if current is None:
+            return
+        self._log_task.cancel()
+        await self._log_task_ended.wait()
+        current.append(self.engine.journal.take())
+        self.engine.journal.enabled = False
+        self.log = None
+        try:
+            await trio.to_thread.run_sync(current.close)
+        except OSError as error:
+            log.error("log.close_failed", error=str(error))
+        finally:
+            current.unlock()
+        self._log_state(True)
+        self._synced()
 
     def _replay(self) -> Callable[[list[bytes]], str | None]:
         """Execute commands of the log as no client: nothing expires by itself, nothing is journaled."""
@@ -320,6 +377,7 @@ class Server:
         self._read_client_memory()
         self.config.on_change("appendfsync", self._read_policy)
         self.config.on_change("loglevel", self._read_loglevel)
+        self.config.on_change("appendonly", self._note_appendonly)
         for name in ("save", "stop-writes-on-bgsave-error"):
             self.config.on_change(name, self.saving.note_settings)
         for name in _FIXED:
@@ -344,6 +402,11 @@ class Server:
     def _read_policy(self) -> None:
         if self.log:
             self.log.policy = self.config.text("appendfsync")
+
+    def _note_appendonly(self) -> None:
+        if not self.config.boolean("appendonly"):
+            self.rewriting.cancel()
+        self.rewriting.look()
 
     def _read_loglevel(self) -> None:
         configure(self.config.text("loglevel"), self.config.text("logfile"))

@@ -1,18 +1,22 @@
 """Reading a log at start: what is cut, what is refused, and that a refusal leaves every byte where it was."""
 
+import contextlib
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
+from support.faulty_disk import FaultyDisk, PowerCut
 from support.log_folder import NAME, load
 from support.servers import Broker
 from support.wire import Wire, encode
 
 from broker.errors import CorruptFile
 from broker.persistence import recovery
+from broker.persistence.aof import Disk
 from broker.persistence.recovery import Recovered, read_manifest
+from broker.persistence.upgrade import upgrade
 
 MANIFEST = f"file {NAME}.1.base.aof seq 1 type b\nfile {NAME}.1.incr.aof seq 1 type i\n"
 
@@ -213,11 +217,46 @@ def test_files_of_a_log_without_their_manifest_are_not_started_over(tmp_path, na
     assert "manifest" in refused(tmp_path).why
 
 
-def test_a_log_of_one_file_from_before_redis_7_is_not_ignored(tmp_path):
+def test_a_log_of_one_file_from_before_redis_7_becomes_a_base(tmp_path):
     folder = tmp_path / "appendonlydir"
     folder.mkdir()
     (tmp_path / NAME).write_bytes(SET)
-    assert "before 7.0" in refused(folder).why
+    assert upgrade(folder, NAME, Disk())
+    assert not (tmp_path / NAME).exists()
+    harness, done = load(folder)
+    assert (harness.run("GET k"), done.commands) == (b"v", 1)
+    assert not upgrade(folder, NAME, Disk())
+
+
+def test_an_upgrade_that_died_half_way_is_gone_on_with(tmp_path):
+    for steps in range(7):
+        parent = tmp_path / str(steps)
+        folder = parent / "appendonlydir"
+        folder.mkdir(parents=True)
+        (parent / NAME).write_bytes(SET)
+        disk = FaultyDisk()
+        disk.cut_after = steps
+        with contextlib.suppress(PowerCut):
+            upgrade(folder, NAME, disk)
+        upgrade(folder, NAME, Disk())
+        harness, _ = load(folder)
+        assert harness.run("GET k") == b"v"
+
+
+def test_another_file_of_that_name_beside_the_log_is_left_alone(tmp_path):
+    folder = tmp_path / "appendonlydir"
+    folder.mkdir()
+    write_log(folder, SET, PUSH)
+    (tmp_path / NAME).write_bytes(b"something")
+    assert not upgrade(folder, NAME, Disk())
+    assert (tmp_path / NAME).read_bytes() == b"something"
+
+
+def test_a_torn_increment_is_the_last_one_when_those_after_it_are_empty(tmp_path):
+    manifest = MANIFEST + f"file {NAME}.2.incr.aof seq 2 type i\n"
+    write_log(tmp_path, b"", SET + PUSH[:-3], b"", manifest=manifest)
+    harness, done = load(tmp_path)
+    assert (harness.run("GET k"), done.cut) == (b"v", len(PUSH) - 3)
 
 
 def test_empty_files_without_a_manifest_are_what_a_dying_server_leaves(tmp_path):

@@ -3,8 +3,7 @@
 import errno
 import gc
 import subprocess
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
@@ -12,11 +11,9 @@ import pytest
 import trio
 import trio.testing
 from support.faulty_disk import FaultyDisk
+from support.inside import serving
 from support.servers import Broker, RedisServer, eventually
 from support.wire import Wire
-
-from broker.config import load
-from broker.server.server import Server
 
 
 @pytest.fixture(autouse=True)
@@ -25,59 +22,6 @@ def garbage_collection() -> Iterator[None]:
     yield
     gc.unfreeze()
     gc.enable()
-
-
-class Client:
-    """Requests to a server of this process, through a socket."""
-
-    def __init__(self, stream: trio.SocketStream) -> None:
-        self._stream = stream
-        self._data = b""
-
-    async def __call__(self, *words: object) -> bytes:
-        """The reply as it stands on the wire, without the last line end: of one line, or a bulk string's contents."""
-        await self._stream.send_all(b" ".join(b'"%b"' % str(word).encode() for word in words) + b"\r\n")
-        line = await self._line()
-        if not line.startswith(b"$") or line == b"$-1":
-            return line
-        while len(self._data) < int(line[1:]) + 2:
-            self._data += await self._stream.receive_some()
-        bulk, self._data = self._data[: int(line[1:])], self._data[int(line[1:]) + 2 :]
-        return bulk
-
-    async def _line(self) -> bytes:
-        while b"\r\n" not in self._data:
-            got = await self._stream.receive_some()
-            assert got, "the server closed the connection"
-            self._data += got
-        line, _, self._data = self._data.partition(b"\r\n")
-        return line
-
-    async def info(self) -> dict[str, str]:
-        text = (await self("INFO", "persistence")).decode()
-        return dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
-
-    async def info_when(self, field: str, value: str) -> dict[str, str]:
-        """Ask until it is so: a client is told of it in no other way."""
-        while True:
-            info = await self.info()
-            if info[field] == value:
-                return info
-            await trio.lowlevel.checkpoint()
-
-
-@asynccontextmanager
-async def serving(folder: Path, *options: str, disk: FaultyDisk | None = None) -> AsyncIterator[tuple[Server, Client]]:
-    defaults = ["--port", "0", "--dir", str(folder), "--appendonly", "no", "--save", ""]
-    server = Server(load(None, [*defaults, *options]))
-    if disk is not None:
-        server.saving.disk = disk
-    with trio.fail_after(30):
-        async with trio.open_nursery() as nursery:
-            started = await nursery.start(server.run)
-            async with await trio.open_tcp_stream("127.0.0.1", started.port) as stream:
-                yield server, Client(stream)
-            server.shutdown.ask(force=True)
 
 
 def rdb_files(folder: Path) -> list[str]:
@@ -113,8 +57,8 @@ async def test_bgsave_in_a_transaction_is_scheduled(tmp_path: Path) -> None:
         for words in (["MULTI"], ["SET", "k", "v"], ["BGSAVE"]):
             await client(*words)
         assert await client("EXEC") == b"*2"
-        assert await client._line() == b"+OK"
-        assert await client._line() == b"+Background saving scheduled"
+        assert await client.line() == b"+OK"
+        assert await client.line() == b"+Background saving scheduled"
         assert (await client.info_when("rdb_saves", "1"))["rdb_last_bgsave_status"] == "ok"
 
 

@@ -1,0 +1,239 @@
+"""Writing the log anew: BGREWRITEAOF, growth beyond auto-aof-rewrite-percentage, and `CONFIG SET appendonly yes`.
+
+The log goes on in a new increment; what was before is written as one base, out of a snapshot of that very moment, and
+then the manifest names the new base alone. Until its renaming the old files count, so a crash at any point loses
+nothing. Redis: rewriteAppendOnlyFileBackground and backgroundRewriteDoneHandler in aof.c.
+"""
+
+import os
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import structlog
+import trio
+
+from broker.commands.persistence import already_rewriting
+from broker.engine.engine import Engine
+from broker.errors import CorruptFile
+from broker.keyspace.snapshot import Snapshot
+from broker.persistence.aof import AppendOnlyLog
+from broker.persistence.aof_format import Manifest
+from broker.persistence.recovery import read_manifest
+from broker.persistence.snapshot import Saved, Target, save
+from broker.persistence.snapshot_bytes import SnapshotBytes
+from broker.server.saving import Saving, facts_of, form_of
+
+log = structlog.get_logger()
+_LOOK_SECONDS: Final = 0.5
+_FAILURES: Final = 3  # in a row, from which on attempts are made ever more seldom. Redis: AOF_REWRITE_LIMITE_THRESHOLD
+_LONGEST_PAUSE: Final = 3600.0
+
+
+class Rewriting:
+    """log_of: gives the log that is written; None while appendonly is no (then a log to be begun one day is made)."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        saving: Saving,
+        log_of: Callable[[], AppendOnlyLog | None],
+        new_log: Callable[[], AppendOnlyLog],
+        turn_off: Callable[[], Awaitable[None]],
+        turn_on: Callable[[], None],
+    ) -> None:
+        self.is_scheduled = False
+        self.is_active = False
+        self.works = True
+        self.rewrites = 0
+        self.failures = 0  # in a row
+        self.last_seconds = -1
+        self._engine = engine
+        self._saving = saving
+        self._log_of = log_of
+        self._new_log = new_log
+        self._turn_off = turn_off
+        self._turn_on = turn_on
+        self._source: SnapshotBytes | None = None
+        self._begun = 0.0
+        self._retry_at = 0.0
+        self._pause = 0.0
+        self._scope: trio.CancelScope | None = None
+        self._is_cancelled = False
+        self._ended = trio.Event()
+        self._wake = trio.Event()
+
+    # -- what is asked of it
+
+    def begin(self, in_transaction: bool) -> bool:
+        """BGREWRITEAOF. False: scheduled."""
+        if self.is_active:
+            raise already_rewriting()
+        if self._saving.is_active or in_transaction:
+            self.is_scheduled = True
+            self._wake.set()
+            return False
+        self._begin()
+        return True
+
+    def cancel(self) -> None:
+        self.is_scheduled = False
+        self._is_cancelled = True
+        if self._scope is not None:
+            self._scope.cancel()
+
+    async def stop(self) -> None:
+        """End the one under way."""
+        self.cancel()
+        if self.is_active:
+            await self._ended.wait()
+
+    def look(self) -> None:
+        """Something changed that it may have waited for."""
+        self._wake.set()
+
+    # -- what it tells
+
+    def active_seconds(self) -> int:
+        return int(self._engine.clock.monotonic() - self._begun) if self.is_active else -1
+
+    def progress(self) -> tuple[int, int]:
+        """(keys that are written, all keys) of the one under way."""
+        source = self._source
+        return (int(source.snapshot.taken), int(source.snapshot.total)) if source else (0, 0)
+
+    # -- the task
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        task_status.started()
+        while True:
+            with trio.move_on_after(_LOOK_SECONDS):
+                await self._wake.wait()
+            self._wake = trio.Event()
+            if not self.is_active:
+                await self._follow_setting()
+            if not self.is_active and not self._saving.is_active and (self.is_scheduled or self._has_grown()):
+                self._begin()
+            if self.is_active:
+                await self._work()
+                self._saving.look()
+
+    async def _follow_setting(self) -> None:
+        """`CONFIG SET appendonly`: done between two turns."""
+        wanted = self._engine.config.boolean("appendonly")
+        current = self._log_of()
+        if not wanted and current is not None:
+            await self._turn_off()
+        elif wanted and (current is None or current.is_aside) and self._engine.clock.monotonic() >= self._retry_at:
+            try:
+                self._turn_on()
+            except (OSError, CorruptFile) as error:
+                self._failed(error)
+            else:
+                self.is_scheduled = True
+
+    def _begin(self) -> None:
+        self.is_scheduled = False
+        self.is_active = True
+        self._is_cancelled = False
+        self._ended = trio.Event()
+        self._begun = self._engine.clock.monotonic()
+        self._wake.set()
+
+    def _has_grown(self) -> bool:
+        current = self._log_of()
+        percentage = self._engine.config.integer("auto-aof-rewrite-percentage")
+        if current is None or not percentage or current.size <= self._engine.config.memory("auto-aof-rewrite-min-size"):
+            return False
+        if self.failures >= _FAILURES and self._engine.clock.monotonic() < self._retry_at:
+            return False
+        growth = current.size * 100 // max(current.base_size, 1) - 100
+        if growth < percentage:
+            return False
+        log.warning("log.rewrite_by_growth", growth_percent=growth)
+        return True
+
+    async def _work(self) -> None:
+        with trio.CancelScope() as self._scope:
+            if self._is_cancelled:
+                self._scope.cancel()
+            try:
+                await trio.lowlevel.checkpoint()
+                saved = await self._rewrite()
+            except (OSError, CorruptFile) as error:
+                self._failed(error)
+            except Exception as error:
+                self._engine.report_bug("rewriting the log", error)
+                self._failed(error)
+            else:
+                self._done(saved)
+            finally:
+                self.is_active = False
+                self._source = None
+                self._scope = None
+                self._ended.set()
+
+    async def _rewrite(self) -> Saved:
+        current = self._log_of()
+        if current is None:
+            return await self._prepare()
+        if current.is_aside or not current.is_open:
+            current.open_aside(read_manifest(current.folder, current.name))
+            self._take_point()
+            self._engine.journal.enabled = True
+        else:
+            await current.rotate(self._engine.journal.take, self._take_point)
+        return await self._write_base(current)
+
+    async def _prepare(self) -> Saved:
+        """There is no log: leave a base from which one can go on when it is turned on at a start."""
+        prepared = self._new_log()
+        prepared.lock()
+        try:
+            prepared.manifest = read_manifest(prepared.folder, prepared.name) or Manifest()
+            self._take_point()
+            return await self._write_base(prepared)
+        finally:
+            prepared.unlock()
+
+    def _take_point(self) -> None:
+        self._engine.journal.take()  # while a log is begun anew, nobody needs what was journaled before
+        self._engine.journal.forget_selection()  # another file
+        snapshot = Snapshot(self._engine.keyspace)
+        self._source = SnapshotBytes(snapshot, form_of(self._engine), facts_of(self._engine, True))
+
+    async def _write_base(self, current: AppendOnlyLog) -> Saved:
+        source = self._source
+        assert source is not None
+        base = current.next_base(True)
+        target = Target(
+            current.folder / base.name,
+            current.folder / f"temp-rewriteaof-bg-{os.getpid()}.aof",
+            checksum=self._engine.config.boolean("rdbchecksum"),
+            sync_now_and_then=self._engine.config.boolean("aof-rewrite-incremental-fsync"),
+        )
+        saved = await save(source, target, current.disk)
+        with trio.CancelScope(shield=True):  # it is whole: what is left takes a moment
+            await current.adopt(base, self._engine.config.boolean("aof-disable-auto-gc"))
+        return saved
+
+    def _done(self, saved: Saved) -> None:
+        self.last_seconds = int(self._engine.clock.monotonic() - self._begun)
+        self.works = True
+        self.rewrites += 1
+        self.failures = 0
+        self._pause = 0.0
+        log.warning(
+            "log.rewritten",
+            bytes=saved.bytes,
+            seconds=round(saved.seconds, 3),
+            longest_slice_ms=round(saved.longest_slice * 1e3, 2),
+        )
+
+    def _failed(self, error: Exception) -> None:
+        self.last_seconds = int(self._engine.clock.monotonic() - self._begun)
+        self.works = False
+        self.failures += 1
+        few = self.failures < _FAILURES
+        self._pause = 1.0 if few else min(max(60.0, self._pause * 2), _LONGEST_PAUSE)
+        self._retry_at = self._engine.clock.monotonic() + self._pause
+        log.error("log.rewrite_failed", error=str(error))
