@@ -356,6 +356,7 @@ class OutputLimits:
 
 
 _EVENTS_OF_A: Final = "g$lshzxetd"
+_EVENTS_BESIDE_A: Final = "anoc"
 
 
 @attrs.frozen
@@ -364,18 +365,19 @@ class KeyspaceEvents:
 
     def parse(self, words: list[str], old: Value) -> frozenset[str]:
         text = one(words)
-        if any(char not in "Ag$lshzxeKEtmdn" for char in text):
-            raise BadValue("Invalid event class character. Use 'Ag$lshzxeKEtmdn'.")
+        if any(char not in "Ag$lshzxeKEtmdnocaSTIV" for char in text):
+            raise BadValue("Invalid event class character. Use 'Ag$lshzxeKEtmdnocaSTIV'.")
         return frozenset(text.replace("A", _EVENTS_OF_A))
 
     def show(self, value: Value) -> str:
-        # Redis forgets `n` beside a full `A` when it prints (notify.c, keyspaceEventsFlagsToString).
-        classes = "A" if value.issuperset(_EVENTS_OF_A) else "".join(c for c in _EVENTS_OF_A + "n" if c in value)
-        return classes + "".join(char for char in "KEm" if char in value)
+        # Redis forgets the others beside a full `A` when it prints (notify.c, keyspaceEventsFlagsToString).
+        everything = value.issuperset(_EVENTS_OF_A)
+        classes = "A" if everything else "".join(c for c in _EVENTS_OF_A + _EVENTS_BESIDE_A if c in value)
+        return classes + "".join(char for char in "KEmSTIV" if char in value)
 
     def lines(self, value: Value) -> list[str]:
         shown = self.show(value)
-        return [quote(shown if "n" not in value or "n" in shown else shown + "n")]
+        return [quote(shown + "".join(c for c in _EVENTS_BESIDE_A if c in value and c not in shown))]
 
 
 @attrs.frozen

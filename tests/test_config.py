@@ -66,7 +66,7 @@ LONG_CHANGES = (
     ]
     + [
         ("notify-keyspace-events", value)
-        for value in ("KEA", "xyz", "Kq", "Kg$lszhxetdmn", "AKEnm", "n", "n$Kg", "mE", "Kx", "nKEx$", "KEd", "")
+        for value in ("KEA", "Kg$lszhxetdmn", "AKEnm", "n", "n$Kg", "mE", "Kx", "nKEx$", "KEd", "")
     ]
     + [
         ("client-output-buffer-limit", value)
@@ -93,6 +93,18 @@ LONG_CHANGES = (
     ]
     + [("oom-score-adj-values", value) for value in ("1 2", "1 2 x", "0 200 9000", "-5 4 3")]
 )
+
+
+def test_classes_of_events_are_those_of_redis_8(file):
+    file.write_text("")
+    config = load(file, [])
+    change(config, "notify-keyspace-events", "VTISKmocnagE")
+    assert config.get("notify-keyspace-events") == "ganocKEmSTIV"
+    change(config, "notify-keyspace-events", "KAocV")
+    assert config.get("notify-keyspace-events") == "AKV", "beside A, Redis does not show them"
+    config.rewrite()
+    assert "AKVoc" in file.read_text()
+    assert "Use 'Ag$lshzxeKEtmdnocaSTIV'." in change(config, "notify-keyspace-events", "xyz")
 
 
 def pairs_of(change_line):

@@ -109,6 +109,12 @@ class Context:
         self.db.discard(key)
         self.changed(key, b"del", events.GENERIC)
 
+    def note_fields(self, key: bytes, event: bytes, fields: list[bytes]) -> None:
+        """Which fields of a hash the event reported just before is about. Only worth a call when SUBKEYS are told."""
+        keyspace = self.keyspace
+        if keyspace.event_classes & events.SUBKEYS and keyspace.event_classes & events.HASH:
+            keyspace.events.append((self.db.index, key, events.pack_fields(event, fields), events.HASH | events.FIELDS))
+
     def notify(self, key: bytes, event: bytes, kind: int) -> None:
         """A notification without a change of its own."""
         keyspace = self.keyspace

@@ -83,8 +83,13 @@ class _Outcome:
             _journal_fields(ctx, [b"HPEXPIREAT", name, b"%d" % when], self.timed)
         for field in self.deleted:
             ctx.journal(b"HDEL", name, field)
+        if self.deleted:
+            ctx.changed(name, b"hdel", HASH)
+            ctx.note_fields(name, b"hdel", self.deleted)
+        if self.timed:
+            ctx.changed(name, b"hexpire", HASH)
+            ctx.note_fields(name, b"hexpire", self.timed)
         if self.timed or self.deleted:
-            ctx.changed(name, b"hdel" if self.deleted else b"hexpire", HASH)
             if self.timed:
                 ctx.db.plan_fields(name, fields)
             drop_if_empty(ctx, name, fields)
@@ -174,6 +179,7 @@ def hpersist(ctx: Context, argv: list[bytes]) -> Reply:
             replies.append(_NO_TIME)
     if fields is not None and persisted:
         ctx.changed(argv[1], b"hpersist", HASH)
+        ctx.note_fields(argv[1], b"hpersist", persisted)
         drop_if_empty(ctx, argv[1], fields)
         _journal_fields(ctx, [b"HPERSIST", argv[1]], persisted)
     return replies
@@ -249,6 +255,7 @@ def hgetdel(ctx: Context, argv: list[bytes]) -> Reply:
             deleted.append(field)
     if fields is not None and deleted:
         ctx.changed(name, b"hdel", HASH)
+        ctx.note_fields(name, b"hdel", deleted)
         drop_if_empty(ctx, name, fields)
         ctx.journal_argv([b"HDEL", name] + deleted)
     return replies
@@ -285,6 +292,7 @@ def hgetex(ctx: Context, argv: list[bytes]) -> Reply:
         outcome.report(ctx, name, fields, when)
         if persisted:
             ctx.changed(name, b"hpersist", HASH)
+            ctx.note_fields(name, b"hpersist", persisted)
             drop_if_empty(ctx, name, fields)
             _journal_fields(ctx, [b"HPERSIST", name], persisted)
     return replies
@@ -363,6 +371,7 @@ def hsetex(ctx: Context, argv: list[bytes]) -> Reply:
         if options.when >= 0:
             (outcome.deleted if _set_time(ctx, fields, field, options.when) else outcome.timed).append(field)
     ctx.changed(name, b"hset", HASH)
+    ctx.note_fields(name, b"hset", argv[options.first :: 2])
     if kept:
         ctx.journal_argv([b"HSETEX", name, b"KEEPTTL"] + argv[options.first - 2 :])
     elif not outcome.deleted:

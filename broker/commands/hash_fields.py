@@ -95,6 +95,7 @@ def _gone(ctx: Context, name: bytes, fields: HashValue, due: list[bytes]) -> Non
     if ctx.command is not None and not ctx.command.flags & WRITE:
         ctx.journal_nothing()  # the request itself changes nothing
     ctx.changed(name, b"hexpired", HASH)
+    ctx.note_fields(name, b"hexpired", due)
     drop_if_empty(ctx, name, fields)
 
 

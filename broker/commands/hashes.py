@@ -23,7 +23,7 @@ from broker.commands.registry import (
 from broker.commands.scan import parse_cursor, parse_options, scan_reply, select
 from broker.datatypes.hashes import HashValue
 from broker.errors import CommandError, not_a_float, syntax_error, wrong_arity, wrong_type
-from broker.keyspace.events import HASH
+from broker.keyspace.events import HASH, SUBKEYS
 from broker.protocol.long_double import add_long_double, parse_long_double
 from broker.protocol.numbers import I64_MAX, I64_MIN, parse_int
 from broker.protocol.replies import OK, Map, Pairs, Reply
@@ -63,6 +63,8 @@ def _set_fields(ctx: Context, argv: list[bytes]) -> int:
         if fields.set(argv[i], argv[i + 1]):
             added += 1
     ctx.changed(name, b"hset", HASH)
+    if ctx.keyspace.event_classes & SUBKEYS:
+        ctx.note_fields(name, b"hset", argv[2::2])
     return added
 
 
@@ -74,6 +76,7 @@ def hsetnx(ctx: Context, argv: list[bytes]) -> Reply:
         return 0
     made_hash(ctx, argv[1]).set(argv[2], argv[3])
     ctx.changed(argv[1], b"hset", HASH)
+    ctx.note_fields(argv[1], b"hset", [argv[2]])
     return 1
 
 
@@ -83,14 +86,15 @@ def hdel(ctx: Context, argv: list[bytes]) -> Reply:
     fields = peek_hash(ctx, argv[1])
     if fields is None:
         return 0
-    deleted = 0
+    deleted: list[bytes] = []
     for i in range(2, len(argv)):
         if fields.pop(argv[i]) is not None:
-            deleted += 1
+            deleted.append(argv[i])
     if deleted:
         ctx.changed(argv[1], b"hdel", HASH)
+        ctx.note_fields(argv[1], b"hdel", deleted)
         drop_if_empty(ctx, argv[1], fields)
-    return deleted
+    return len(deleted)
 
 
 @command("HINCRBY", arity=4, flags=WRITE | DENYOOM | FAST, keys=[key(RW, ACCESS, UPDATE)], since="2.0.0",
@@ -107,6 +111,7 @@ def hincrby(ctx: Context, argv: list[bytes]) -> Reply:
         raise CommandError("ERR", "increment or decrement would overflow")
     made_hash(ctx, argv[1]).update(argv[2], b"%d" % number)
     ctx.changed(argv[1], b"hincrby", HASH)
+    ctx.note_fields(argv[1], b"hincrby", [argv[2]])
     return number
 
 
@@ -130,6 +135,7 @@ def hincrbyfloat(ctx: Context, argv: list[bytes]) -> Reply:
     fields = made_hash(ctx, argv[1])
     fields.update(argv[2], total)
     ctx.changed(argv[1], b"hincrbyfloat", HASH)
+    ctx.note_fields(argv[1], b"hincrbyfloat", [argv[2]])
     ctx.journal(b"HSET", argv[1], argv[2], total)
     when = fields.time_of(argv[2])
     if when >= 0:  # HSET takes it away

@@ -121,6 +121,7 @@ def _rename(ctx: Context, source: bytes, name: bytes, only_new: bool) -> bool:
     if only_new and db.peek(name) is not None:
         return False
     when = db.expiry(source)
+    before = type_name(db.peek(name))
     db.remove(source)
     db.discard(name)  # what is there now is a new key, as in Redis
     db.replace(name, value)
@@ -128,6 +129,8 @@ def _rename(ctx: Context, source: bytes, name: bytes, only_new: bool) -> bool:
         db.set_expiry(name, when)
     ctx.changed(source, b"rename_from", GENERIC)
     ctx.changed(name, b"rename_to", GENERIC)
+    if before != b"none":
+        db.tell_overwritten(name, before != type_name(value))
     return True
 
 
@@ -194,12 +197,15 @@ def copy(ctx: Context, argv: list[bytes]) -> Reply:
     value = ctx.db.read(source)
     if value is None or (target.peek(name) is not None and not replace):
         return 0
+    before = type_name(target.peek(name))
     target.discard(name)
     target.replace(name, _copied(value))
     when = ctx.db.expiry(source)
     if when is not None:
         target.set_expiry(name, when)
     ctx.changed_in(target, name, b"copy_to", GENERIC)
+    if before != b"none":
+        target.tell_overwritten(name, before != type_name(value))
     return 1
 
 

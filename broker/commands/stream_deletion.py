@@ -7,7 +7,7 @@ from broker.commands.context import Context
 from broker.commands.group_journal import acknowledged, wake_readers
 from broker.commands.registry import DELETE, FAST, RW, UPDATE, WRITE, key
 from broker.commands.registry import Group as CommandGroup
-from broker.commands.streams import peek_stream, reference_policy, to_id
+from broker.commands.streams import peek_stream, read_stream, reference_policy, to_id
 from broker.datatypes.stream_groups import Group
 from broker.datatypes.stream_references import ACKED, DROP, KEEP, drop_references, is_referenced
 from broker.datatypes.streams import Stream, format_id
@@ -106,12 +106,13 @@ def xdelex(ctx: Context, argv: list[bytes]) -> Reply:
 def xackdel(ctx: Context, argv: list[bytes]) -> Reply:
     """Of each id: 1 acknowledged and deleted, 2 acknowledged but needed by others, -1 not pending in the group."""
     name = argv[1]
-    stream = peek_stream(ctx, name)
+    stream = read_stream(ctx, name)
     options = _Options(argv, 3)
     group = None if stream is None else stream.groups.get(argv[2])
     if stream is None or group is None:
         return options.not_found()
     ids = [to_id(text) for text in options.ids]
+    ctx.db.before_change(name)
     acked: list[bytes] = []
     gone: list[bytes] = []
     replies: list[Reply] = []

@@ -44,6 +44,15 @@ def existing_group(ctx: Context, name: bytes, group: bytes) -> tuple[Stream, Gro
     return stream, found
 
 
+def peek_group(ctx: Context, name: bytes, group: bytes) -> tuple[Stream, Group]:
+    """As existing_group(), for a command that Redis does not count as a look-up."""
+    stream = peek_stream(ctx, name)
+    found = None if stream is None else stream.groups.get(group)
+    if stream is None or found is None:
+        raise no_group(name, group)
+    return stream, found
+
+
 def seen_consumer(ctx: Context, name: bytes, group_name: bytes, group: Group, consumer_name: bytes) -> Consumer:
     """The consumer, who shows up now; he comes into being when there is none of that name."""
     consumer = group.consumers.get(consumer_name)

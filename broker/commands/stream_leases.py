@@ -9,7 +9,7 @@ from broker.commands.group_journal import Claims, Returns, wake_readers
 from broker.commands.group_policy import PREFIX, append_decided, fail, holds, plan_look
 from broker.commands.registry import DENYOOM, FAST, RW, TOUCHES_ARBITRARY_KEYS, UPDATE, WRITE, key
 from broker.commands.registry import Group as CommandGroup
-from broker.commands.stream_groups import as_text, existing_group
+from broker.commands.stream_groups import as_text, existing_group, peek_group
 from broker.commands.streams import peek_stream, to_id
 from broker.datatypes.streams import MAX_ID, Stream, format_id, parse_id
 from broker.errors import CommandError, syntax_error
@@ -115,7 +115,7 @@ def _journal_option(nack: _Nack, word: bytes, args: Args) -> bool:
 def xnack(ctx: Context, argv: list[bytes]) -> Reply:
     """DELAY, REASON and FENCE are ours. In a group with a policy FAIL counts as a failed attempt, FATAL as the last."""
     name = argv[1]
-    stream, group = existing_group(ctx, name, argv[2])
+    stream, group = peek_group(ctx, name, argv[2])
     nack = _nack(ctx, argv)
     returns = Returns(ctx, name, argv[2], group)
     given_back = 0

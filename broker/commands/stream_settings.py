@@ -124,7 +124,7 @@ def xcfgset(ctx: Context, argv: list[bytes]) -> Reply:
     changes.apply(settings)
     if settings.retain != LIMITS:
         ctx.keyspace.retention.by_acks = True
-    ctx.changed(name, b"xcfgset", STREAM)
+    ctx.changed_aside(name)
     if ctx.session.is_replay:
         ctx.keyspace.retention.plan(ctx.db.index, name, 0)
         return OK
@@ -133,7 +133,7 @@ def xcfgset(ctx: Context, argv: list[bytes]) -> Reply:
     sweep(stream, settings, name, ctx.now_ms, decisions)
     plan(ctx, name, stream, settings)
     if decisions:
-        ctx.notify(name, b"xtrim", STREAM)
+        ctx.changed(name, b"xtrim", STREAM)
     if decisions or ctx.decisions is not None:
         ctx.journal_argv(argv)
         for decision in decisions:
@@ -194,7 +194,7 @@ def xidmprecord(ctx: Context, argv: list[bytes]) -> Reply:
     if known != NOT_FOUND and not is_replay:
         raise CommandError("ERR", "IID already exists for this producer with a different stream ID")
     settings_of(ctx, name, stream).window.record(producer, own_name, entry_id, arrived_ms)
-    ctx.changed(name, b"xidmprecord", STREAM)
+    ctx.changed_aside(name)
     if ctx.decisions is not None:
         ctx.journal_argv(argv)
     return OK

@@ -233,24 +233,30 @@ def _may_set(old: object | None, options: _Options) -> bool:
     return _meets(text, options.condition, options.match)
 
 
-def _store(ctx: Context, name: bytes, value: bytes, when: int, keep_ttl: bool) -> None:
+def _store(
+    ctx: Context, name: bytes, value: bytes, when: int, keep_ttl: bool, expire_is_told_first: bool = False
+) -> None:
     """Set a string with an absolute expiry (0: none), and journal just that."""
     if keep_ttl:
+        ctx.db.note_overwritten(name, value)
         ctx.db.put(name, value)
         ctx.changed(name, b"set", STRING)
         ctx.journal(b"SET", name, value, b"KEEPTTL")
         return
     if when and when <= ctx.now_ms and not ctx.session.is_replay:
         # A time in the past: the key is gone at once, and that is what the log has to say.
-        ctx.db.remove(name)
-        ctx.changed(name, b"del", GENERIC)
-        ctx.journal(b"DEL", name)
+        if ctx.db.remove(name) is not None:
+            ctx.changed(name, b"del", GENERIC)
+            ctx.journal(b"DEL", name)
         return
     ctx.db.replace(name, value)
+    if when and expire_is_told_first:
+        ctx.notify(name, b"expire", GENERIC)
     ctx.changed(name, b"set", STRING)
     if when:
         ctx.db.set_expiry(name, when)
-        ctx.notify(name, b"expire", GENERIC)
+        if not expire_is_told_first:
+            ctx.notify(name, b"expire", GENERIC)
         ctx.journal(b"SET", name, value, b"PXAT", b"%d" % when)
     else:
         ctx.journal(b"SET", name, value)
@@ -419,7 +425,7 @@ def msetex(ctx: Context, argv: list[bytes]) -> Reply:
             if (ctx.db.peek(argv[i]) is None) == options.only_existing:
                 return 0
     for i in range(2, end, 2):
-        _store(ctx, argv[i], argv[i + 1], when, options.keep_ttl)
+        _store(ctx, argv[i], argv[i + 1], when, options.keep_ttl, True)
     return 1
 
 

@@ -18,11 +18,12 @@ from broker.datatypes.streams import Stream
 from broker.datatypes.table import Table
 from broker.keyspace.channel_log import ChannelLog
 from broker.keyspace.disposal import dispose, dispose_all
-from broker.keyspace.events import KEY_MISS, NEW, TRACKED
+from broker.keyspace.events import KEY_MISS, NEW, OVERWRITTEN, TRACKED, TYPE_CHANGED
 from broker.keyspace.eviction import Eviction
 from broker.keyspace.memory import Meter, estimate
 from broker.keyspace.retention import RetentionAgenda
 from broker.keyspace.tracking import Tracking
+from broker.keyspace.types import type_name
 from broker.keyspace.unsaved import Unsaved
 from broker.keyspace.usage import TICK_BITS, Usage
 from broker.keyspace.watch import Watches
@@ -306,6 +307,8 @@ class Database:
             self.field_agenda.pop(key)
         if isinstance(value, HashValue) and value.deadlines is not None:
             self.plan_fields(key, value)
+        if self.keyspace.event_classes & (OVERWRITTEN | TYPE_CHANGED):
+            self.note_overwritten(key, value)
         if self.keyspace.event_classes & NEW:
             self._note_new(key)
         if self.unsaved is not None:
@@ -321,6 +324,21 @@ class Database:
     def _note_new(self, key: bytes) -> None:
         if self.peek(key) is None:
             self.keyspace.events.append((self.index, key, b"new", NEW))
+
+    def note_overwritten(self, key: bytes, value: object) -> None:
+        """`value` is about to take the place of whatever is there."""
+        if not self.keyspace.event_classes & (OVERWRITTEN | TYPE_CHANGED):
+            return
+        old = self.peek(key)
+        if old is not None:
+            self.tell_overwritten(key, type_name(old) != type_name(value))
+
+    def tell_overwritten(self, key: bytes, with_another_type: bool) -> None:
+        events = self.keyspace.events
+        if self.keyspace.event_classes & OVERWRITTEN:
+            events.append((self.index, key, b"overwritten", OVERWRITTEN))
+        if with_another_type and self.keyspace.event_classes & TYPE_CHANGED:
+            events.append((self.index, key, b"type_changed", TYPE_CHANGED))
 
     def remove(self, key: bytes) -> object | None:
         """Take a key out. Its value, or None when there was none."""

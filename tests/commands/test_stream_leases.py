@@ -174,7 +174,7 @@ def test_what_was_given_back_can_be_claimed_whatever_the_idle_time(h: Harness) -
     h.run("XNACK s g FAIL IDS 3 3-0 1-0 2-0")
     assert len(h.run("XCLAIM s g d 99999 1-0")) == 1
     assert [row[0] for row in h.run("XAUTOCLAIM s g d 99999 0 COUNT 1")[1]] == [b"2-0"]
-    assert claim(h, "e", 99999) == [[b"3-0", [b"n", b"3"], -1, 1]]
+    assert claim(h, "e", 99999) == [[b"3-0", [b"n", b"3"], NOW, 1]], "as if out since 1970"
     assert_replays(h)
 
 

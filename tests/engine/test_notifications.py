@@ -182,6 +182,130 @@ def test_events_are_those_of_redis_in_their_order(tmp_path: Path) -> None:
             assert messages(ours) == told, request
 
 
+# -- o, c: what stood there before. As Redis 8.2 tells it, in its order
+
+
+@pytest.mark.parametrize(
+    ("requests", "expected"),
+    [
+        ("SET a 2", ["overwritten", "set"]),
+        ("SET l 2", ["overwritten", "type_changed", "set"]),
+        ("SET a 2 KEEPTTL", ["overwritten", "set"]),
+        ("SET new 2", ["new", "set"]),
+        ("SETEX l 10 v", ["overwritten", "type_changed", "set", "expire"]),
+        ("MSET a 1 l 1", ["overwritten", "set", "overwritten", "type_changed", "set"]),
+        ("INCR a", ["incrby"]),
+        ("APPEND a x", ["append"]),
+        ("RENAME a l", ["new", "rename_from", "rename_to", "overwritten", "type_changed"]),
+        ("RENAME a new", ["new", "rename_from", "rename_to"]),
+        ("COPY a l REPLACE", ["new", "copy_to", "overwritten", "type_changed"]),
+        ("SUNIONSTORE l s", ["overwritten", "type_changed", "sunionstore"]),
+        ("SUNIONSTORE s s", ["overwritten", "sunionstore"]),
+        ("SUNIONSTORE l no", ["del"]),
+        ("ZRANGESTORE l z 0 -1", ["overwritten", "type_changed", "zrangestore"]),
+        ("BITOP NOT l a", ["overwritten", "type_changed", "set"]),
+        ("DEL l; SET l v", ["del", "new", "set"]),
+    ],
+)
+def test_what_is_overwritten_is_told(requests: str, expected: list[str]) -> None:
+    harness = Harness()
+    for request in ("SET a 1", "RPUSH l x", "SADD s x", "ZADD z 1 x"):
+        harness.run(request)
+    client = listening(harness, "EAnoc")
+    for request in requests.split("; "):
+        harness.run(request)
+    assert [event.removeprefix("keyevent@0 ") for event, _ in messages(client)] == expected
+
+
+@pytest.mark.parametrize(("classes", "expected"), [("Eo", ["overwritten"]), ("Ec", ["type_changed"]), ("EA", ["set"])])
+def test_what_is_overwritten_is_told_to_those_who_ask(classes: str, expected: list[str]) -> None:
+    harness = Harness()
+    harness.run("RPUSH l x")
+    client = listening(harness, classes)
+    harness.run("SET l v")
+    assert [event.removeprefix("keyevent@0 ") for event, _ in messages(client)] == expected
+
+
+# -- S, T, I, V: the fields of hashes. As Redis 8.8 tells them
+
+
+@pytest.mark.parametrize(
+    ("request_", "event", "fields"),
+    [
+        ("HSET h x 1 y 2 x 3", "hset", "x,y,x"),
+        ("HMSET h x 1", "hset", "x"),
+        ("HSETNX h x 1", "hset", "x"),
+        ("HINCRBY h n 1", "hincrby", "n"),
+        ("HINCRBYFLOAT h n 1.5", "hincrbyfloat", "n"),
+        ("HDEL h a no b", "hdel", "a,b"),
+        ("HEXPIRE h 10 FIELDS 3 a no b", "hexpire", "a,b"),
+        ("HEXPIRE h 0 FIELDS 2 a b", "hdel", "a,b"),
+        ("HPERSIST h FIELDS 2 a timed", "hpersist", "timed"),
+        ("HGETDEL h FIELDS 2 a no", "hdel", "a"),
+        ("HGETEX h EX 10 FIELDS 2 a b", "hexpire", "a,b"),
+        ("HGETEX h PERSIST FIELDS 2 a timed", "hpersist", "timed"),
+        ("HSETEX h FIELDS 2 a 1 x 2", "hset", "a,x"),
+    ],
+)
+def test_fields_are_told(request_: str, event: str, fields: str) -> None:
+    harness = hash_with_fields()
+    client = listening(harness, "AST", "__subkey*")
+    harness.run(request_)
+    packed = ",".join(f"{len(field)}:{field}" for field in fields.split(","))
+    assert messages(client)[:2] == [
+        ("subkeyspace@0 h", f"{event}|{packed}"),
+        (f"subkeyevent@0 {event}", f"1:h|{packed}"),
+    ]
+
+
+def hash_with_fields() -> Harness:
+    harness = Harness()
+    harness.run("HSET h a 1 b 2 n 3 timed 4")
+    harness.run("HPEXPIRE h 50 FIELDS 1 timed")
+    return harness
+
+
+def test_each_field_may_be_told_on_a_channel_of_its_own() -> None:
+    harness = hash_with_fields()
+    client = listening(harness, "hIV", "__subkey*")
+    harness.run("HDEL h a b")
+    assert messages(client) == [
+        ("subkeyspaceitem@0 h\na", "hdel"),
+        ("subkeyspaceitem@0 h\nb", "hdel"),
+        ("subkeyspaceevent@0 hdel|h", "1:a,1:b"),
+    ]
+    harness.run("HSET", "two\nlines", "f", "v")
+    assert messages(client) == [("subkeyspaceevent@0 hset|two\nlines", "1:f")]
+
+
+def test_fields_are_told_after_their_event_and_only_with_its_class() -> None:
+    harness = hash_with_fields()
+    client = listening(harness, "KhT", "__*")
+    harness.run("HDEL h a b n timed")
+    assert messages(client) == [("keyspace@0 h", "hdel"), ("subkeyevent@0 hdel", "1:h|1:a,1:b,1:n,5:timed")]
+    harness.run("CONFIG SET notify-keyspace-events KgST")
+    harness.run("HSET h a 1")
+    harness.run("HDEL h a")
+    assert messages(client) == [("keyspace@0 h", "del")]
+
+
+def test_fields_that_go_by_time_are_told() -> None:
+    harness = hash_with_fields()
+    client = listening(harness, "KhV", "__*")
+    harness.advance(1)
+    assert messages(client) == [("keyspace@0 h", "hexpired"), ("subkeyspaceevent@0 hexpired|h", "5:timed")]
+
+
+def test_fields_may_hold_any_bytes() -> None:
+    harness = Harness()
+    client = listening(harness, "hSI", "__*")
+    harness.run("HSET", "h", b"3:x,|\x00", "1", b"", "2")
+    received = client.received()
+    assert b"hset|6:3:x,|\x00,0:\r\n" in received
+    assert b"__subkeyspaceitem@0__:h\n3:x,|\x00\r\n" in received
+    assert b"__subkeyspaceitem@0__:h\n\r\n" in received
+
+
 # -- the stream
 
 
@@ -204,6 +328,17 @@ def test_events_are_kept_in_a_stream() -> None:
     assert kept(harness) == [("set", "a", "0"), ("rpush", "l", "3"), ("lpop", "l", "3"), ("del", "l", "3")]
     assert harness.run("XRANGE events - + COUNT 1")[0][1][::2] == [b"event", b"key", b"db"]
     assert client.received() == b""  # neither K nor E was asked for
+
+
+def test_the_stream_has_the_fields_of_hashes_too_where_they_are_asked_for() -> None:
+    harness = with_stream()
+    harness.run("CONFIG SET notify-keyspace-events AS")
+    harness.run("HSET h a 1 b 2")
+    harness.run("SET h v")
+    assert [fields for _, fields in harness.run("XRANGE events - +")] == [
+        [b"event", b"hset", b"key", b"h", b"db", b"0", b"field", b"a", b"field", b"b"],
+        [b"event", b"set", b"key", b"h", b"db", b"0"],
+    ]
 
 
 def test_an_event_is_in_one_unit_of_the_journal_with_its_change() -> None:
