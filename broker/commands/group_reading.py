@@ -103,7 +103,7 @@ def _deliver(
 ) -> Reply:
     """Hand entries that are new to the group to `consumer`. There is at least one."""
     now = ctx.now_ms
-    found = stream.range_encoded(group.last_id + 1, MAX_ID, request.limit, True)
+    found = stream.range_encoded(group.last_id + 1, MAX_ID, request.limit, False, True)
     ids: list[bytes] = []
     for entry_id in found.ids:
         stream.advance(group, entry_id)
@@ -115,7 +115,7 @@ def _deliver(
         journal_claim(ctx, name, request.group, consumer, ids, now, 1, group.last_id)
     journal_group_id(ctx, name, request.group, group)
     ctx.changed_aside(name)
-    return EntryList(found.wires)
+    return EntryList(found.count, found.wire())
 
 
 def _deliver_again(

@@ -302,13 +302,14 @@ def xadd(ctx: Context, argv: list[bytes]) -> Reply:
     else:
         raise wrong_type()
     if entry_id < 0:
-        entry_id = stream.next_id(ctx.now_ms)
-    stream.append(entry_id, argv[3:])
+        text = stream.append_now(ctx.now_ms, argv[3:])
+    else:
+        stream.append(entry_id, argv[3:])
+        text = stream.last_id_text()
     ctx.changed(name, b"xadd", STREAM)
-    text = format_id(entry_id)
     argv[2] = text  # the request itself is journaled, with the id that was chosen
     if stream.settings is not None:
-        after_add(ctx, name, stream, entry_id, argv, 3)
+        after_add(ctx, name, stream, stream.last_id, argv, 3)
     return text
 
 
@@ -526,9 +527,8 @@ def _range(ctx: Context, argv: list[bytes], start_text: bytes, end_text: bytes, 
         return []
     if limit == 0:
         return NULL_ARRAY
-    if reverse:
-        return rows(stream.range(start, end, limit, True))
-    return EntryList(stream.range_encoded(start, end, limit, False).wires)
+    found = stream.range_encoded(start, end, limit, reverse)
+    return EntryList(found.count, found.wire())
 
 
 # -- XREAD, and what XREADGROUP has in common with it
@@ -654,12 +654,13 @@ def xread(ctx: Context, argv: list[bytes]) -> Reply:
         stream = peek_stream(ctx, argv[at + i])
         if stream is not None and stream.newest_id() > after[i]:
             if request.budget is None:
-                wires = stream.range_encoded(after[i] + 1, MAX_ID, request.limit, False).wires
+                found = stream.range_encoded(after[i] + 1, MAX_ID, request.limit, False)
+                entries = EntryList(found.count, found.wire())
             else:
-                wires = request.budget.take(stream, after[i] + 1, request.limit)
-            if wires:
+                entries = request.budget.take(stream, after[i] + 1, request.limit)
+            if entries.count:
                 flat.append(argv[at + i])
-                flat.append(EntryList(wires))
+                flat.append(entries)
     if flat:
         return PairMap(flat)
     if request.block_ms < 0:

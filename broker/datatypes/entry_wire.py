@@ -19,25 +19,15 @@ def bulk_head(size: i64) -> bytes:
 
 
 def encode_id(entry_id: int) -> bytes:
-    """What stands before the fields."""
+    """What stands before the CRLF and the fields."""
     text = b"%d-%d" % (entry_id >> 64, entry_id & _SEQ_MASK)
-    return b"*2\r\n$%d\r\n%b\r\n" % (len(text), text)
+    return b"*2\r\n$%d\r\n%b" % (len(text), text)
 
 
 def encode_entry(entry_id: int, fields: list[bytes]) -> bytes:
-    pieces = [encode_id(entry_id), b"*%d\r\n" % len(fields)]
+    pieces = [encode_id(entry_id), b"\r\n*%d\r\n" % len(fields)]
     for part in fields:
         pieces.append(bulk_head(len(part)))
         pieces.append(part)
         pieces.append(_CRLF)
     return b"".join(pieces)
-
-
-def infixes_of(shape: list[bytes]) -> list[bytes]:
-    """What stands before the head of each value, in entries whose names are shape[0::2]."""
-    infixes: list[bytes] = []
-    before = b"*%d\r\n" % len(shape)
-    for i in range(0, len(shape), 2):
-        infixes.append(b"%b$%d\r\n%b\r\n" % (before, len(shape[i]), shape[i]))
-        before = _CRLF
-    return infixes

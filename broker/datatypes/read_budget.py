@@ -3,6 +3,7 @@
 from typing import Final
 
 from broker.datatypes.streams import MAX_ID, Stream
+from broker.protocol.replies import EntryList
 
 _CHUNK: Final = 32  # entries looked at in one go when bytes are counted
 
@@ -21,16 +22,17 @@ class ReadBudget:
     def is_spent(self) -> bool:
         return self.entries == 0 or (self.size == 0 and self._is_begun)
 
-    def take(self, stream: Stream, start: int, limit: int) -> list[bytes]:
-        """The entries from the id `start` on that there is room for, encoded; at most `limit` (-1: all)."""
+    def take(self, stream: Stream, start: int, limit: int) -> EntryList:
+        """The entries from the id `start` on that there is room for; at most `limit` (-1: all)."""
         most = limit if self.entries < 0 or 0 <= limit < self.entries else self.entries
         if self.size < 0:
-            wires = stream.range_encoded(start, MAX_ID, most, False).wires
+            found = stream.range_encoded(start, MAX_ID, most, False)
+            entries = EntryList(found.count, found.wire())
         else:
-            wires = self._fit(stream, start, most)
+            entries = self._fit(stream, start, most)
         if self.entries > 0:
-            self.entries -= len(wires)
-        return wires
+            self.entries -= entries.count
+        return entries
 
     def admit(self, size: int) -> bool:
         """Whether one more entry of `size` bytes fits; it is counted then. After a refusal nothing fits any more."""
@@ -46,19 +48,25 @@ class ReadBudget:
             self.entries -= 1
         return True
 
-    def _fit(self, stream: Stream, start: int, most: int) -> list[bytes]:
+    def _fit(self, stream: Stream, start: int, most: int) -> EntryList:
         wires: list[bytes] = []
-        while most < 0 or len(wires) < most:
-            wanted = _CHUNK if most < 0 else min(_CHUNK, most - len(wires))
-            found = stream.range_encoded(start, MAX_ID, wanted, True)
-            for wire in found.wires:
-                if len(wire) > self.size and self._is_begun:
+        count = 0
+        while most < 0 or count < most:
+            wanted = _CHUNK if most < 0 else min(_CHUNK, most - count)
+            found = stream.range_encoded(start, MAX_ID, wanted, False, True)
+            end = 0
+            for next_end in found.ends:
+                size = next_end - end
+                if size > self.size and self._is_begun:
                     self.size = 0  # not even for a smaller one further on: what is left out begins here
-                    return wires
+                    wires.append(found.wire()[:end])
+                    return EntryList(count, b"".join(wires))
                 self._is_begun = True
-                self.size = max(self.size - len(wire), 0)
-                wires.append(wire)
+                self.size = max(self.size - size, 0)
+                end = next_end
+                count += 1
+            wires.append(found.wire())
             if len(found.ids) < wanted or self.is_spent():
                 break
             start = found.ids[-1] + 1
-        return wires
+        return EntryList(count, b"".join(wires))

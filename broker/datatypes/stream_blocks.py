@@ -1,28 +1,32 @@
-"""Blocks of a stream: the newest takes entries in plain lists, the others are sealed (packed_entries.py).
+"""Blocks of a stream: the newest takes entries, the others are sealed (packed_entries.py).
 
-A sealed block marks what is deleted beside the packed entries, and is packed again when most of it are holes.
+An open block has its entries in one row of bytes, each behind its key, its size and the number of its layout: a stream
+of a few entries is as dense as a long one, and nothing of an entry is an object that is cold by the time the block is
+sealed. Who reads takes the bytes as they are at that moment. A sealed block marks what is deleted beside the packed
+entries, and is packed again when most of it are holes.
 
-Costs: append, first, last O(1); look-up, delete, count O(log block), or O(block) where holes are skipped by name.
+Costs: append, first, last O(1); look-up, delete, count O(log block) when sealed, else O(block).
 """
 
-from bisect import bisect_left
 from typing import Final
 
-from mypy_extensions import i64
+from librt.strings import BytesWriter, read_i32_le, read_i64_le, write_i32_le, write_i64_le
+from mypy_extensions import i32, i64, u8
 
-from broker.datatypes.entry_wire import encode_entry
-from broker.datatypes.packed_entries import Packed, Sealer, Storage
+from broker.datatypes.entry_layouts import ANY, PAD, Layout
+from broker.datatypes.packed_entries import MOST_LAYOUTS, NO_LAYOUT, Packed, Sealer, Storage
 
-# approximate_bytes(): of a block, of an entry of an open one (id and list slot), and of each field or value there (a
-# list slot and the head of a bytes object; names that are shared are counted all the same).
-_PER_BLOCK: Final = 180
-_PER_ENTRY: Final = 60
-_PER_FIELD: Final = 41
-
+_PER_BLOCK: Final = 180  # of memory accounting: a block
+_PER_WRITER: Final = 320  # the bytes of an open one, besides the entries
+_PER_WIDE_ID: Final = 52
 _PER_ID: Final = 4
-
-_NO_IDS: Final[list[int]] = []
-_NO_PARTS: Final[list[bytes]] = []
+_HEADER: Final = 12  # bytes before an entry of an open block: its key, its size
+_SEQ_BITS: Final = 22  # of a key
+_MOST_SEQ: Final = 1 << _SEQ_BITS
+_MOST_MS: Final = 1 << 40
+_LARGE_SEQ: Final = 1 << 21  # a first sequence from here on is what those of the block count from
+_NO_LAYOUTS: Final[list[Layout]] = []
+_UNFIT_SHARE: Final = 8  # a layout is made anew when one in so many entries of a block did not fit the one there was
 
 
 class Entries:
@@ -34,180 +38,273 @@ class Entries:
 
 
 class Encoded:
-    """Some entries in the form of the wire: wires[i] is that of ids[i]."""
+    """Some entries in the form of the wire. ids, ends (where each ends in the wire): only when asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, with_ids: bool) -> None:
+        self.count = 0
+        self.with_ids: Final = with_ids
         self.ids: list[int] = []
-        self.wires: list[bytes] = []
+        self.ends: list[int] = []
+        self._out = BytesWriter()
+
+    def wire(self) -> bytes:
+        return self._out.getvalue()
+
+    def add(self, packed: Packed, low: i64, high: i64) -> None:
+        """The slots low <= slot < high."""
+        self.count += int(high - low)
+        if not self.with_ids:
+            packed.put_wires(self._out, packed.unpacked(), low, high, None)
+            return
+        packed.put_wires(self._out, packed.unpacked(), low, high, self.ends)
+        for slot in range(low, high):
+            self.ids.append(packed.id_at(slot))
 
 
 class Block:
     """Some entries, oldest first. A slot is the place of an entry in its block, deleted or not.
 
-    An open block keeps the fields and values of all entries in one flat list: a list for each entry would be one more
-    object that is cold by the time the block is sealed (a third of XADD's time went into such misses).
     Invariant: no slot before `_head` is live; of the others those are that have no mark in `_dead`; `live` counts them.
     """
 
-    def __init__(self) -> None:
-        self._ids: list[int] = []
-        self._parts: list[bytes] = []  # of all entries, one after another
-        self._width: i64 = 0  # parts of each entry; when they differ, _starts has where each begins
-        self._starts: list[int] | None = None
+    def __init__(self, storage: Storage) -> None:
+        self._storage: Final = storage
+        self._packed: Packed | None = None  # when it is sealed
+        self._rows: BytesWriter | None = BytesWriter()  # when it is open
+        self._slots: i64 = 0
+        self._last_id = 0  # of the last slot
+        self._first_id = 0  # of the first one
+        self._layouts: list[Layout] = []
+        self._number: i64 = -1  # of the layout that is tried first
+        self._base_ms: i64 = 0
+        self._base_seq: i64 = 0
+        self._wide: list[int] | None = None  # the ids, when one of them has no key
         self._head: i64 = 0
-        self._packed: Packed | None = None
         self._dead: bytearray | None = None  # 1 for each deleted slot, if there are any
         self.live: i64 = 0
-        self.bytes: i64 = 0  # of fields and values, deleted ones included
-        self.parts: i64 = 0  # fields and values, deleted ones included
         self._packed_bytes: i64 = 0  # what an open block takes once it is packed, at most: names are shared
 
     # -- open blocks
 
-    def append(self, entry_id: int, fields: list[bytes]) -> None:
-        parts = self._parts
-        width: i64 = len(fields)
-        before: i64 = len(parts) - width  # where the names of the last entry begin, if it is as wide
-        if width != self._width or self._starts is not None:
-            self._note_start(width)
-            before = -1
-        self._ids.append(entry_id)
+    def append(self, entry_id: int, ms: i64, seq: i64, fields: list[bytes]) -> None:
+        """ms, seq: the parts of the id; ms is negative when they are no small numbers."""
+        rows = self._rows
+        assert rows is not None, "sealed blocks take nothing"
+        if self._slots == 0:
+            self._begin(entry_id, ms, seq)
+        key: i64 = 0
+        if self._wide is None:
+            key = ms - self._base_ms
+            more = seq - self._base_seq
+            if ms < 0 or key >= _MOST_MS or more < 0 or more >= _MOST_SEQ:
+                self._widen()
+                key = 0
+            else:
+                key = (key << _SEQ_BITS) | more
+        start: i64 = len(rows)
+        write_i64_le(rows, key)
+        write_i32_le(rows, 0)
+        self._put(rows, fields)
+        size: i64 = len(rows) - start - _HEADER
+        rows[start + 8] = u8(size & 255)
+        rows[start + 9] = u8((size >> 8) & 255)
+        if size >> 16:
+            rows[start + 10] = u8((size >> 16) & 255)
+            rows[start + 11] = u8(size >> 24)
+        if self._wide is not None:
+            self._wide.append(entry_id)
+        self._slots += 1
+        self._last_id = entry_id
         if self._dead is not None:
             self._dead.append(0)
         self.live += 1
-        size: i64 = 0
-        values: i64 = 0
-        i: i64 = 0
-        for part in fields:
-            length: i64 = len(part)
-            size += length
-            if i & 1:
-                values += length
-                parts.append(part)
-            elif before >= 0 and parts[before + i] == part:
-                parts.append(parts[before + i])  # the same object again, so that this one is freed
-            else:
-                parts.append(part)
-            i += 1
-        self.bytes += size
-        self.parts += width
-        self._packed_bytes += values + width + _PER_ID  # two bytes for each value, as in Redis's listpacks
+        width: i64 = len(fields)
+        total: i64 = width + _PER_ID  # two bytes for each value, as in Redis's listpacks
+        i: i64 = 1
+        while i < width:
+            total += len(fields[i])
+            i += 2
+        self._packed_bytes += total
 
-    def _note_start(self, width: i64) -> None:
-        """An entry of another width than those before it comes next."""
-        count = len(self._ids)
-        if count == 0:
-            self._width = width
-            return
-        starts = self._starts
-        if starts is None:
-            starts = [i * int(self._width) for i in range(count)]
-            self._starts = starts
-        starts.append(len(self._parts))
+    def _begin(self, entry_id: int, ms: i64, seq: i64) -> None:
+        """The first entry."""
+        self._first_id = entry_id
+        if ms >= 0:
+            self._base_ms = ms
+            self._base_seq = seq if seq >= _LARGE_SEQ else 0
 
-    def _row(self, slot: i64) -> list[bytes]:
-        """The fields of an entry of an open block."""
-        starts = self._starts
-        if starts is None:
-            start = slot * self._width
-            return self._parts[start : start + self._width]
-        if slot + 1 < len(starts):
-            return self._parts[starts[slot] : starts[slot + 1]]
-        return self._parts[starts[slot] :]
+    def _widen(self) -> None:
+        """An id comes that has no key."""
+        packed = self._reader()
+        self._wide = [packed.id_at(slot) for slot in range(self._slots)]
+
+    def _put(self, rows: BytesWriter, fields: list[bytes]) -> None:
+        """Append the number of a layout, and the entry as that has it."""
+        number = self._number
+        if number >= 0:
+            start: i64 = len(rows)
+            rows.append(u8(number))
+            if self._layouts[number].put(rows, fields):
+                return
+            rows.truncate(start)
+        self._put_otherwise(rows, fields)
+
+    def _put_otherwise(self, rows: BytesWriter, fields: list[bytes]) -> None:
+        """As _put(), with whatever layout fits."""
+        known = self._storage.known(fields[0::2])
+        if known is not None:
+            if self._try(rows, fields, known.best, True):
+                return
+            if self._try(rows, fields, known.plain, False):
+                return
+        rows.append(u8(NO_LAYOUT))
+        ANY.put(rows, fields)
+
+    def _try(self, rows: BytesWriter, fields: list[bytes], layout: Layout, is_best: bool) -> bool:
+        if layout in self._layouts:
+            number = self._layouts.index(layout)
+        elif len(self._layouts) < MOST_LAYOUTS:
+            number = len(self._layouts)
+        else:
+            return False
+        start: i64 = len(rows)
+        rows.append(u8(number))
+        if not layout.put(rows, fields):
+            rows.truncate(start)
+            return False
+        if number == len(self._layouts):
+            self._layouts.append(layout)
+        if is_best:
+            self._number = number
+        return True
 
     def is_full(self, storage: Storage) -> bool:
         """Whether no more entries go in: a sealed block takes none."""
         if self._packed is not None:
             return True
-        return len(self._ids) >= storage.max_entries or self._packed_bytes >= storage.max_bytes
+        return self._slots >= storage.max_entries or self._packed_bytes >= storage.max_bytes
 
     def seal(self, sealer: Sealer) -> None:
         """Pack an open block, or a sealed one again, without what is deleted. There must be a live entry."""
-        if self._packed is None and self._dead is None and self._starts is None and self._head == 0:
-            self._packed = sealer.seal_flat(self._ids, self._parts, int(self._width))
-            self._ids = _NO_IDS
-            self._parts = _NO_PARTS
-            return
-        found = Entries()
-        self.collect(found, 0, self.last_slot_id(), -1, False)
-        rows: list[list[bytes]] = []
-        self.bytes = 0
-        self.parts = 0
-        for fields in found.fields:
-            assert fields is not None
-            rows.append(fields)
-            self.parts += len(fields)
-            for part in fields:
-                self.bytes += len(part)
-        self._packed = sealer.seal(found.ids, rows)
+        source = self._reader()
+        slots: list[int] = []
+        for slot in range(self._head, self._slots):
+            if self._is_live(slot):
+                slots.append(int(slot))
+        if self._packed is None:
+            self._learn(source)
+        packed = sealer.pack(source, slots)
+        self._packed = packed
+        self._rows = None
+        self._layouts = _NO_LAYOUTS
+        self._wide = None
         self._dead = None
         self._head = 0
-        self._ids = _NO_IDS
-        self._parts = _NO_PARTS
-        self._starts = None
+        self._slots = packed.slots
+        self._first_id = packed.id_at(0)
+        self._last_id = packed.last_id
 
-    def fill(self, sealer: Sealer, ids: list[int], flat: list[bytes], width: int, rows: list[list[bytes]]) -> None:
-        """Become a sealed block of these entries: Stream.append_sealed()."""
-        self._packed = sealer.seal_flat(ids, flat, width) if width else sealer.seal(ids, rows)
-        self._ids = _NO_IDS
-        self._parts = _NO_PARTS
-        self.live = len(ids)
-        for part in flat:
-            self.bytes += len(part)
-        self.parts = len(flat)
-        for row in rows:
-            self.parts += len(row)
-            for part in row:
-                self.bytes += len(part)
+    def _learn(self, source: Packed) -> None:
+        """Have layouts made for the names of which many entries did not fit the one there was."""
+        unfit: list[int] = []
+        for slot in range(source.slots):
+            number: i64 = source.data[source.start(slot)]
+            if number == NO_LAYOUT or source.layouts[number].is_plain:
+                unfit.append(int(slot))
+        if len(unfit) * _UNFIT_SHARE < source.slots:
+            return
+        wanted: set[tuple[bytes, ...]] = set()
+        for slot in unfit:
+            names = tuple(source.row(source.data, slot)[0::2])
+            if len(wanted) < MOST_LAYOUTS and self._storage.wants(names):
+                wanted.add(names)
+        if not wanted:
+            return
+        found: dict[tuple[bytes, ...], list[list[bytes]]] = {names: [] for names in wanted}
+        for slot in range(source.slots):
+            row = source.row(source.data, slot)
+            rows = found.get(tuple(row[0::2]))
+            if rows is not None:
+                rows.append(row)
+        for rows in found.values():
+            self._storage.learn(rows)
+
+    def _reader(self) -> Packed:
+        """The entries: those of an open block as they are now."""
+        packed = self._packed
+        if packed is not None:
+            return packed
+        rows = self._rows
+        assert rows is not None, "neither open nor sealed"
+        rows.write(PAD)
+        data = rows.getvalue()
+        rows.truncate(len(rows) - 8)
+        packed = Packed(self._storage, self._layouts, self._slots, self._last_id)
+        ids = BytesWriter()
+        starts = BytesWriter()
+        at: i64 = 0
+        for _ in range(self._slots):
+            write_i64_le(ids, read_i64_le(data, at))
+            write_i32_le(starts, i32(at + _HEADER))
+            at += _HEADER + i64(read_i32_le(data, at + 8))
+        ids.write(PAD)
+        starts.write(PAD)
+        packed.ids = ids.getvalue()
+        packed.id_width = 8
+        packed.bits = _SEQ_BITS
+        packed.base_ms = self._base_ms
+        packed.base_seq = self._base_seq
+        packed.wide = self._wide
+        packed.data = data
+        packed.raw_bytes = len(data)
+        packed.starts = starts.getvalue()
+        packed.start_width = 4
+        packed.gap = _HEADER
+        return packed
 
     # -- what there is
 
     def slots(self) -> int:
         """Entries, deleted ones included."""
-        packed = self._packed
-        return len(self._ids) if packed is None else int(packed.slots)
+        return int(self._slots)
 
     def is_sealed(self) -> bool:
         return self._packed is not None
 
     def is_mostly_holes(self) -> bool:
         """Whether it is sealed and packing it again halves what it takes, what was trimmed in front aside."""
-        packed = self._packed
-        return packed is not None and self.live * 2 <= packed.slots - self._head
+        return self._packed is not None and self.live * 2 <= self._slots - self._head
 
     def last_slot_id(self) -> int:
         """The greatest id, be it a deleted one."""
-        packed = self._packed
-        return self._ids[len(self._ids) - 1] if packed is None else packed.last_id
+        return self._last_id
 
     def first_id(self) -> int:
         """The least id of a live entry; there must be one."""
+        if self._is_live(0):
+            return self._first_id
         while not self._is_live(self._head):
             self._head += 1
-        return self._id_at(self._head)
+        return self._reader().id_at(self._head)
 
     def last_id(self) -> int:
         """The greatest id of a live entry; there must be one."""
-        i: i64 = self.slots() - 1
+        i = self._slots - 1
+        if self._is_live(i):
+            return self._last_id
         while not self._is_live(i):
             i -= 1
-        return self._id_at(i)
+        return self._reader().id_at(i)
 
     def get(self, entry_id: int) -> list[bytes] | None:
         """The fields of a live entry, or None."""
-        slot = self._slot_of(entry_id)
-        if slot < 0:
-            return None
-        packed = self._packed
-        if packed is None:
-            return self._row(slot)
-        view = packed.open_view()
-        view.show(packed, slot, slot + 1)
-        return view.rows[slot]
+        packed = self._reader()
+        slot = self._slot_of(packed, entry_id)
+        return None if slot < 0 else packed.row(packed.unpacked(), slot)
 
     def count_below(self, entry_id: int) -> int:
         """Live entries with ids below `entry_id`."""
-        stop = self._slot_from(entry_id)
+        stop = self._slots if entry_id > self._last_id else self._reader().slot(entry_id)
         if stop <= self._head:
             return 0
         dead = self._dead
@@ -215,112 +312,65 @@ class Block:
 
     def collect(self, found: Entries, start: int, end: int, limit: int, reverse: bool) -> None:
         """Append the live entries of start <= id <= end to `found`, up to `limit` of them (-1: all)."""
-        low = self._slot_from(start)
-        high = self._slot_from(end + 1)
-        if low < self._head:
-            low = self._head
+        packed = self._reader()
+        low = max(packed.slot(start), self._head)
+        high = packed.slot(end + 1)
         if low >= high:
             return
-        packed = self._packed
-        if self._dead is not None:
-            self._collect_live(found, low, high, limit, reverse)
-            return
-        if 0 <= limit < high - low:
-            if reverse:
-                low = high - limit
-            else:
-                high = low + limit
-        if packed is None:
-            self._collect_open(found, low, high, reverse)
-            return
-        view = packed.open_view()
-        view.show(packed, low, high)
-        ids = view.ids
-        rows = view.rows
-        if reverse:
-            found.ids += ids[low:high][::-1]
-            found.fields += rows[low:high][::-1]
-        else:
-            found.ids += ids[low:high]
-            found.fields += rows[low:high]
-
-    def _collect_open(self, found: Entries, low: i64, high: i64, reverse: bool) -> None:
-        """Of an open block without holes."""
-        ids = self._ids[low:high]
-        rows: list[list[bytes] | None] = []
-        for slot in range(low, high):
-            rows.append(self._row(slot))
-        found.ids += ids[::-1] if reverse else ids
-        found.fields += rows[::-1] if reverse else rows
-
-    def _collect_live(self, found: Entries, low: i64, high: i64, limit: int, reverse: bool) -> None:
-        """As collect(), for slots some of which are deleted."""
-        packed = self._packed
-        view = None if packed is None else packed.open_view()
+        raw = packed.unpacked()
         step: i64 = -1 if reverse else 1
         i: i64 = high - 1 if reverse else low
         steps: i64 = high - low
         left: i64 = limit
         while steps > 0 and left != 0:
             if self._is_live(i):
-                if packed is None or view is None:
-                    found.ids.append(self._ids[i])
-                    found.fields.append(self._row(i))
-                else:
-                    view.show(packed, i, i + 1)
-                    found.ids.append(view.ids[i])
-                    found.fields.append(view.rows[i])
+                found.ids.append(packed.id_at(i))
+                found.fields.append(packed.row(raw, i))
                 left -= 1
             i += step
             steps -= 1
 
-    def collect_encoded(self, found: Encoded, start: int, end: int, limit: int, with_ids: bool) -> None:
-        """As collect(), oldest first, in the form of the wire. Without with_ids found.ids is left alone."""
-        packed = self._packed
-        low = self._slot_from(start)
-        high = self._slot_from(end + 1)
+    def collect_encoded(self, found: Encoded, start: int, end: int, limit: int, reverse: bool) -> None:
+        """As collect(), in the form of the wire."""
+        packed = self._reader()
+        low = packed.slot(start)
         if low < self._head:
             low = self._head
-        if packed is None or self._dead is not None:
-            entries = Entries()
-            if low < high:
-                self._collect_live(entries, low, high, limit, False)
-            for i in range(len(entries.ids)):
-                fields = entries.fields[i]
-                assert fields is not None
-                found.wires.append(encode_entry(entries.ids[i], fields))
-            if with_ids:
-                found.ids += entries.ids
+        high = packed.slot(end + 1)
+        if low >= high:
             return
-        if 0 <= limit < high - low:
-            high = low + limit
-        view = packed.open_view()
-        view.show_wires(packed, low, high)
-        found.wires += view.wires[low:high]
-        if with_ids:
-            for slot in range(low, high):
-                found.ids.append(packed.id_at(slot))
+        if self._dead is None and not reverse:
+            if 0 <= limit < high - low:
+                high = low + limit
+            found.add(packed, low, high)
+            return
+        step: i64 = -1 if reverse else 1
+        i: i64 = high - 1 if reverse else low
+        steps: i64 = high - low
+        left: i64 = limit
+        while steps > 0 and left != 0:
+            if self._is_live(i):
+                found.add(packed, i, i + 1)
+                left -= 1
+            i += step
+            steps -= 1
 
     def entries_apart(self) -> Entries:
         """All live entries, oldest first, past the cache of unpacked blocks: for whoever walks all of them once."""
         found = Entries()
-        packed = self._packed
-        if packed is None:
-            self._collect_live(found, self._head, len(self._ids), -1, False)
-            return found
-        view = packed.view_apart()
-        view.show(packed, self._head, packed.slots)
-        for slot in range(self._head, packed.slots):
+        packed = self._reader()
+        raw = packed.unpacked_apart()
+        for slot in range(self._head, self._slots):
             if self._is_live(slot):
-                found.ids.append(view.ids[slot])
-                found.fields.append(view.rows[slot])
+                found.ids.append(packed.id_at(slot))
+                found.fields.append(packed.row(raw, slot))
         return found
 
     # -- deletion
 
     def delete(self, entry_id: int) -> bool:
         """True when it was there, and live."""
-        slot = self._slot_of(entry_id)
+        slot = self._slot_of(self._reader(), entry_id)
         if slot < 0:
             return False
         self._mark(slot)
@@ -344,24 +394,23 @@ class Block:
 
     def drop_deleted_tail(self, sealer: Sealer) -> None:
         """Forget the deleted entries after the last live one; there must be one."""
-        if self._packed is not None:
-            if self.last_id() != self.last_slot_id():
-                self.seal(sealer)
+        if self._is_live(self._slots - 1):
             return
+        rows = self._rows
+        if rows is None:
+            self.seal(sealer)
+            return
+        packed = self._reader()
         dead = self._dead
         while dead is not None and dead[len(dead) - 1] == 1:
-            width = len(self._row(len(self._ids) - 1))
-            del self._parts[len(self._parts) - width :]
-            if self._starts is not None:
-                self._starts.pop()
-            self._ids.pop()
             dead.pop()
+            self._slots -= 1
+            rows.truncate(packed.start(self._slots) - _HEADER)
+            if self._wide is not None:
+                self._wide.pop()
+        self._last_id = packed.id_at(self._slots - 1)
 
     # -- slots
-
-    def _id_at(self, slot: i64) -> int:
-        packed = self._packed
-        return self._ids[slot] if packed is None else packed.id_at(slot)
 
     def _is_live(self, slot: i64) -> bool:
         dead = self._dead
@@ -373,48 +422,42 @@ class Block:
             self._dead = bytearray(self.slots())
         self._dead[slot] = 1
 
-    def _slot_from(self, entry_id: int) -> i64:
-        """The first slot with at least that id; slots() when there is none."""
-        packed = self._packed
-        if packed is not None:
-            return packed.slot(entry_id)
-        ids = self._ids
-        if entry_id <= ids[0]:
-            return 0
-        return len(ids) if entry_id > ids[len(ids) - 1] else bisect_left(ids, entry_id)
-
-    def _slot_of(self, entry_id: int) -> i64:
-        """The slot of a live entry, or -1."""
-        slot = self._slot_from(entry_id)
-        if slot < self._head or slot >= self.slots() or self._id_at(slot) != entry_id or not self._is_live(slot):
+    def _slot_of(self, packed: Packed, entry_id: int) -> i64:
+        """The slot of a live entry, or -1. packed: from _reader()."""
+        slot = packed.slot(entry_id)
+        if slot < self._head or slot >= self._slots or packed.id_at(slot) != entry_id or not self._is_live(slot):
             return -1
         return slot
 
     # -- the whole
 
     def copy(self) -> "Block":
-        other = Block()
-        packed = self._packed
-        if packed is None:
-            other._ids = list(self._ids)
-            other._parts = list(self._parts)
-            other._starts = None if self._starts is None else list(self._starts)
-        else:
-            other._packed = packed
-            other._ids = _NO_IDS
-            other._parts = _NO_PARTS
-        other._width = self._width
+        other = Block(self._storage)
+        rows = self._rows
+        other._packed = self._packed
+        if rows is None:
+            other._rows = None
+        elif other._rows is not None:
+            other._rows.write(rows.getvalue())
+        other._slots = self._slots
+        other._last_id = self._last_id
+        other._first_id = self._first_id
+        other._layouts = self._layouts.copy()
+        other._number = self._number
+        other._base_ms = self._base_ms
+        other._base_seq = self._base_seq
+        other._wide = None if self._wide is None else self._wide.copy()
         other._dead = None if self._dead is None else self._dead.copy()
         other._head = self._head
         other.live = self.live
-        other.bytes = self.bytes
-        other.parts = self.parts
         other._packed_bytes = self._packed_bytes
         return other
 
     def approximate_bytes(self) -> int:
         """Memory of the block, without what others share with it."""
         packed = self._packed
-        if packed is None:
-            return _PER_BLOCK + len(self._ids) * _PER_ENTRY + int(self.parts) * _PER_FIELD + int(self.bytes)
-        return _PER_BLOCK + packed.bytes_in_memory() + (0 if self._dead is None else len(self._dead))
+        total = _PER_BLOCK + (0 if self._dead is None else len(self._dead))
+        if packed is not None:
+            return total + packed.bytes_in_memory()
+        wide = 0 if self._wide is None else _PER_WIDE_ID * len(self._wide)
+        return total + _PER_WRITER + (0 if self._rows is None else len(self._rows)) + wide

@@ -28,6 +28,7 @@ __all__ = ["BLOCK_ENTRIES", "MAX_ID", "NO_ID", "Entries", "Stream", "format_id",
 _SEQ_MASK: Final = (1 << 64) - 1
 _DASH: Final = 45
 MAX_ID: Final = (1 << 128) - 1
+_PLAIN_PART: Final = 1 << 62  # parts of ids below are plain numbers, as all that clocks give
 NO_ID: Final = -1  # from parse_id(): not an id
 _SAMPLED_FROM: Final = 1024  # blocks
 
@@ -127,6 +128,11 @@ class Stream:
         self.entries_added: int = 0  # ever, or what XSETID said: then it may outgrow 64 bits
         self.groups: dict[bytes, Group] = {}
         self.settings: StreamSettings | None = None
+        self._ms: i64 = -1  # milliseconds of last_id, or -1 when that has no plain parts
+        self._seq: i64 = 0
+        self._ms_start = 0  # the least id of those milliseconds
+        self._ms_text = b""  # what an id of theirs begins with, as text
+        self._split_id = -1  # the last_id whose parts these are
         self._kept: dict[int, Block] | None = None  # by id(): blocks that frozen() gave away
 
     def __len__(self) -> int:
@@ -139,24 +145,90 @@ class Stream:
         entry_id = now_ms << 64
         return entry_id if entry_id > self.last_id else self.last_id + 1
 
+    def append_now(self, now_ms: int, fields: list[bytes]) -> bytes:
+        """append() under next_id(). The text of that id; last_id must be below MAX_ID."""
+        self._split_last()
+        ms = self._ms
+        if ms < 0:
+            entry_id = self.next_id(now_ms)
+            self.append(entry_id, fields)
+            return format_id(entry_id)
+        seq = self._seq + 1
+        if now_ms > ms:
+            ms = now_ms
+            seq = 0
+            self._ms_start = now_ms << 64
+            entry_id = self._ms_start
+            self._ms_text = b"%d-" % now_ms
+        else:
+            entry_id = self.last_id + 1
+        self._append(entry_id, ms, seq, fields)
+        return b"%b%d" % (self._ms_text, int(seq))
+
+    def last_id_text(self) -> bytes:
+        self._split_last()
+        return format_id(self.last_id) if self._ms < 0 else b"%b%d" % (self._ms_text, int(self._seq))
+
     def append(self, entry_id: int, fields: list[bytes]) -> None:
         """entry_id: above last_id. fields: kept as it is."""
+        added = entry_id - self._ms_start
+        if self._ms >= 0 and 0 <= added < _PLAIN_PART:
+            self._append(entry_id, self._ms, i64(added), fields)
+            return
+        ms = entry_id >> 64
+        seq = entry_id & _SEQ_MASK
+        if ms < _PLAIN_PART and seq < _PLAIN_PART:
+            self._ms_start = ms << 64
+            self._ms_text = b"%d-" % ms
+            self._append(entry_id, i64(ms), i64(seq), fields)
+        else:
+            self._append(entry_id, -1, -1, fields)
+
+    def _append(self, entry_id: int, ms: i64, seq: i64, fields: list[bytes]) -> None:
+        """ms, seq: the parts of the id, or -1 when they are no plain numbers; else _ms_start and _ms_text fit them."""
         block = self._last
         if block is None or block.is_full(self._storage):
             block = self._next_block(entry_id)
-        block.append(entry_id, fields)
+        block.append(entry_id, ms, seq, fields)
         if self.size == 0:
             self.first_id = entry_id
         self.size += 1
         self.entries_added += 1
         self.last_id = entry_id
+        self._ms = ms
+        self._seq = seq
+        self._split_id = entry_id
+
+    def _split_last(self) -> None:
+        """Bring the parts of last_id up to date: what sets it does not know of them."""
+        if self._split_id == self.last_id:
+            return
+        ms = self.last_id >> 64
+        seq = self.last_id & _SEQ_MASK
+        self._ms = -1
+        if ms < _PLAIN_PART and seq < _PLAIN_PART - 1:
+            self._ms = i64(ms)
+            self._seq = i64(seq)
+            self._ms_start = ms << 64
+            self._ms_text = b"%d-" % ms
+        self._split_id = self.last_id
 
     def append_sealed(self, ids: list[int], flat: list[bytes], width: int, rows: list[list[bytes]]) -> None:
         """A block of entries at once, for whoever loads a stream. ids: at least one, rising, above last_id. flat: their
         fields and values, `width` for each; with width 0, rows has a list for each.
         """
         block = self._next_block(ids[0])
-        block.fill(self._sealer, ids, flat, width, rows)
+        slot = 0
+        for entry_id in ids:
+            ms = entry_id >> 64
+            seq = entry_id & _SEQ_MASK
+            fields = flat[slot * width : (slot + 1) * width] if width else rows[slot]
+            if ms < _PLAIN_PART and seq < _PLAIN_PART:
+                block.append(entry_id, i64(ms), i64(seq), fields)
+            else:
+                block.append(entry_id, -1, -1, fields)
+            slot += 1
+        block.seal(self._sealer)
         if self.size == 0:
             self.first_id = ids[0]
         self.size += len(ids)
@@ -170,7 +242,7 @@ class Stream:
             if not last.is_sealed():
                 last.seal(self._sealer)
             self._counts.append(int(last.live))
-        block = Block()
+        block = Block(self._storage)
         self._blocks.append(block)
         self._firsts.append(entry_id)
         self._last = block
@@ -319,21 +391,22 @@ class Stream:
             steps -= 1
         return found
 
-    def range_encoded(self, start: int, end: int, limit: int, with_ids: bool) -> Encoded:
-        """As range(), oldest first, in the form of the wire; what is read from a sealed block is encoded once as long
-        as the block stays unpacked. ids: filled with `with_ids`.
-        """
-        found = Encoded()
+    def range_encoded(self, start: int, end: int, limit: int, reverse: bool, with_ids: bool = False) -> Encoded:
+        """As range(), in the form of the wire."""
+        found = Encoded(with_ids)
         if start > end or limit == 0 or self.size == 0:
             return found
+        first: i64 = self._place(start)
         last: i64 = self._place(end)
-        i: i64 = self._place(start)
-        while i <= last:
-            left = limit - len(found.wires) if limit >= 0 else -1
-            self._blocks[i].collect_encoded(found, start, end, left, with_ids)
-            if limit >= 0 and len(found.wires) >= limit:
+        step: i64 = -1 if reverse else 1
+        i: i64 = last if reverse else first
+        steps: i64 = last - first + 1
+        while steps > 0:
+            self._blocks[i].collect_encoded(found, start, end, limit - found.count if limit >= 0 else -1, reverse)
+            if limit >= 0 and found.count >= limit:
                 break
-            i += 1
+            i += step
+            steps -= 1
         return found
 
     def _place(self, entry_id: int) -> int:

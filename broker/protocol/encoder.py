@@ -78,9 +78,9 @@ def _encode_rare(value: Reply, out: list[bytes], resp3: bool) -> None:
     elif isinstance(value, Raw):
         out.append(value.wire)
     elif isinstance(value, EntryList):
-        n = len(value.wires)
+        n = value.count
         out.append(_ARRAY[n] if n < _SMALL else b"*%d\r\n" % n)
-        out += value.wires
+        out.append(value.wire)
     elif isinstance(value, Map):
         n = len(value.flat)
         out.append(b"%%%d\r\n" % (n // 2) if resp3 else b"*%d\r\n" % n)

@@ -112,26 +112,36 @@ class EntryList:
     items: the values, [[id, [field, value ...]] ...], for whoever looks at a reply instead of sending it.
     """
 
-    def __init__(self, wires: list[bytes]) -> None:
-        self.wires: Final = wires
+    def __init__(self, count: int, wire: bytes) -> None:
+        self.count: Final = count
+        self.wire: Final = wire
 
     @property
     def items(self) -> list[Reply]:
-        return [_entry(wire) for wire in self.wires]
+        entries: list[Reply] = []
+        at = 0
+        for _ in range(self.count):
+            parts: list[Reply] = []
+            at = _line_end(self.wire, at)  # an array of two
+            at = _bulk(self.wire, at, parts)
+            fields_at = at
+            at = _line_end(self.wire, at)
+            for _ in range(int(self.wire[fields_at + 1 : at - 2])):
+                at = _bulk(self.wire, at, parts)
+            entries.append([parts[0], parts[1:]])
+        return entries
 
 
-def _entry(wire: bytes) -> Reply:
-    parts: list[Reply] = []
-    at = wire.index(b"$")
-    while at < len(wire):
-        if wire[at : at + 1] == b"*":
-            at = wire.index(b"\n", at) + 1
-            continue
-        start = wire.index(b"\n", at) + 1
-        size = int(wire[at + 1 : start - 2])
-        parts.append(wire[start : start + size])
-        at = start + size + 2
-    return [parts[0], parts[1:]]
+def _line_end(wire: bytes, at: int) -> int:
+    return wire.index(b"\n", at) + 1
+
+
+def _bulk(wire: bytes, at: int, parts: list[Reply]) -> int:
+    """Append the bulk string at a place. The place behind it."""
+    start = _line_end(wire, at)
+    end = start + int(wire[at + 1 : start - 2])
+    parts.append(wire[start:end])
+    return end + 2
 
 
 class Replies:

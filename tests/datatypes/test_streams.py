@@ -1,5 +1,6 @@
 """Stream against a list of entries, ids against what Redis reads, lags against what is left to read."""
 
+from itertools import accumulate
 from random import Random
 
 import pytest
@@ -14,21 +15,28 @@ from broker.datatypes.streams import MAX_ID, NO_ID, Stream, format_id, parse_id,
 from broker.protocol.replies import EntryList
 
 FIELDS = [b"f", b"v"]
-UNIFORM, ALTERNATING, WILD, LONG = range(4)
+UNIFORM, ALTERNATING, WILD, LONG, TYPICAL, DRIFTING = range(6)
 
 places = st.floats(0, 1)
-forms = st.sampled_from([UNIFORM, ALTERNATING, WILD, LONG])
+forms = st.sampled_from([UNIFORM, ALTERNATING, WILD, LONG, TYPICAL, DRIFTING])
 lengths = st.one_of(st.integers(0, 400), st.just(0))
 
 
 def fields_of(form: int, number: int) -> list[bytes]:
-    """Entries alike, of three kinds, each with names of its own, or with values of many lengths."""
+    """Entries alike, of three kinds, each with names of its own, with values of many lengths; as a log has them, and of
+    sorts that change from time to time."""
     if form == UNIFORM:
         return [b"f", b"%d" % number]
     if form == ALTERNATING:
         return [b"kind", b"%d" % (number % 3)] + [b"f%d" % i for i in range(number % 3 * 2)]
     if form == WILD:
         return [b"name%d" % number, b"\0\xff", b"", b""]
+    if form == TYPICAL:
+        user = b"user:%06d" % (number * 7919 % 5000)
+        return [b"user", user, b"action", b"click", b"ms", b"%d" % (number * 31 % 900), b"level", b"%d" % (number % 3)]
+    if form == DRIFTING:
+        odd = b"n/a" if number % 37 == 0 else b"%d" % (10 ** (number // 40 % 19))
+        return [b"a", odd, b"b", b"%s%03d" % (b"xy"[number // 60 % 2 :], number % 1000), b"c", b"%d" % (number // 100)]
     return [b"size", b"x" * (number % 7 * 60), b"", Random(number).randbytes(number % 5 * 100)]
 
 
@@ -160,12 +168,17 @@ class StreamMachine(RuleBasedStateMachine):
         cut = len(expected) if limit < 0 else limit
         forward = self.stream.range(low, high, limit, False)
         assert list(zip(forward.ids, forward.fields, strict=True)) == expected[:cut]
-        encoded = self.stream.range_encoded(low, high, limit, True)
-        assert encoded.ids == forward.ids
-        assert EntryList(encoded.wires).items == [[format_id(i), fields] for i, fields in expected[:cut]]
-        assert self.stream.range_encoded(low, high, limit, False).wires == encoded.wires
         backward = self.stream.range(low, high, limit, True)
         assert list(zip(backward.ids, backward.fields, strict=True)) == expected[::-1][:cut]
+        for reverse in (False, True):
+            wanted = expected[::-1][:cut] if reverse else expected[:cut]
+            encoded = self.stream.range_encoded(low, high, limit, reverse, True)
+            assert encoded.ids == [entry_id for entry_id, _ in wanted]
+            wires = [encode_entry(entry_id, fields) for entry_id, fields in wanted]
+            assert encoded.wire() == b"".join(wires)
+            assert encoded.ends == list(accumulate(len(wire) for wire in wires))
+            assert self.stream.range_encoded(low, high, limit, reverse).wire() == encoded.wire()
+            assert encoded.count == len(wanted)
 
     @rule(place=places)
     def look_up_agrees(self, place: float) -> None:
@@ -186,7 +199,7 @@ class StreamMachine(RuleBasedStateMachine):
     def blocks_are_in_order(self) -> None:
         blocks = self.stream._blocks
         firsts = self.stream._firsts
-        slots = [[block._id_at(slot) for slot in range(block.slots())] for block in blocks]
+        slots = [[block._reader().id_at(slot) for slot in range(block.slots())] for block in blocks]
         flat = [entry_id for ids in slots for entry_id in ids]
         assert flat == sorted(set(flat))
         assert all(first <= ids[0] for first, ids in zip(firsts, slots, strict=True))
@@ -246,7 +259,7 @@ def test_an_open_sequence_is_a_star_after_the_milliseconds(text: bytes, expected
 def test_an_entry_is_encoded_as_an_array_of_its_id_and_its_fields() -> None:
     wire = b"*2\r\n$3\r\n1-2\r\n*4\r\n$1\r\nf\r\n$4\r\n\r\n$1\r\n$0\r\n\r\n$2000\r\n" + b"x" * 2000 + b"\r\n"
     assert encode_entry(1 << 64 | 2, [b"f", b"\r\n$1", b"", b"x" * 2000]) == wire
-    assert EntryList([wire]).items == [[b"1-2", [b"f", b"\r\n$1", b"", b"x" * 2000]]]
+    assert EntryList(1, wire).items == [[b"1-2", [b"f", b"\r\n$1", b"", b"x" * 2000]]]
 
 
 def test_formatting_undoes_parsing() -> None:

@@ -72,8 +72,8 @@ REPLIES: list[tuple[Reply, bytes, bytes]] = [
     (Verbatim(b"text"), b"$4\r\ntext\r\n", b"=8\r\ntxt:text\r\n"),
     (Verbatim(b"# a", b"mkd"), b"$3\r\n# a\r\n", b"=7\r\nmkd:# a\r\n"),
     (Raw(b"anything"), b"anything", b"anything"),
-    (EntryList([b"$1\r\na\r\n", b"$1\r\nb\r\n"]), b"*2\r\n$1\r\na\r\n$1\r\nb\r\n", b"*2\r\n$1\r\na\r\n$1\r\nb\r\n"),
-    (EntryList([]), b"*0\r\n", b"*0\r\n"),
+    (EntryList(2, b"$1\r\na\r\n$1\r\nb\r\n"), b"*2\r\n$1\r\na\r\n$1\r\nb\r\n", b"*2\r\n$1\r\na\r\n$1\r\nb\r\n"),
+    (EntryList(0, b""), b"*0\r\n", b"*0\r\n"),
     (Replies([OK, 1]), b"+OK\r\n:1\r\n", b"+OK\r\n:1\r\n"),
     (NOTHING, b"", b""),
 ]  # fmt: skip
