@@ -657,7 +657,7 @@ def xread(ctx: Context, argv: list[bytes]) -> Reply:
                 found = stream.range_encoded(after[i] + 1, MAX_ID, request.limit, False)
                 entries = EntryList(found.count, found.wire())
             else:
-                entries = request.budget.take(stream, after[i] + 1, request.limit)
+                entries = _budgeted(request.budget, stream, after[i] + 1, request.limit)
             if entries.count:
                 flat.append(argv[at + i])
                 flat.append(entries)
@@ -670,6 +670,11 @@ def xread(ctx: Context, argv: list[bytes]) -> Reply:
         text = argv[at + count + i]
         pinned.append(text if text == b"+" else format_id(after[i]))
     return Blocked(argv[at : at + count], request.block_ms, pinned, NULL_ARRAY, b"stream")
+
+
+def _budgeted(budget: ReadBudget, stream: Stream, start: int, limit: int) -> EntryList:
+    count, wire = budget.take(stream, start, limit)
+    return EntryList(count, wire)
 
 
 def _after(stream: Stream | None, text: bytes) -> int:

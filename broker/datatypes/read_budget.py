@@ -3,7 +3,6 @@
 from typing import Final
 
 from broker.datatypes.streams import MAX_ID, Stream
-from broker.protocol.replies import EntryList
 
 _CHUNK: Final = 32  # entries looked at in one go when bytes are counted
 
@@ -22,17 +21,17 @@ class ReadBudget:
     def is_spent(self) -> bool:
         return self.entries == 0 or (self.size == 0 and self._is_begun)
 
-    def take(self, stream: Stream, start: int, limit: int) -> EntryList:
-        """The entries from the id `start` on that there is room for; at most `limit` (-1: all)."""
+    def take(self, stream: Stream, start: int, limit: int) -> tuple[int, bytes]:
+        """The entries from the id `start` on that there is room for, at most `limit` (-1: all): how many, encoded."""
         most = limit if self.entries < 0 or 0 <= limit < self.entries else self.entries
         if self.size < 0:
             found = stream.range_encoded(start, MAX_ID, most, False)
-            entries = EntryList(found.count, found.wire())
+            count, wire = found.count, found.wire()
         else:
-            entries = self._fit(stream, start, most)
+            count, wire = self._fit(stream, start, most)
         if self.entries > 0:
-            self.entries -= entries.count
-        return entries
+            self.entries -= count
+        return count, wire
 
     def admit(self, size: int) -> bool:
         """Whether one more entry of `size` bytes fits; it is counted then. After a refusal nothing fits any more."""
@@ -48,7 +47,7 @@ class ReadBudget:
             self.entries -= 1
         return True
 
-    def _fit(self, stream: Stream, start: int, most: int) -> EntryList:
+    def _fit(self, stream: Stream, start: int, most: int) -> tuple[int, bytes]:
         wires: list[bytes] = []
         count = 0
         while most < 0 or count < most:
@@ -60,7 +59,7 @@ class ReadBudget:
                 if size > self.size and self._is_begun:
                     self.size = 0  # not even for a smaller one further on: what is left out begins here
                     wires.append(found.wire()[:end])
-                    return EntryList(count, b"".join(wires))
+                    return count, b"".join(wires)
                 self._is_begun = True
                 self.size = max(self.size - size, 0)
                 end = next_end
@@ -69,4 +68,4 @@ class ReadBudget:
             if len(found.ids) < wanted or self.is_spent():
                 break
             start = found.ids[-1] + 1
-        return EntryList(count, b"".join(wires))
+        return count, b"".join(wires)
