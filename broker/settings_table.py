@@ -326,7 +326,7 @@ _OPERATION_WITHOUT_EFFECT: Final = [
     Setting("commandlog-large-request-max-len", _LONG, "128"),
     Setting("commandlog-reply-larger-than", Integer(-1, LONG_MAX), "1048576"),
     Setting("commandlog-large-reply-max-len", _LONG, "128"),
-    *_hidden(*_booleans("no", "use-exit-on-panic"), Setting("watchdog-period", Integer(), "0")),
+    *_hidden(*_booleans("no", "use-exit-on-panic enable-debug-assert"), Setting("watchdog-period", Integer(), "0")),
 ]
 
 _TLS_WITHOUT_EFFECT: Final = [

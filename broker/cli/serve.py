@@ -26,7 +26,7 @@ def serve(
 ) -> None:  # fmt: skip
     """Serve until SIGTERM. Settings have the names of redis.conf; `--port 0` picks a free port and prints it."""
     config = _load(arguments or [])
-    configure(config.text("loglevel"), config.text("logfile"))
+    configure(config.text("loglevel"), config.text("logfile"), stdout=True)
     sys.exit(run(config))
 
 

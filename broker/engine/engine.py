@@ -136,8 +136,8 @@ class Engine:
 
     def _read_slowlog(self) -> None:
         threshold = self.config.integer("slowlog-log-slower-than")
-        self._slow_seconds = threshold / 1e6 if threshold >= 0 else _NEVER
         self._slow_length = self.config.integer("slowlog-max-len")
+        self._slow_seconds = threshold / 1e6 if threshold >= 0 and self._slow_length else _NEVER
 
     def _read_memory(self) -> None:
         self.memory.configure(self.config)

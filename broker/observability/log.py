@@ -50,8 +50,9 @@ class Sink:
     debug = info = msg = warning = warn = error = critical = exception = fatal = log = write_line
 
 
-def configure(level: str, logfile: str = "") -> Sink:
-    """Send what is logged from now on to `logfile`, or to standard error when it is empty. May be called again.
+def configure(level: str, logfile: str = "", stdout: bool = False) -> Sink:
+    """Send what is logged from now on to `logfile`, or, when it is empty, to standard error, or to standard output as
+    servers do. May be called again.
 
     level: one of LEVELS. Raises ValueError for any other, OSError when the file can't be opened.
     """
@@ -60,7 +61,7 @@ def configure(level: str, logfile: str = "") -> Sink:
     if logfile:
         with open(logfile, "ab"):  # told at start, while somebody is looking
             pass
-    sink = Sink(sys.stderr, os.path.abspath(logfile) if logfile else "")
+    sink = Sink(sys.stdout if stdout else sys.stderr, os.path.abspath(logfile) if logfile else "")
     structlog.configure(
         processors=_processors(sink.is_terminal()),
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),

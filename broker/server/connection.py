@@ -387,14 +387,12 @@ class Connection:
             self._held = None
 
     def memory_bytes(self) -> int:
-        """What the client holds: requests, replies, what MULTI queued, and the connection itself."""
+        """What the client holds: requests, replies not taken, what MULTI queued, and the connection itself."""
         session = self.session
         queued = 0
         for i in range(self._next, len(self._queue)):
             queued += _size_of(self._queue[i])
-        owed = _size(session.out, 0) if session.out else 0
-        if self._sealed:
-            owed += _size(self._sealed, 0)
+        owed = _size(self._sealed, 0) if self._sealed else 0
         held: i64 = _OWN_BYTES + self._parser.pending + self._unsent_bytes + owed + queued + session.queue_bytes
         return int(held) + 120 * session.subscriptions
 

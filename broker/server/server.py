@@ -1,5 +1,6 @@
 """The only wiring: config, engine, log, hub, listeners and tasks, put together and taken apart."""
 
+import os
 import secrets
 import socket
 import sys
@@ -88,6 +89,8 @@ class Server:
 
         Raises CorruptFile (the log), ListenError (an address), OSError (the log can't be written at the end).
         """
+        about = f"Millstream {VERSION}, PID: {os.getpid()}"
+        log.warning("Server initialized", about=about, port=self.config.integer("port"))  # " PID: " is waited for
         self._warn_of_settings()
         self._recover()
         self.saving.loaded()
@@ -409,7 +412,7 @@ class Server:
         self.rewriting.look()
 
     def _read_loglevel(self) -> None:
-        configure(self.config.text("loglevel"), self.config.text("logfile"))
+        configure(self.config.text("loglevel"), self.config.text("logfile"), stdout=True)
 
     def _warn_of_settings(self) -> None:
         for name in self.config.warnings:
