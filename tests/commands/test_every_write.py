@@ -285,7 +285,7 @@ REQUESTS = {
 # What happens in a consumer group fails nobody's transaction, as in Redis 7.0: the entries are as they were.
 UNWATCHED = {name for name in REQUESTS if name.startswith("XGROUP")} | {"XACK", "XCLAIM", "XAUTOCLAIM", "XREADGROUP"}
 UNWATCHED |= {"XNACK", "XRENEW", "XREDRIVE"}
-UNWATCHED |= {"XSETID"}
+UNWATCHED |= {"XSETID", "XCFGSET", "XIDMPRECORD"}  # likewise, in Redis 8.6 and 8.8 for the latter two
 UNWATCHED |= {"CHANNEL|APPEND", "CHANNEL|RETAIN"}  # channels are no keys
 # Scheduled messages belong to a database, not to a value: they stand under a name that no key has.
 SCHEDULES = b"\0schedules"
