@@ -41,7 +41,7 @@ def test_figures_become_samples():
     figures = Figures(
         connected_clients=3, blocked_clients=1, total_commands_processed=10, aof_current_size=99,
         aof_last_fsync_usec=2500, aof_last_write_status="ok", client_output_buffer_limit_disconnections=2,
-        redis_version="8.2.0", used_memory_rss=4096,
+        redis_version="8.2.0", used_memory_rss=4096, pubsub_messages_dropped=5, lazyfree_pending_objects=6,
     )  # fmt: skip
     figures.commands = [CommandStat("get", 7, 1500000, 1, 2), CommandStat("xgroup|create", 1, 10, 0, 0)]
     figures.databases = [(0, 5, 2), (9, 1, 0)]
@@ -52,6 +52,8 @@ def test_figures_become_samples():
     assert found["millstream_aof_last_write_ok",] == 1
     assert found["millstream_slow_client_disconnections_total",] == 2
     assert found["millstream_memory_rss_bytes",] == 4096
+    assert found["millstream_pubsub_messages_dropped_total",] == 5
+    assert found["millstream_lazyfree_pending",] == 6
     assert found["millstream_server_info", "8.2.0"] == 1
     assert found["millstream_command_calls_total", "get"] == 7
     assert found["millstream_command_seconds_total", "get"] == 1.5
