@@ -94,6 +94,11 @@ class Context:
         if self.keyspace.observed:
             self.keyspace.observe(self.db.index, key, self.session.id)
 
+    def changed_too(self, key: bytes, event: bytes, kind: int) -> None:
+        """Another part of a change that was reported already: INFO counts it once."""
+        self.changed(key, event, kind)
+        self.keyspace.dirty -= 1
+
     def changed_aside(self, key: bytes, event: bytes = b"") -> None:
         """A change that is journaled, but neither fails WATCH nor wakes who waits for entries of a stream.
 
@@ -105,9 +110,12 @@ class Context:
             self.notify(key, event, events.STREAM)
 
     def dropped(self, key: bytes) -> None:
-        """`key` held a collection that became empty: remove it, and report that as a deletion."""
+        """`key` held a collection that became empty: remove it, and report that as a deletion.
+
+        What made it empty was reported already.
+        """
         self.db.discard(key)
-        self.changed(key, b"del", events.GENERIC)
+        self.changed_too(key, b"del", events.GENERIC)
 
     def note_fields(self, key: bytes, event: bytes, fields: list[bytes]) -> None:
         """Which fields of a hash the event reported just before is about. Only worth a call when SUBKEYS are told."""

@@ -100,6 +100,21 @@ def _object(ctx: Context, argv: list[bytes]) -> Reply:
     )
 
 
+def _listpack(ctx: Context, argv: list[bytes]) -> Reply:
+    """Redis prints the bytes to its standard output. There are none here: only the answers are the same."""
+    value = ctx.db.peek(argv[2])
+    if value is None:
+        raise no_such_key()
+    if not encoding(value, ctx.config).startswith(b"listpack"):
+        raise CommandError("ERR", "Not a listpack encoded object.")
+    return Simple(b"Listpack structure printed on stdout")
+
+
+def _quicklist_packed_threshold(ctx: Context, argv: list[bytes]) -> Reply:
+    """From which size on Redis keeps an element outside of its packed nodes; our lists have none."""
+    return OK
+
+
 def _populate(ctx: Context, argv: list[bytes]) -> Reply:
     """Keys `<prefix>:0` and so on; those that exist stay as they are."""
     count = to_positive(argv[2])
@@ -167,9 +182,11 @@ _USAGES: Final[list[tuple[bytes, bytes]]] = [
     (b"DIGEST [REDIS]", b"A fingerprint of all data; with REDIS the one that a Redis server has for the same data"),
     (b"DIGEST-VALUE <key> [<key> ...]", b"Fingerprints of values"),
     (b"ERROR <string>", b"Answer an error with that text"),
+    (b"LISTPACK <key>", b"Whether Redis would keep a value as a listpack"),
     (b"OBJECT <key>", b"Encoding and size of a value"),
     (b"POPULATE <count> [<prefix>] [<size>]", b"Make <count> strings <prefix>:<number> of <size> bytes"),
     (b"PROTOCOL <type>", b"Answer a value of that type of reply"),
+    (b"QUICKLIST-PACKED-THRESHOLD <size>", b"Accepted, without effect"),
     (b"SET-ACTIVE-EXPIRE <0|1>", b"With 0, expired keys stay until somebody looks"),
     (b"SLEEP <seconds>", b"Stop the whole server for a while"),
     (b"STRINGMATCH-LEN <pattern> <string>", b"Whether a glob pattern matches"),
@@ -186,9 +203,11 @@ _SUBCOMMANDS: Final[dict[bytes, tuple[Subcommand, int, int]]] = {
     b"DIGEST-VALUE": (_digest_value, 2, 0),
     b"ERROR": (_error, 3, 3),
     b"HELP": (_help, 2, 2),
+    b"LISTPACK": (_listpack, 3, 3),
     b"OBJECT": (_object, 3, 3),
     b"POPULATE": (_populate, 3, 5),
     b"PROTOCOL": (_protocol, 3, 3),
+    b"QUICKLIST-PACKED-THRESHOLD": (_quicklist_packed_threshold, 3, 3),
     b"SET-ACTIVE-EXPIRE": (_set_active_expire, 3, 3),
     b"SLEEP": (_sleep, 3, 3),
     b"STRINGMATCH-LEN": (_stringmatch, 4, 4),

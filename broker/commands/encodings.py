@@ -4,6 +4,8 @@ The limits are those of the settings now. A size that a hash or a set once had g
 back.
 """
 
+from typing import Final
+
 from broker.config import Config
 from broker.datatypes.hashes import HashValue
 from broker.datatypes.lists import ListValue
@@ -11,6 +13,8 @@ from broker.datatypes.sets import SetValue
 from broker.datatypes.sorted_sets import SortedSet
 from broker.protocol.numbers import parse_int
 
+_SAFETY_BYTES: Final = 8192  # Redis: SIZE_SAFETY_LIMIT
+_INTEGERS: Final = ((12, 2), (15, 3), (23, 4), (31, 5))  # (bits without the sign, bytes)
 _EMBEDDED = 44  # Redis: OBJ_ENCODING_EMBSTR_SIZE_LIMIT
 
 
@@ -48,20 +52,33 @@ def _set(value: SetValue, config: Config) -> bytes:
 
 
 def _list(value: ListValue, limit: int) -> bytes:
-    """limit: elements when it is above 0; -1 to -5: 4, 8, 16, 32, 64 KiB."""
-    if limit >= 0:
-        return b"listpack" if len(value) <= limit else b"quicklist"
-    size_limit = 2048 << min(-limit, 5)
-    if len(value) * 2 > size_limit:  # an element takes two bytes at least
+    """limit: elements when it is above 0, in up to 8 KiB; -1 to -5: 4, 8, 16, 32, 64 KiB. Redis: quicklist.c."""
+    size_limit = _SAFETY_BYTES if limit >= 0 else 2048 << min(-limit, 5)
+    if (limit >= 0 and len(value) > max(limit, 1)) or len(
+        value
+    ) * 2 > size_limit:  # an element takes two bytes at least
         return b"quicklist"
-    size = 7 + sum([_listpack_bytes(len(element)) for element in value.values()])
+    size = 7 + sum([_listpack_bytes(element) for element in value.values()])
     return b"listpack" if size <= size_limit else b"quicklist"
 
 
-def _listpack_bytes(length: int) -> int:
-    """Of a string in a listpack: head, text, length read from the back. Redis: lpEncodeGetType, lpEncodeBacklen."""
+def _listpack_bytes(element: bytes) -> int:
+    """Of an element in a listpack: head, text or number, length read from the back. Redis: listpack.c."""
+    length = len(element)
+    number = parse_int(element) if length <= 20 else None
+    if number is not None:
+        return _integer_bytes(number) + 1
     entry = length + (1 if length < 64 else 2 if length < 4096 else 5)
     return entry + (1 if entry < 128 else 2 if entry < 16384 else 3)
+
+
+def _integer_bytes(number: int) -> int:
+    if 0 <= number < 128:
+        return 1
+    for bits, size in _INTEGERS:
+        if -(1 << bits) <= number < 1 << bits:
+            return size
+    return 9
 
 
 def _sorted_set(value: SortedSet, config: Config) -> bytes:

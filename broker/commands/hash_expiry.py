@@ -77,10 +77,11 @@ class _Outcome:
         self.timed: list[bytes] = []
         self.deleted: list[bytes] = []
 
-    def report(self, ctx: Context, name: bytes, fields: HashValue, when: int) -> None:
-        """Notify of the times and deletions, and journal them."""
+    def report(self, ctx: Context, name: bytes, fields: HashValue, when: int, condition: bytes = b"") -> None:
+        """Notify of the times and deletions, and journal them (with the condition, which was met, as Redis does)."""
         if self.timed:
-            _journal_fields(ctx, [b"HPEXPIREAT", name, b"%d" % when], self.timed)
+            head = [b"HPEXPIREAT", name, b"%d" % when]
+            _journal_fields(ctx, head + [condition] if condition else head, self.timed)
         for field in self.deleted:
             ctx.journal(b"HDEL", name, field)
         if self.deleted:
@@ -129,7 +130,7 @@ def _expire(ctx: Context, argv: list[bytes], unit: int, relative: bool) -> Reply
             outcome.timed.append(field)
             replies.append(_DONE)
     if fields is not None:
-        outcome.report(ctx, name, fields, when)
+        outcome.report(ctx, name, fields, when, condition)
     return replies
 
 

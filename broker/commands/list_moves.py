@@ -47,7 +47,7 @@ def _move(ctx: Context, source: bytes, target: bytes, from_left: bool, to_left: 
     else:
         others.push_right(value)
     ctx.changed(target, b"lpush" if to_left else b"rpush", LIST)
-    ctx.changed(source, b"lpop" if from_left else b"rpop", LIST)
+    ctx.changed_too(source, b"lpop" if from_left else b"rpop", LIST)
     if items.size == 0:
         ctx.dropped(source)
     return value
@@ -146,7 +146,7 @@ def _move_many(ctx: Context, argv: list[bytes], options: _ManyOptions) -> list[b
         ctx.db.put(target, others)
     _push_block(others, values, to_left)
     ctx.changed(target, b"lpush" if to_left else b"rpush", LIST)
-    ctx.changed(source, b"lpop" if from_left else b"rpop", LIST)
+    ctx.changed_too(source, b"lpop" if from_left else b"rpop", LIST)
     if items.size == 0:
         ctx.dropped(source)
     return values

@@ -33,7 +33,7 @@ from broker.datatypes.sets import (
     union_size,
 )
 from broker.errors import CommandError, syntax_error, wrong_type
-from broker.keyspace.events import SET
+from broker.keyspace.events import GENERIC, SET
 from broker.protocol.numbers import parse_int
 from broker.protocol.replies import Reply, Set
 
@@ -326,8 +326,8 @@ def sdiffcard(ctx: Context, argv: list[bytes]) -> Reply:
 def _store(ctx: Context, name: bytes, members: list[bytes], event: bytes) -> int:
     """Make these the set at a key, whatever was there; none delete it."""
     if not members:
-        if ctx.db.peek(name) is not None:
-            ctx.dropped(name)
+        if ctx.db.discard(name):
+            ctx.changed(name, b"del", GENERIC)
         return 0
     made = SetValue()
     for member in members:

@@ -132,7 +132,7 @@ def test_a_field_is_gone_to_the_millisecond_and_the_key_with_the_last_one(h: Har
     assert h.run("HLEN k") == 3
     h.advance(0.001)
     assert h.run("HGETALL k") == [b"c", b"3"]
-    assert h.journal() == [[b"HDEL", b"k", b"a", b"b"]]
+    assert h.journal() == [[b"HDEL", b"k", b"a"], [b"HDEL", b"k", b"b"]]
     assert told(client) == ["hexpired"]
     h.advance(0.5)
     assert h.journal() == [[b"HDEL", b"k", b"c"]]
@@ -357,7 +357,7 @@ def test_the_journal_of_times_is_absolute_and_has_only_what_was_done(h: Harness)
     h.run("HEXPIRE k 10 FIELDS 1 a")
     h.journal()
     h.run("HEXPIRE k 20 NX FIELDS 3 a b z")
-    assert h.journal() == [[b"HPEXPIREAT", b"k", b"%d" % (NOW_MS + 20_000), b"FIELDS", b"1", b"b"]]
+    assert h.journal() == [[b"HPEXPIREAT", b"k", b"%d" % (NOW_MS + 20_000), b"NX", b"FIELDS", b"1", b"b"]]
     h.run("HINCRBYFLOAT k a 1")
     assert h.journal()[1:3] == [
         [b"HSET", b"k", b"a", b"2"],

@@ -418,6 +418,19 @@ def test_encodings_of_lists_sorted_sets_and_streams(h: Harness) -> None:
     assert encoding(h, "j") == b"listpack"
     h.run("RPUSH j c")
     assert encoding(h, "j") == b"quicklist"
+    h.run("CONFIG SET list-max-listpack-size 0")  # as 1
+    h.run("RPUSH one a")
+    assert encoding(h, "one") == b"listpack"
+    h.run("RPUSH", "one", "b")
+    assert encoding(h, "one") == b"quicklist"
+    h.run("CONFIG SET list-max-listpack-size 3")
+    h.run("RPUSH", "big", "x" * 9000)  # an element may be few, and too long
+    assert encoding(h, "big") == b"quicklist"
+    h.run("CONFIG SET list-max-listpack-size -6")  # as -5
+    h.run("RPUSH", "long", "x" * 60000)
+    assert encoding(h, "long") == b"listpack"
+    h.run("RPUSH", "long", "x" * 5536)
+    assert encoding(h, "long") == b"quicklist"
     h.run("ZADD z 1 a")
     assert encoding(h, "z") == b"listpack"
     h.run("ZADD", "z", 1, "x" * 65)

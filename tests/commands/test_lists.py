@@ -369,3 +369,11 @@ def test_blmovem_gives_up_with_a_null_array(fresh: Harness) -> None:
     fresh.run("MULTI")
     fresh.run("BLMOVEM s d LEFT RIGHT 0 EXACTLY 3 BULK")
     assert fresh.run("EXEC") == [None]
+
+
+def test_a_move_and_an_emptied_list_are_one_change_each() -> None:
+    h = Harness()
+    for request_line in ("RPUSH k a", "LMOVE k j LEFT LEFT", "LPOP j", "RPUSH k a b", "LMPOP 1 k LEFT COUNT 2"):
+        before = h.engine.keyspace.dirty
+        h.run(request_line)
+        assert h.engine.keyspace.dirty == before + 1, request_line
