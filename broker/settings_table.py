@@ -119,6 +119,7 @@ _PERSISTENCE: Final = _used(
     Setting("appendonly", Boolean(), "yes"),
     Setting("appendfsync", Enum(("everysec", "always", "no")), "everysec"),
     Setting("aof-load-truncated", Boolean(), "yes"),
+    *_hidden(Setting("key-load-delay", Integer(-INT_MAX - 1), "0")),  # microseconds
     Setting("dbfilename", Text(file_name), "dump.rdb", protected=True),
     Setting("save", SavePoints(), "3600 1 300 100 60 10000", several=True, adds=True),
     *_booleans(
@@ -193,7 +194,6 @@ _PERSISTENCE_WITHOUT_EFFECT: Final = [
     Setting("rdb-version-check", Enum(("strict", "relaxed")), "strict"),
     *_hidden(
         Setting("rdb-key-save-delay", Integer(-INT_MAX - 1), "0"),
-        Setting("key-load-delay", Integer(-INT_MAX - 1), "0"),
         Setting("loading-process-events-interval-bytes", Integer(1024), "2097152"),
     ),
 ]

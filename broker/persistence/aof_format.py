@@ -123,14 +123,16 @@ class LogReader:
     does not, `damage` says so, and nothing more is given.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, start: int = 0) -> None:
+        """start: offset in the file of what is fed first."""
         self._path = path
         self._parser = RequestParser(True, _MAX_BULK)
         self._window: list[bytes] = []  # fed, from `complete` on
         self._unit: list[list[bytes]] | None = None  # commands since a MULTI whose EXEC was not seen yet
-        self._fed = 0
-        self.complete = 0  # offset of the end of the last command, in a transaction or not
-        self.whole = 0
+        self._start = start
+        self._fed = start
+        self.complete = start  # offset of the end of the last command, in a transaction or not
+        self.whole = start
         self.damage: CorruptFile | None = None
 
     @property
@@ -158,7 +160,7 @@ class LogReader:
 
     def _settle(self, commands: list[list[bytes]]) -> list[list[bytes]]:
         """Check what the parser gave against the bytes, and sort out the transactions."""
-        start, end = self.complete, int(self._parser.complete)
+        start, end = self.complete, self._start + int(self._parser.complete)
         if end == start:
             return []
         data = b"".join(self._window)

@@ -1,18 +1,19 @@
-"""Reading the log at start.
+"""Reading the log, or an RDB file, at start: a little at a time, so that clients can be told how far it is.
 
 A torn end of the last file (the machine lost power, the server was killed) is cut at the last whole command, with a
 warning that names file and offset. Damage anywhere else stops the start, and nothing is changed on the disk.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import attrs
 import structlog
 
 from broker.errors import CorruptFile
+from broker.keyspace.database import Keyspace
 from broker.persistence.aof_format import (
     LogReader,
     Manifest,
@@ -20,9 +21,14 @@ from broker.persistence.aof_format import (
     swallowed_command,
     without_zeros,
 )
+from broker.persistence.rdb_reader import RdbReader
+from broker.rdb.codes import MAGIC, VALKEY_MAGIC
+from broker.rdb.source import Source
 
 log = structlog.get_logger()
-_CHUNK: Final = 1024 * 1024
+_CHUNK: Final = 256 * 1024
+_ELEMENTS: Final = 512  # keys, or elements of large values, that are read from an RDB file before others get on
+_COMMANDS: Final = 64
 _LOOK_AT: Final = 64 * 1024 * 1024  # bytes of a torn end that are searched for what it must not hold
 
 Apply = Callable[[list[bytes]], str | None]
@@ -33,6 +39,20 @@ class Recovered:
     commands: int  # transactions count as what they hold
     bytes: int
     cut: int  # bytes of a torn end that were dropped
+
+
+@attrs.define
+class Progress:
+    """What is loaded so far. total, done: bytes of all files. keys, expired, empty: of RDB files; cut: bytes of a torn
+    end that were dropped."""
+
+    total: int = 0
+    done: int = 0
+    commands: int = 0
+    keys: int = 0
+    expired: int = 0
+    empty: int = 0
+    cut: int = 0
 
 
 def read_manifest(folder: Path, name: str) -> Manifest | None:
@@ -64,53 +84,95 @@ def _refuse_orphans(folder: Path, name: str) -> None:
             )
 
 
-def recover(folder: Path, manifest: Manifest, apply: Apply, cut_torn: bool) -> Recovered:
-    """Apply every command of a log, oldest first.
+def recover(folder: Path, manifest: Manifest, apply: Apply, keyspace: Keyspace, cut_torn: bool) -> Recovered:
+    """load_log() in one go."""
+    progress = Progress()
+    for _ in load_log(folder, manifest, apply, keyspace, cut_torn, progress):
+        pass
+    return Recovered(progress.commands, progress.done, progress.cut)
 
-    apply: executes one command; a text means that it failed. cut_torn: aof-load-truncated. Raises CorruptFile.
+
+def load_log(
+    folder: Path, manifest: Manifest, apply: Apply, keyspace: Keyspace, cut_torn: bool, progress: Progress
+) -> Iterator[None]:
+    """Load a log, oldest file first: commands by `apply`, which tells why one failed; an RDB file, which a base may be
+    or begin with, into the keyspace.
+
+    Yields now and then, so that others get on. cut_torn: aof-load-truncated. Raises CorruptFile.
     """
     files = manifest.files()
-    commands = size = cut = 0
+    progress.total = sum((folder / file.name).stat().st_size for file in files)
     for index, file in enumerate(files):
         path = folder / file.name
-        with path.open("rb") as stream:
-            refuse_rdb(path, stream.read(5))
-        apply([b"SELECT", b"0"])  # each file begins so; one that is cut, or empty, does not say it
+        before = progress.done
         # A server that begins a new increment may die before it writes to it: then the one before is the last.
         is_last = all(not (folder / later.name).stat().st_size for later in files[index + 1 :])
-        done, read, torn = _read_file(path, apply, cut_torn and is_last)
-        commands, size, cut = commands + done, size + read, cut + torn
-    return Recovered(commands, size, cut)
+        with path.open("rb") as stream:
+            tail = b""
+            if _is_rdb(stream):
+                tail = yield from _load_rdb(stream, path, keyspace, 0, True, progress)
+            apply([b"SELECT", b"0"])  # each file begins so; one that is cut, or empty, does not say it
+            yield from _load_commands(stream, path, tail, apply, cut_torn and is_last, progress)
+        progress.done = before + path.stat().st_size
 
 
-def refuse_rdb(path: Path, head: bytes) -> None:
-    """A base file that redis-server wrote begins with an RDB snapshot, which this version can't read."""
-    if head in (b"REDIS", b"VALKE"):
-        raise CorruptFile(
-            str(path),
-            0,
-            "this is an RDB snapshot, which can't be read yet. Let redis-server rewrite the log with "
-            "`aof-use-rdb-preamble no` (CONFIG SET, then BGREWRITEAOF) and start again",
-        )
-
-
-def _read_file(path: Path, apply: Apply, cut_torn: bool) -> tuple[int, int, int]:
-    """(commands, bytes read, bytes cut)."""
-    reader = LogReader(str(path))
-    commands = 0
-    size = path.stat().st_size
+def load_rdb(path: Path, keyspace: Keyspace, now_ms: int, checks: bool, progress: Progress) -> Iterator[None]:
+    """Load an RDB file, without the keys whose time has come by `now_ms`; the rest as load_log()."""
+    progress.total = path.stat().st_size
     with path.open("rb") as stream:
-        while reader.damage is None and (chunk := stream.read(_CHUNK)):
-            begin = reader.whole
-            batch = reader.feed(chunk)
-            for index, argv in enumerate(batch):
-                failure = apply(argv)
-                if failure is not None:
-                    raise _failed(path, begin, index, argv, failure)
-            commands += len(batch)
+        yield from _load_rdb(stream, path, keyspace, now_ms, checks, progress)
+    progress.done = progress.total
+
+
+def _is_rdb(stream: BinaryIO) -> bool:
+    head = stream.read(len(VALKEY_MAGIC))
+    stream.seek(0)
+    return head.startswith((MAGIC, VALKEY_MAGIC))
+
+
+def _load_rdb(
+    stream: BinaryIO, path: Path, keyspace: Keyspace, now_ms: int, checks: bool, progress: Progress
+) -> Generator[None, None, bytes]:
+    """The bytes that were read beyond it."""
+    size = os.fstat(stream.fileno()).st_size
+    source = Source(b"", size, lambda: stream.read(_CHUNK))
+    reader = RdbReader(source, keyspace, str(path), now_ms, checks)
+    before = progress.done
+    more = True
+    while more:
+        more = reader.step(_ELEMENTS)
+        progress.done = before + reader.offset
+        yield
+    progress.keys, progress.expired, progress.empty = int(reader.loaded), int(reader.expired), int(reader.empty)
+    if reader.empty:
+        log.warning("rdb.empty_keys_left_out", file=str(path), keys=progress.empty)
+    return source.rest()
+
+
+def _load_commands(
+    stream: BinaryIO, path: Path, head: bytes, apply: Apply, cut_torn: bool, progress: Progress
+) -> Iterator[None]:
+    """head: bytes that were read already; they end where the file goes on."""
+    start = stream.tell() - len(head)
+    reader = LogReader(str(path), start)
+    before = progress.done
+    size = path.stat().st_size
+    chunk = head or stream.read(_CHUNK)
+    while reader.damage is None and chunk:
+        begin = reader.whole
+        batch = reader.feed(chunk)
+        for index, argv in enumerate(batch):
+            failure = apply(argv)
+            if failure is not None:
+                raise _failed(path, begin, index, argv, failure)
+            if index % _COMMANDS == 0:
+                yield
+        progress.commands += len(batch)
+        progress.done = before + reader.whole - start
+        chunk = stream.read(_CHUNK)
     if size > reader.whole:
         _end(path, reader, size, cut_torn)
-    return commands, size, size - reader.whole
+        progress.cut += size - reader.whole
 
 
 def _failed(path: Path, begin: int, index: int, argv: list[bytes], failure: str) -> CorruptFile:

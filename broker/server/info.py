@@ -12,6 +12,7 @@ from broker.commands.registry import Command
 from broker.engine.engine import Engine
 from broker.persistence.aof import AppendOnlyLog
 from broker.server.hub import Hub
+from broker.server.loading import Loading
 from broker.server.memory_info import memory_fields
 from broker.server.persistence_info import persistence_fields
 from broker.server.rewriting import Rewriting
@@ -44,6 +45,7 @@ class Info:
         log_of: Callable[[], AppendOnlyLog | None],
         saving: Saving,
         rewriting: Rewriting,
+        loading: Loading,
     ) -> None:
         self._engine = engine
         self._hub = hub
@@ -52,6 +54,7 @@ class Info:
         self._log_of = log_of
         self._saving = saving
         self._rewriting = rewriting
+        self._loading = loading
         self._sections: Final[dict[str, Callable[[], dict[str, Value]]]] = {
             "server": self.server,
             "clients": self.clients,
@@ -164,7 +167,7 @@ class Info:
         return memory_fields(self._engine, self._hub, self._statistics, held)
 
     def persistence(self) -> dict[str, Value]:
-        return persistence_fields(self._engine, self._log_of(), self._saving, self._rewriting)
+        return persistence_fields(self._engine, self._log_of(), self._saving, self._rewriting, self._loading)
 
     def stats(self) -> dict[str, Value]:
         statistics, traffic, keyspace = self._statistics, self._hub.traffic, self._engine.keyspace

@@ -2,9 +2,9 @@
 
 from typing import TypeAlias
 
-from broker.engine.admission import IS_LOADING
 from broker.engine.engine import Engine
 from broker.persistence.aof import AppendOnlyLog
+from broker.server.loading import Loading
 from broker.server.rewriting import Rewriting
 from broker.server.saving import Saving
 
@@ -12,12 +12,12 @@ Value: TypeAlias = str | int | float
 
 
 def persistence_fields(
-    engine: Engine, log: AppendOnlyLog | None, saving: Saving, rewriting: Rewriting
+    engine: Engine, log: AppendOnlyLog | None, saving: Saving, rewriting: Rewriting, loading: Loading
 ) -> dict[str, Value]:
     """Nothing is forked here, so what Redis tells of its children's memory is 0."""
     taken, total = rewriting.progress() if rewriting.is_active else saving.progress()
     fields: dict[str, Value] = {
-        "loading": 1 if engine.gate & IS_LOADING else 0,
+        "loading": 1 if loading.is_active else 0,
         "async_loading": 0,
         "current_cow_peak": 0,
         "current_cow_size": 0,
@@ -33,8 +33,8 @@ def persistence_fields(
         "rdb_current_bgsave_time_sec": saving.active_seconds(),
         "rdb_saves": saving.saves,
         "rdb_last_cow_size": 0,
-        "rdb_last_load_keys_expired": 0,
-        "rdb_last_load_keys_loaded": 0,
+        "rdb_last_load_keys_expired": loading.expired,
+        "rdb_last_load_keys_loaded": loading.keys,
         "aof_enabled": 1 if log else 0,
         "aof_rewrite_in_progress": 1 if rewriting.is_active else 0,
         "aof_rewrite_scheduled": 1 if rewriting.is_scheduled else 0,
@@ -59,4 +59,6 @@ def persistence_fields(
             "aof_fsyncs": log.syncs,
             "aof_last_fsync_usec": int(log.last_sync_seconds * 1e6),
         }
+    if loading.is_active:
+        fields |= loading.fields()
     return fields

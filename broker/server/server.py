@@ -4,7 +4,6 @@ import os
 import secrets
 import socket
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -16,18 +15,21 @@ import trio
 from broker.clock import Clock
 from broker.commands.session import Session
 from broker.config import Config, Veto
-from broker.engine.admission import IS_LOADING, WRITES_REFUSED
+from broker.engine.admission import WRITES_REFUSED
 from broker.engine.engine import Engine
+from broker.errors import CorruptFile
 from broker.observability.log import configure
 from broker.persistence.aof import AppendOnlyLog, Disk
-from broker.persistence.recovery import read_manifest, recover
+from broker.persistence.aof_format import Manifest
+from broker.persistence.file_lock import FileLock
+from broker.persistence.recovery import load_log, load_rdb, read_manifest
 from broker.persistence.upgrade import upgrade
-from broker.protocol.replies import ErrorReply
 from broker.server import listeners
 from broker.server.background import Housekeeping, Timer, take_over_garbage_collection
 from broker.server.control import ServerControl
 from broker.server.hub import Hub
 from broker.server.info import Facts, Info
+from broker.server.loading import Loading
 from broker.server.memory_info import used_memory
 from broker.server.monitoring import ServerState
 from broker.server.protected import denied
@@ -77,6 +79,9 @@ class Server:
         self._nursery: trio.Nursery | None = None
         self._log_task = trio.CancelScope()
         self._log_task_ended = trio.Event()
+        self.loading = Loading(self.engine)
+        self._rdb_lock = FileLock()
+        self._failure: Exception | None = None  # of loading
         self._facts = Facts(secrets.token_hex(20), 0, self.clock.now_ms(), sys.argv[0])
         self._watch_settings()
 
@@ -92,10 +97,16 @@ class Server:
         about = f"Millstream {VERSION}, PID: {os.getpid()}"
         log.warning("Server initialized", about=about, port=self.config.integer("port"))  # " PID: " is waited for
         self._warn_of_settings()
-        self._recover()
-        self.saving.loaded()
+        manifest = self._prepare()
         self.info = Info(
-            self.engine, self.hub, self.statistics, self._facts, lambda: self.log, self.saving, self.rewriting
+            self.engine,
+            self.hub,
+            self.statistics,
+            self._facts,
+            lambda: self.log,
+            self.saving,
+            self.rewriting,
+            self.loading,
         )
         self.control.connect(self.engine, self.hub, self.info, self.statistics, self.saving, self.rewriting)
         take_over_garbage_collection()
@@ -103,16 +114,21 @@ class Server:
             async with trio.open_nursery() as nursery:
                 if signals:
                     await nursery.start(watch_signals, self.shutdown)
-                await self._serve(nursery, task_status)
+                await self._serve(nursery, manifest, task_status)
                 nursery.cancel_scope.cancel()
+            if self._failure is not None:
+                raise self._failure
             self._close_log()
         finally:
             self.hub.close_all()
             if self.log:
                 self.log.unlock()
+            self._rdb_lock.release()
         log.warning("server.stopped")
 
-    async def _serve(self, nursery: trio.Nursery, task_status: trio.TaskStatus[Started]) -> None:
+    async def _serve(
+        self, nursery: trio.Nursery, manifest: Manifest | None, task_status: trio.TaskStatus[Started]
+    ) -> None:
         """Until the end is asked for and everybody has what he is owed."""
         with trio.CancelScope() as accepting:
             tcp, unix, started = await self._listen(nursery)
@@ -120,16 +136,19 @@ class Server:
             nursery.start_soon(self._timer.run)
             housekeeping = Housekeeping(self.hub, lambda: self.config.integer("timeout"), self._sample)
             nursery.start_soon(housekeeping.run)
-            self._nursery = nursery
-            if self.log:
-                nursery.start_soon(self._run_log, self.log)
-            await nursery.start(self.saving.run)
-            await nursery.start(self.rewriting.run)
             async with trio.open_nursery() as accept_nursery:
                 for listener in [*tcp, *([unix] if unix else [])]:
                     accept_nursery.start_soon(
                         listeners.accept_forever, listener, self._accepted, self.config.integer("tcp-keepalive")
                     )
+                if not await self._load(manifest):
+                    accepting.cancel()
+                    return
+                self._nursery = nursery
+                if self.log:
+                    nursery.start_soon(self._run_log, self.log)
+                await nursery.start(self.saving.run)
+                await nursery.start(self.rewriting.run)
                 self._announce(started)
                 task_status.started(started)
                 while True:
@@ -252,27 +271,65 @@ class Server:
 
     # -- the log
 
-    def _recover(self) -> None:
+    def _prepare(self) -> Manifest | None:
+        """Take what no other server may have, and look at what there is to be loaded."""
         directory = Path(self.config.text("dir"))
         if not directory.is_dir():
             raise listeners.ListenError(f"Can't chdir to '{directory}': No such file or directory")
-        if not self.config.boolean("appendonly"):
-            return
+        manifest = self._prepare_log() if self.config.boolean("appendonly") else None
+        if self.config.save_points():
+            self._rdb_lock.take(directory / self.config.text("dbfilename"))
+        return manifest
+
+    def _prepare_log(self) -> Manifest | None:
         self.log = self._new_log()
         self.log.lock()
         upgrade(self.log.folder, self.log.name, self.log.disk)
-        manifest = read_manifest(self.log.folder, self.log.name)
-        if manifest is not None:
-            self.engine.gate |= IS_LOADING
-            started = self.clock.monotonic()
-            done = recover(self.log.folder, manifest, self._replay(), self.config.boolean("aof-load-truncated"))
-            seconds = round(self.clock.monotonic() - started, 3)
-            log.warning("log.loaded", commands=done.commands, bytes=done.bytes, seconds=seconds)
-            self.engine.gate &= ~IS_LOADING
-        self.engine.keyspace.expiry = True
+        return read_manifest(self.log.folder, self.log.name)
+
+    async def _load(self, manifest: Manifest | None) -> bool:
+        """Load what the server had when it ended. False: the end was asked for meanwhile, or it failed."""
+        try:
+            whole = await self._load_files(manifest)
+            if whole and self.log:
+                self.log.open(manifest)
+                self.engine.journal.enabled = True
+        except (CorruptFile, OSError) as error:
+            self._failure = error  # to be raised where it is no group
+            return False
         self.engine.keyspace.dirty = 0  # what was loaded is no change
-        self.log.open(manifest)
-        self.engine.journal.enabled = True
+        self.saving.loaded()
+        return whole
+
+    async def _load_files(self, manifest: Manifest | None) -> bool:
+        loading = self.loading
+        keyspace = self.engine.keyspace
+        if self.log is None:
+            path = Path(self.config.text("dir")) / self.config.text("dbfilename")
+            if not path.exists():
+                return True
+            checks = self.config.boolean("rdbchecksum")
+            whole = await loading.run(
+                lambda progress: load_rdb(path, keyspace, int(keyspace.now_ms), checks, progress), self._is_asked
+            )
+            if whole:
+                done, seconds = loading.progress, round(loading.seconds, 3)
+                log.warning("rdb.loaded", keys=done.keys, expired=done.expired, bytes=done.done, seconds=seconds)
+            return whole
+        if manifest is None:
+            return True
+        folder, cut_torn = self.log.folder, self.config.boolean("aof-load-truncated")
+        apply = loading.apply()
+        whole = await loading.run(
+            lambda progress: load_log(folder, manifest, apply, keyspace, cut_torn, progress), self._is_asked
+        )
+        if whole:
+            done, seconds = loading.progress, round(loading.seconds, 3)
+            log.warning("log.loaded", commands=done.commands, keys=done.keys, bytes=done.done, seconds=seconds)
+        return whole
+
+    def _is_asked(self) -> bool:
+        return self.shutdown.asked
 
     def _new_log(self) -> AppendOnlyLog:
         return AppendOnlyLog(
@@ -321,22 +378,6 @@ class Server:
         self._log_state(True)
         self._synced()
 
-    def _replay(self) -> Callable[[list[bytes]], str | None]:
-        """Execute commands of the log as no client: nothing expires by itself, nothing is journaled."""
-        ctx = self.engine.replay_session()
-        engine = self.engine
-        engine.keyspace.expiry = False
-        engine.gate &= ~IS_LOADING
-
-        def apply(argv: list[bytes]) -> str | None:
-            engine.begin_turn()
-            reply = engine.execute(ctx, argv)
-            if isinstance(reply, ErrorReply):
-                return reply.text.decode("utf-8", "replace")
-            return None
-
-        return apply
-
     def _write_log(self, data: bytes) -> None:
         if self.log:
             self.log.append(data)
@@ -360,7 +401,7 @@ class Server:
             self.engine.gate |= WRITES_REFUSED
 
     def _close_log(self) -> None:
-        if self.log is None:
+        if self.log is None or not self.engine.journal.enabled:  # or the end came while it was loaded
             return
         self.log.append(self.engine.journal.take())
         try:

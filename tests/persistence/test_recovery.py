@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
+from support.engine import Harness
 from support.faulty_disk import FaultyDisk, PowerCut
 from support.log_folder import NAME, load
+from support.rdb_files import file_of
 from support.servers import Broker
 from support.wire import Wire, encode
 
@@ -197,10 +199,50 @@ def test_any_one_damaged_byte_loses_nothing_that_was_not_damaged(tmp_path_factor
         assert path.stat().st_size in (len(log), len(log) - len(units[-1]))
 
 
-def test_an_rdb_base_is_refused_with_a_way_out(tmp_path):
-    write_log(tmp_path, b"REDIS0010\xfa...", SET)
-    error = refused(tmp_path)
-    assert "RDB" in error.why and "aof-use-rdb-preamble no" in error.why
+def rdb(*requests: str) -> bytes:
+    harness = Harness()
+    for request in requests:
+        harness.run(request)
+    return file_of(harness)
+
+
+def test_a_base_in_rdb_form_is_loaded_and_keeps_what_has_expired_for_the_log_to_decide(tmp_path):
+    base = rdb("SET a 1", "SET b 2 PXAT 1700000000001", "XADD x 1-1 f v")
+    write_log(
+        tmp_path,
+        base + encode("SELECT", "0") + encode("SET", "c", "3"),
+        encode("SELECT", "0") + encode("APPEND", "b", "2"),
+    )
+    harness, done = load(tmp_path)
+    assert harness.run("MGET", "a", "c") == [b"1", b"3"]
+    assert harness.engine.keyspace.databases[0].table.get(b"b") == b"22"
+    assert (done.commands, done.cut) == (4, 0)
+
+
+@pytest.mark.parametrize("at", [3, 20, 45, -9, -1])
+def test_damage_in_a_base_in_rdb_form_is_refused_with_its_place(tmp_path, at):
+    base = bytearray(rdb("SET key some-value", "RPUSH list 1 2 3"))
+    base[at] ^= 0x55
+    write_log(tmp_path, bytes(base), SET)
+    assert refused(tmp_path).offset < len(base)
+
+
+@pytest.mark.parametrize("cut", [1, 8, 9, 20])
+def test_a_base_in_rdb_form_that_is_cut_is_refused(tmp_path, cut):
+    base = rdb("SET key some-value", "RPUSH list 1 2 3")
+    write_log(tmp_path, base[:-cut], b"")
+    assert "file ends" in refused(tmp_path).why
+
+
+def test_a_torn_end_after_an_rdb_part_is_cut_where_it_begins(tmp_path):
+    base = rdb("SET key some-value")
+    path = write_log(
+        tmp_path, base + encode("SET", "a", "1") + b"*3\r\n$3\r\nSE", manifest=f"file {NAME} seq 1 type b\n"
+    )
+    harness, done = load(tmp_path)
+    assert done.cut == 10
+    assert path.read_bytes() == base + encode("SET", "a", "1")
+    assert harness.run("MGET", "key", "a") == [b"some-value", b"1"]
 
 
 # -- manifests that do not fit the folder

@@ -144,21 +144,43 @@ def test_we_load_the_log_of_redis_server(tmp_path, timestamps, rewritten):
         assert of_ours(broker) == expected
 
 
-def test_a_base_in_rdb_form_is_refused_and_the_way_out_that_we_name_works(tmp_path):
-    with RedisServer(tmp_path, "--appendonly", "yes") as server, Wire(server.port) as wire:
-        assert wire("SET", "k", "v") == "OK"
-        server.stop()
-    before = {path.name: path.read_bytes() for path in (tmp_path / "appendonlydir").iterdir()}
-    with pytest.raises(AssertionError, match="RDB snapshot, which can't be read yet"):
-        Broker(tmp_path, *OURS)
-    assert {path.name: path.read_bytes() for path in (tmp_path / "appendonlydir").iterdir()} == before
-    with RedisServer(tmp_path, "--appendonly", "yes") as server, Wire(server.port) as wire:
-        assert wire("CONFIG", "SET", "aof-use-rdb-preamble", "no") == "OK"
+PREAMBLE = ["--appendonly", "yes"]
+
+
+@pytest.mark.parametrize("options", [[], ["--rdbcompression", "no", "--rdbchecksum", "no"]], ids=["usual", "plain"])
+def test_we_load_a_log_with_a_base_in_rdb_form(tmp_path, options):
+    with RedisServer(tmp_path, *PREAMBLE, *options) as server, Wire(server.port) as wire:
+        write_of_every_type(wire, Random(41))
         wire("BGREWRITEAOF")
         eventually(lambda: b"aof_rewrite_in_progress:0" in wire("INFO", "persistence"), what="the rewrite")
+        assert b"aof_last_bgrewrite_status:ok" in wire("INFO", "persistence")
+        write_of_every_type(wire, Random(42))
         server.stop()
-    with Broker(tmp_path, *OURS) as broker, Wire(broker.port) as wire:
-        assert wire("GET", "k") == b"v"
+    base = next((tmp_path / "appendonlydir").glob("*.base.rdb"))
+    assert base.read_bytes().startswith(b"REDIS")
+    with RedisServer(tmp_path, *PREAMBLE) as server:
+        expected = of_theirs(server)
+        server.stop()
+    assert len(expected) > 30
+    with Broker(tmp_path, *OURS) as broker:
+        assert of_ours(broker) == expected
+
+
+def test_we_load_a_base_that_is_rdb_first_and_commands_then(tmp_path):
+    """As servers before 7.0 wrote the one file of their log."""
+    with RedisServer(tmp_path / "a", "--dbfilename", "d.rdb") as server, Wire(server.port) as wire:
+        write_of_every_type(wire, Random(51))
+        expected = of_theirs(server)
+        wire("SAVE")
+    folder = tmp_path / "b" / "appendonlydir"
+    folder.mkdir(parents=True)
+    (folder / f"{NAME}.manifest").write_bytes(f"file {NAME} seq 1 type b\n".encode())
+    commands = encode("SELECT", "0") + encode("SET", "after", "wards")
+    (folder / NAME).write_bytes((tmp_path / "a" / "d.rdb").read_bytes() + commands)
+    with Broker(tmp_path / "b", *OURS) as broker, Wire(broker.port) as wire:
+        assert wire("GET", "after") == b"wards"
+        wire("DEL", "after")
+        assert of_ours(broker) == expected
 
 
 def _check(path: Path) -> str:

@@ -24,6 +24,6 @@ def load(folder: Path, cut_torn: bool = True) -> tuple[Harness, Recovered]:
 
     manifest = read_manifest(folder, NAME)
     assert manifest is not None
-    done = recover(folder, manifest, apply, cut_torn)
+    done = recover(folder, manifest, apply, engine.keyspace, cut_torn)
     engine.keyspace.expiry = True
     return harness, done
