@@ -20,6 +20,9 @@ class Control(Protocol):
     def client_buffers(self, session: Session) -> tuple[int, int, int]:
         """(bytes of unfinished requests, pieces of unsent output, bytes of unsent output)."""
 
+    def group_idle(self, database: int, key: bytes, group: bytes, idle_ms: int) -> None:
+        """Warn that a stream drops what a group has yet to read, because nobody of it showed up for so long."""
+
     def pause(self, until_ms: int, writes_only: bool) -> None:
         """Hold back requests until this Unix time in ms."""
 

@@ -129,8 +129,10 @@ def enforce(stream: Stream, settings: StreamSettings, name: bytes, now_ms: int, 
 
 
 def entry_bytes(stream: Stream) -> int:
-    """Memory of the entries alone. O(blocks + groups)."""
+    """Memory of the entries alone. O(consumers + producers)."""
     total = stream.approximate_bytes()
+    if stream.settings is not None:
+        total -= stream.settings.approximate_bytes()
     for group_name, group in stream.groups.items():
         total -= len(group_name) + group.approximate_bytes()
     return total
@@ -181,6 +183,7 @@ def after_groups(ctx: Context, command: Command, argv: list[bytes], did_change: 
         if command.name == b"XACK":
             _release(stream, stream.settings, argv[place], _acked_ids(argv), decisions)
         sweep(stream, stream.settings, argv[place], ctx.now_ms, decisions)
+        tell_idle(ctx, argv[place], stream.settings)
         if not decisions:
             continue
         if did_change and ctx.decisions is None:
@@ -235,6 +238,7 @@ def _look_for_idle(stream: Stream, settings: StreamSettings, now_ms: int) -> Non
     if not settings.idle_groups and 0 <= now_ms - settings.looked_ms < _LOOK_EVERY_MS:
         return
     settings.looked_ms = now_ms
+    before = dict(settings.idle_groups)
     settings.idle_groups.clear()
     if not settings.group_idle_ms:
         return
@@ -244,6 +248,16 @@ def _look_for_idle(stream: Stream, settings: StreamSettings, now_ms: int) -> Non
     for name, group in stream.groups.items():
         if _last_seen_ms(settings, name, group, now_ms) + settings.group_idle_ms <= now_ms:
             settings.idle_groups[name] = None
+            if name not in before:
+                settings.newly_idle.append(name)
+
+
+def tell_idle(ctx: Context, name: bytes, settings: StreamSettings) -> None:
+    """Warn of groups that a stream does not wait for any more: what they have yet to read goes."""
+    if settings.newly_idle:
+        for group_name in settings.newly_idle:
+            ctx.control.group_idle(int(ctx.db.index), name, group_name, settings.group_idle_ms)
+        settings.newly_idle.clear()
 
 
 def _last_seen_ms(settings: StreamSettings, name: bytes, group: Group, now_ms: int) -> int:
@@ -282,6 +296,7 @@ def look_at(ctx: Context, name: bytes) -> bool:
     decisions: list[list[bytes]] = []
     enforce(stream, settings, name, ctx.now_ms, decisions)
     sweep(stream, settings, name, ctx.now_ms, decisions)
+    tell_idle(ctx, name, settings)
     if decisions:
         ctx.changed(name, b"xtrim", STREAM)
         for decision in decisions:

@@ -5,7 +5,7 @@ from typing import Final
 from broker.commands.args import Args, to_int
 from broker.commands.context import Context
 from broker.commands.registry import DENYOOM, FAST, READONLY, RO, RW, UPDATE, WRITE, Group, key
-from broker.commands.stream_retention import enforce, plan, settings_of, sweep
+from broker.commands.stream_retention import enforce, plan, settings_of, sweep, tell_idle
 from broker.commands.streams import peek_stream, read_stream, to_id
 from broker.datatypes.stream_settings import (
     ACKED,
@@ -131,6 +131,7 @@ def xcfgset(ctx: Context, argv: list[bytes]) -> Reply:
     decisions: list[list[bytes]] = []
     enforce(stream, settings, name, ctx.now_ms, decisions)
     sweep(stream, settings, name, ctx.now_ms, decisions)
+    tell_idle(ctx, name, settings)
     plan(ctx, name, stream, settings)
     if decisions:
         ctx.changed(name, b"xtrim", STREAM)

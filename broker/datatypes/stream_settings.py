@@ -156,6 +156,7 @@ class StreamSettings:
         self.ttl_field: bytes = b""
         self.group_idle_ms: int = GROUP_IDLE_MS
         self.idle_groups: dict[bytes, None] = {}  # as of the last look; no part of what is kept
+        self.newly_idle: list[bytes] = []  # those of `idle_groups` that nobody was told of yet
         self.looked_ms: int = 0  # when `idle_groups` was counted
         self.noticed_ms: dict[bytes, int] = {}  # {group: when it was seen first}; no part of what is kept
         self._due: list[tuple[int, int]] = []  # heap of (Unix time in ms, id) of entries that have a time to live

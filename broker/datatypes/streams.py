@@ -558,7 +558,10 @@ class Stream:
         return block
 
     def approximate_bytes(self) -> int:
-        """Memory of the whole stream with its groups, projected from a sample of its blocks. O(consumers)."""
+        """Memory of the whole stream with its groups and settings, projected from a sample of its blocks.
+
+        O(consumers + producers).
+        """
         count = len(self._blocks)
         sample = self._blocks if count < _SAMPLED_FROM else self._blocks[:: count // _SAMPLED_FROM + 1]
         total = 0
@@ -567,4 +570,6 @@ class Stream:
         total = 500 + (total * count // len(sample) if sample else 0)
         for name, group in self.groups.items():
             total += len(name) + group.approximate_bytes()
+        if self.settings is not None:
+            total += self.settings.approximate_bytes()
         return total

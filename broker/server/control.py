@@ -1,5 +1,9 @@
 """What commands may ask of the server (commands/control.py), done."""
 
+from typing import Final
+
+import structlog
+
 from broker.commands.session import Session
 from broker.engine.engine import Engine
 from broker.server.hub import Hub
@@ -8,6 +12,38 @@ from broker.server.rewriting import Rewriting
 from broker.server.saving import Saving
 from broker.server.shutdown import Shutdown
 from broker.server.statistics import Statistics
+
+_PER_MINUTE: Final = 10
+_MINUTE_MS: Final = 60_000
+
+log = structlog.get_logger()
+
+
+def _shown(name: bytes) -> str:
+    return name.decode("utf-8", "backslashreplace")
+
+
+class LineLimit:
+    """Lets so many lines of one kind a minute into the log, and counts the others."""
+
+    def __init__(self, per_minute: int) -> None:
+        self._per_minute: Final = per_minute
+        self._since_ms = 0
+        self._lines = 0
+        self._left_out = 0
+
+    def admit(self, now_ms: int) -> int:
+        """-1: not this one; else how many were left out since the last one that was let in."""
+        if self._lines == 0 or now_ms - self._since_ms >= _MINUTE_MS:
+            self._since_ms = now_ms
+            self._lines = 0
+        if self._lines >= self._per_minute:
+            self._left_out += 1
+            return -1
+        self._lines += 1
+        left_out = self._left_out
+        self._left_out = 0
+        return left_out
 
 
 class ServerControl:
@@ -21,6 +57,7 @@ class ServerControl:
         self._statistics: Statistics | None = None
         self._saving: Saving | None = None
         self._rewriting: Rewriting | None = None
+        self._idle_lines = LineLimit(_PER_MINUTE)
 
     def connect(
         self, engine: Engine, hub: Hub, info: Info, statistics: Statistics, saving: Saving, rewriting: Rewriting
@@ -62,6 +99,15 @@ class ServerControl:
         if connection is None:
             return 0, 0, 0
         return connection.query_bytes, connection.unsent_pieces, connection.unsent_bytes
+
+    def group_idle(self, database: int, key: bytes, group: bytes, idle_ms: int) -> None:
+        now_ms = self._engine.clock.monotonic_ms() if self._engine else 0
+        dropped = self._idle_lines.admit(now_ms)
+        if dropped >= 0:
+            log.warning(
+                "stream.group_idle", database=database, key=_shown(key), group=_shown(group), idle_ms=idle_ms,
+                lines_left_out=dropped,
+            )  # fmt: skip
 
     def pause(self, until_ms: int, writes_only: bool) -> None:
         if self._engine:

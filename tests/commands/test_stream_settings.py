@@ -501,6 +501,38 @@ def test_an_idle_group_pins_nothing(h: Harness) -> None:
     assert settings(h)[b"idle-groups"] == []
 
 
+def test_a_group_that_falls_idle_is_warned_of_once_until_it_comes_back(h: Harness) -> None:
+    grouped(h, "acked", "g", "dead")
+    h.run("XCFGSET s GROUPIDLE 5000")
+    warned = h.control.asked
+    warned.clear()
+    for _ in range(10):
+        h.advance(1)
+        h.run("XREADGROUP GROUP g c STREAMS s >")
+    assert warned == [("group_idle", 0, b"s", b"dead", 5000)]
+    h.run("XREADGROUP GROUP dead c STREAMS s 0")
+    h.run("XACK s g 1-0")
+    assert len(warned) == 1
+    h.run("SELECT 0")
+    for _ in range(10):
+        h.advance(1)
+    assert warned[1:] == [("group_idle", 0, b"s", b"g", 5000), ("group_idle", 0, b"s", b"dead", 5000)]
+
+
+def test_what_a_stream_remembers_of_producers_is_part_of_its_size(h: Harness) -> None:
+    stream: Any = None
+    sizes = []
+    for length in (1, 60):
+        h.run("XADD", "s", "IDMP", "p" * 1000, "a" * length, "*", "n", 1)
+        stream = h.engine.keyspace.databases[0].table.get(b"s")
+        sizes.append(stream.approximate_bytes())
+    assert sizes[1] - sizes[0] > 200
+    before = stream.settings
+    with_settings = stream.approximate_bytes()
+    stream.settings = None
+    assert with_settings - stream.approximate_bytes() == before.approximate_bytes() > 1500
+
+
 def test_limits_hold_besides(h: Harness) -> None:
     grouped(h, "workqueue", "g")
     h.run("XCFGSET s MAXLEN 2")

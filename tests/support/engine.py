@@ -47,6 +47,9 @@ class RecordingControl:
     def client_buffers(self, session: Session) -> tuple[int, int, int]:
         return 0, 0, 0
 
+    def group_idle(self, database: int, key: bytes, group: bytes, idle_ms: int) -> None:
+        self.asked.append(("group_idle", database, key, group, idle_ms))
+
     def pause(self, until_ms: int, writes_only: bool) -> None:
         self.asked.append(("pause", until_ms, writes_only))
 
