@@ -55,6 +55,8 @@ WORDS = {
 SET_UP = [
     "SET string hello",
     "SET number 10",
+    "PFADD sketch a",
+    "PFADD sketch2 b",
     "SET volatile 1 EX 1000",
     "RPUSH list a b c a",
     "RPUSH list2 x",
@@ -185,6 +187,9 @@ REQUESTS = {
     "PEXPIRE": ["$any $seconds", "$any $seconds $cond"],
     "PEXPIREAT": ["$any $when_ms", "$any $when_ms $cond"],
     "PSETEX": ["$any $seconds $v"],
+    "PFADD": ["sketch $v $v", "$any $v", "new", "sketch"],
+    "PFDEBUG": ["TODENSE sketch", "GETREG sketch", "ENCODING $any", "TODENSE sketch"],
+    "PFMERGE": ["sketch sketch2", "new sketch sketch2", "sketch2 $any", "new"],
     "RENAME": ["$any $any"],
     "RENAMENX": ["$any $any", "$any new"],
     "RPOP": ["$list", "$list $count", "$any"],

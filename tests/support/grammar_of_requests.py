@@ -142,6 +142,17 @@ BITS = [
     seq(b"SET", key, member), seq(b"LPUSH", b"k3", member), seq(b"GET", key), seq(b"APPEND", key, member),
 ]  # fmt: skip
 
+_sketch = one(b"h1", b"h2", b"h3")
+_elements = many(st.integers(0, 200).map(b"%d".__mod__), 0, 40)
+SKETCHES = [
+    seq(b"PFADD", _sketch, _elements), seq(b"PFADD", _sketch, _elements), seq(b"PFCOUNT", many(_sketch)),
+    seq(b"PFMERGE", _sketch, many(_sketch, 0, 2)), seq(b"PFADD", key, member), seq(b"PFCOUNT", key),
+    seq(b"GET", _sketch),
+    seq(b"PFDEBUG", one(b"GETREG", b"decode", b"ENCODING", b"TODENSE", b"x"), st.one_of(_sketch, key)),
+    seq(b"SET", one(b"h3", b"k1"), one(b"x", b"HYLL\x01" + bytes(11) + b"\x7f\xf0", b"HYLL\x00" + bytes(11))),
+    seq(b"LPUSH", b"k3", member), seq(b"PFMERGE", _sketch, key),
+]  # fmt: skip
+
 GENERIC = [
     seq(b"DEL", many(key)), seq(b"UNLINK", many(key)), seq(b"EXISTS", many(key)), seq(b"TYPE", key),
     seq(b"TOUCH", many(key)), seq(b"DBSIZE"), seq(b"RENAME", key, key), seq(b"RENAMENX", key, key),
@@ -326,6 +337,7 @@ WILD = [
 FAMILIES: dict[str, list[Strategy]] = {
     "strings": STRINGS,
     "bits": BITS,
+    "sketches": SKETCHES,
     "generic": [*GENERIC, *STRINGS[:3], *LISTS[:2], *HASHES[:1], *SETS[:1], *SORTED_SETS[:1]],
     "lists": LISTS,
     "hashes": HASHES,
@@ -339,6 +351,7 @@ FAMILIES: dict[str, list[Strategy]] = {
     "everything": [
         *STRINGS,
         *BITS,
+        *SKETCHES,
         *GENERIC,
         *LISTS,
         *HASHES,
