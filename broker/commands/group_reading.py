@@ -6,8 +6,9 @@ from broker.commands.group_journal import Claims, journal_claim, journal_group_i
 from broker.commands.group_policy import Gathering, admits, next_try_ms, put_in_order, room_for
 from broker.commands.registry import ACCESS, BLOCKING, RO, WRITE, keys_after
 from broker.commands.registry import Group as CommandGroup
+from broker.commands.stream_arguments import to_id
 from broker.commands.stream_groups import as_text, no_group, seen_consumer
-from broker.commands.streams import ReadRequest, read_request, read_stream, to_id
+from broker.commands.streams import ReadRequest, read_request, read_stream
 from broker.datatypes.group_policy import NEVER_DUE
 from broker.datatypes.stream_groups import Consumer, Group, ids_from
 from broker.datatypes.streams import MAX_ID, Stream, format_id

@@ -7,7 +7,8 @@ from broker.commands.context import Context
 from broker.commands.group_journal import acknowledged, wake_readers
 from broker.commands.registry import DELETE, FAST, RW, UPDATE, WRITE, key
 from broker.commands.registry import Group as CommandGroup
-from broker.commands.streams import peek_stream, read_stream, reference_policy, to_id
+from broker.commands.stream_arguments import reference_policy, to_id
+from broker.commands.streams import peek_stream, read_stream
 from broker.datatypes.stream_groups import Group
 from broker.datatypes.stream_references import ACKED, DROP, KEEP, drop_references, is_referenced
 from broker.datatypes.streams import Stream, format_id

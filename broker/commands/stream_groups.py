@@ -7,7 +7,8 @@ from broker.commands.docs import help_of
 from broker.commands.group_journal import Claims, Returns, wake_readers
 from broker.commands.registry import DELETE, DENYOOM, INSERT, LOADING, RW, STALE, UPDATE, WRITE, key
 from broker.commands.registry import Group as CommandGroup
-from broker.commands.streams import peek_stream, read_stream, to_id
+from broker.commands.stream_arguments import to_id
+from broker.commands.streams import peek_stream, read_stream
 from broker.datatypes.stream_groups import UNKNOWN, Consumer, Group
 from broker.datatypes.streams import MAX_ID, Stream, format_id
 from broker.errors import CommandError, syntax_error, wrong_arity

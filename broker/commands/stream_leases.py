@@ -9,8 +9,9 @@ from broker.commands.group_journal import Claims, Returns, wake_readers
 from broker.commands.group_policy import PREFIX, append_decided, fail, holds, plan_look
 from broker.commands.registry import DENYOOM, FAST, RW, TOUCHES_ARBITRARY_KEYS, UPDATE, WRITE, key
 from broker.commands.registry import Group as CommandGroup
+from broker.commands.stream_arguments import to_id
 from broker.commands.stream_groups import as_text, existing_group, peek_group
-from broker.commands.streams import peek_stream, to_id
+from broker.commands.streams import peek_stream
 from broker.datatypes.streams import MAX_ID, Stream, format_id, parse_id
 from broker.errors import CommandError, syntax_error
 from broker.keyspace.events import STREAM

@@ -8,8 +8,9 @@ from broker.commands.group_journal import Claims, acknowledged, journal_group_id
 from broker.commands.group_policy import holds, may_claim, plan_look
 from broker.commands.registry import ACCESS, DELETE, FAST, READONLY, RO, RW, UPDATE, WRITE, key
 from broker.commands.registry import Group as CommandGroup
+from broker.commands.stream_arguments import to_end, to_id, to_start
 from broker.commands.stream_groups import as_text, existing_group, seen_consumer
-from broker.commands.streams import read_stream, to_end, to_id, to_start
+from broker.commands.streams import read_stream
 from broker.datatypes.pending import PendingIds
 from broker.datatypes.stream_groups import Consumer, Group, Pending
 from broker.datatypes.streams import format_id, parse_id

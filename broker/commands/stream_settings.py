@@ -5,8 +5,9 @@ from typing import Final
 from broker.commands.args import Args, to_int
 from broker.commands.context import Context
 from broker.commands.registry import DENYOOM, FAST, READONLY, RO, RW, UPDATE, WRITE, Group, key
+from broker.commands.stream_arguments import to_id
 from broker.commands.stream_retention import enforce, plan, settings_of, sweep, tell_idle
-from broker.commands.streams import peek_stream, read_stream, to_id
+from broker.commands.streams import peek_stream, read_stream
 from broker.datatypes.stream_settings import (
     ACKED,
     LIMITS,
