@@ -4,13 +4,16 @@ from typing import Final
 
 from broker.protocol.replies import Reply
 
+LOG: Final = b"log"
+
 
 class Blocked:
     """The request has to wait until one of `keys` is written to; then `argv` is executed again, oldest waiter first.
 
     timeout_ms: 0 waits for ever. argv: the request with whatever is relative pinned down (XREAD's `$`).
     on_timeout: the reply then, and the reply inside MULTI, where nothing blocks (null_in_multi: a null there).
-    wants: the type that the key must have for another try to make sense (`list`, `zset`, `stream`).
+    wants: the type that the key must have for another try to make sense (`list`, `zset`, `stream`), or LOG: an fsync is
+    what it waits for.
     on_deletion: try again, too, when the key is gone or of another type (XREADGROUP: its group is gone).
     competes: waiters of one key with the same non-empty word take from one supply (a consumer group): when one of them
     finds nothing, the others are not tried. It may be another word at the next attempt (a consumer at its limit).
@@ -32,7 +35,7 @@ class Blocked:
         self.keys: Final = keys
         self.timeout_ms: Final = timeout_ms
         self.argv: Final = argv
-        self.on_timeout: Final = on_timeout
+        self.on_timeout = on_timeout
         self.wants: Final = wants
         self.on_deletion: Final = on_deletion
         self.competes = competes

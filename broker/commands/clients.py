@@ -4,10 +4,20 @@ from typing import Final
 
 from broker.commands.args import to_int
 from broker.commands.connection import checked_name, is_plain
-from broker.commands.context import Context
+from broker.commands.context import Context, set_durability
 from broker.commands.docs import bad_subcommand, help_of
 from broker.commands.registry import ADMIN, LOADING, NOSCRIPT, SENTINEL, STALE, Group
-from broker.commands.session import IN_MULTI, REPLY_OFF, REPLY_ON, REPLY_SKIP_NEXT, UNTOUCHING, Session
+from broker.commands.session import (
+    ALWAYS,
+    DEFAULT_DURABILITY,
+    EVERYSEC,
+    IN_MULTI,
+    REPLY_OFF,
+    REPLY_ON,
+    REPLY_SKIP_NEXT,
+    UNTOUCHING,
+    Session,
+)
 from broker.errors import CommandError, syntax_error
 from broker.keyspace.tracking import Tracker
 from broker.protocol.numbers import I64_MAX, parse_int
@@ -200,6 +210,23 @@ def client_no_touch(ctx: Context, argv: list[bytes]) -> Reply:
         ctx.session.special |= UNTOUCHING
     else:
         ctx.session.special &= ~UNTOUCHING
+    return OK
+
+
+_DURABILITIES: Final = {b"DEFAULT": DEFAULT_DURABILITY, b"ALWAYS": ALWAYS, b"EVERYSEC": EVERYSEC}
+
+
+@command("CLIENT|DURABILITY", arity=3, flags=NOSCRIPT | LOADING | STALE, since="1.0.0", ours=True,
+         syntax="<DEFAULT | ALWAYS | EVERYSEC>",
+         summary="Which of this connection's writes are answered after their fsync only", cost="O(1)")  # fmt: skip
+def client_durability(ctx: Context, argv: list[bytes]) -> Reply:
+    """Ours. ALWAYS: all of them, whatever appendfsync says; EVERYSEC: none; DEFAULT: as appendfsync says."""
+    chosen = _DURABILITIES.get(argv[2].upper())
+    if chosen is None:
+        raise syntax_error()
+    if chosen == ALWAYS and not ctx.shared.log.enabled:
+        raise CommandError("ERR", "CLIENT DURABILITY ALWAYS cannot be used when appendonly is disabled.")
+    set_durability(ctx.shared, ctx.session, chosen)
     return OK
 
 

@@ -3,7 +3,7 @@
 from hmac import compare_digest
 from typing import Final
 
-from broker.commands.context import Context
+from broker.commands.context import Context, set_durability
 from broker.commands.pubsub import unsubscribe_channels, unsubscribe_patterns, unsubscribe_shards
 from broker.commands.registry import (
     ALLOW_BUSY,
@@ -15,7 +15,7 @@ from broker.commands.registry import (
     STALE,
     Group,
 )
-from broker.commands.session import NEEDS_AUTH, REPLY_ON, SUBSCRIBED, UNTOUCHING, Session
+from broker.commands.session import DEFAULT_DURABILITY, NEEDS_AUTH, REPLY_ON, SUBSCRIBED, UNTOUCHING, Session
 from broker.commands.tracking import stop_tracking
 from broker.commands.transactions import discard_queue
 from broker.errors import CommandError, syntax_error, wrong_arity
@@ -88,6 +88,7 @@ def reset(ctx: Context, argv: list[bytes]) -> Reply:
     session.special &= ~UNTOUCHING
     stop_tracking(ctx.shared, session)
     session.no_evict = False
+    set_durability(ctx.shared, session, DEFAULT_DURABILITY)
     session.user = b"default"
     session.set_gate(NEEDS_AUTH, ctx.config.text("requirepass") != "")
     return RESET

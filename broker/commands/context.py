@@ -4,6 +4,7 @@ from mypy_extensions import i64
 
 from broker.clock import Clock
 from broker.commands.control import Control
+from broker.commands.log_progress import LogProgress
 from broker.commands.registry import Command
 from broker.commands.session import Session
 from broker.config import Config
@@ -31,6 +32,14 @@ class Shared:
         self.errors: dict[bytes, int] = {}  # {error code: times}, for INFO errorstats
         self.unblock_requests: list[tuple[int, bool]] = []  # CLIENT UNBLOCK: (session id, with an error)
         self.replaying = False
+        self.log = LogProgress()
+        self.durability_clients: i64 = 0  # that chose another durability than the server's
+
+
+def set_durability(shared: Shared, session: Session, durability: int) -> None:
+    before = 1 if session.durability else 0
+    session.durability = durability
+    shared.durability_clients += (1 if durability else 0) - before
 
 
 class Context:

@@ -40,6 +40,9 @@ class Control(Protocol):
     def last_save(self) -> int:
         """Unix time in seconds."""
 
+    def sync_log(self) -> None:
+        """Fsync the log soon, whatever appendfsync says."""
+
     def begin_rewrite(self, in_transaction: bool) -> bool:
         """Write the log anew beside the turns. False: later. Raises CommandError."""
 

@@ -2,9 +2,12 @@
 
 from typing import Final
 
+from broker.commands.args import to_int, to_positive
+from broker.commands.blocked import LOG, Blocked
 from broker.commands.context import Context
-from broker.commands.registry import ADMIN, FAST, LOADING, NO_ASYNC_LOADING, NO_MULTI, NOSCRIPT, STALE, Group
+from broker.commands.registry import ADMIN, BLOCKING, FAST, LOADING, NO_ASYNC_LOADING, NO_MULTI, NOSCRIPT, STALE, Group
 from broker.errors import CommandError, syntax_error
+from broker.protocol.numbers import parse_int
 from broker.protocol.replies import OK, Reply, Simple
 
 command = Group("server").command
@@ -43,6 +46,32 @@ def bgrewriteaof(ctx: Context, argv: list[bytes]) -> Reply:
     if ctx.control.begin_rewrite(ctx.session.in_exec):
         return Simple(b"Background append only file rewriting started")
     return Simple(b"Background append only file rewriting scheduled")
+
+
+@Group("generic").command("WAITAOF", arity=4, flags=BLOCKING, acl=("connection",), since="7.2.0",
+         syntax="numlocal numreplicas timeout",
+         summary="Wait until what this connection wrote is on the disk, here and on replicas", cost="O(1)")  # fmt: skip
+def waitaof(ctx: Context, argv: list[bytes]) -> Reply:
+    """Unlike Redis, it does not wait for the next fsync of `everysec`: it asks for one."""
+    local = to_int(argv[1])
+    if not 0 <= local <= 1:
+        raise CommandError("ERR", "value is out of range, value must between 0 and 1")
+    replicas = to_positive(argv[2])
+    timeout_ms = parse_int(argv[3])
+    if timeout_ms is None:
+        raise CommandError("ERR", "timeout is not an integer or out of range")
+    if timeout_ms < 0:
+        raise CommandError("ERR", "timeout is negative")
+    log = ctx.shared.log
+    if local and not log.enabled:
+        raise CommandError("ERR", "WAITAOF cannot be used when numlocal is set but appendonly is disabled.")
+    is_durable = log.enabled and log.is_durable(ctx.session.wrote)
+    reply: list[Reply] = [1 if is_durable else 0, 0]
+    if local <= is_durable and not replicas:
+        return reply
+    if not is_durable:
+        ctx.control.sync_log()
+    return Blocked([], timeout_ms, argv, reply, LOG)
 
 
 @command("LASTSAVE", arity=1, flags=LOADING | STALE | FAST, acl=("admin", "dangerous"), since="1.0.0",

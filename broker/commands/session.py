@@ -24,6 +24,11 @@ REPLY_SKIP_NEXT: Final = 1  # CLIENT REPLY SKIP was just read; the next request 
 REPLY_SKIP: Final = 2
 REPLY_OFF: Final = 3
 
+# Session.durability: which of its writes are answered after their fsync only
+DEFAULT_DURABILITY: Final = 0  # as appendfsync says
+ALWAYS: Final = 1
+EVERYSEC: Final = 2  # none
+
 # Session.overflow: what happens to a subscriber at its output limit (pubsub-overflow).
 DISCONNECT: Final = 0
 DROP_OLDEST: Final = 1
@@ -46,6 +51,8 @@ class Session:
         self.resp3 = False
         self.gate: i64 = 0
         self.special: i64 = 0
+        self.wrote: i64 = 0  # batch of the log that has its last write
+        self.durability: i64 = DEFAULT_DURABILITY
         self.reply_mode: i64 = REPLY_ON
         self.close_after_reply = False
         self.closed = False

@@ -9,7 +9,7 @@ from heapq import heapify, heappop, heappush
 
 from mypy_extensions import i64
 
-from broker.commands.blocked import Blocked
+from broker.commands.blocked import LOG, Blocked
 from broker.commands.context import Context
 from broker.commands.session import REPLY_ON, REPLY_SKIP
 from broker.keyspace.database import Keyspace
@@ -40,6 +40,7 @@ class Blocking:
         self._retries: list[tuple[int, int, Waiter]] = []  # heap of (Unix time in ms, number, waiter), some outdated
         self._number = 0
         self._serving = False
+        self.for_log: dict[Waiter, None] = {}  # who waits for an fsync, oldest first
         self._on_deletion = 0  # waiters that are to be tried, too, when their key is gone
 
     def __len__(self) -> int:
@@ -58,6 +59,8 @@ class Blocking:
                 waited[key] = waited.get(key, 0) + 1
         self._by_session[ctx.session.id] = waiter
         self._on_deletion += blocked.on_deletion
+        if blocked.wants == LOG:
+            self.for_log[waiter] = None
         if deadline:
             heappush(self._deadlines, (deadline, waiter.number, waiter))
         self._plan_retry(waiter)
@@ -78,6 +81,7 @@ class Blocking:
                 del waited[key]
         del self._by_session[waiter.ctx.session.id]
         self._on_deletion -= waiter.blocked.on_deletion
+        self.for_log.pop(waiter, None)
         waiter.ctx.session.is_blocked = False
         waiter.ctx.session.blocked_on = []
         if len(self._deadlines) > 64 + 2 * len(self._by_session):
@@ -168,6 +172,7 @@ class Blocking:
             return True
         waiter.blocked.retry_at_ms = reply.retry_at_ms
         waiter.blocked.competes = reply.competes
+        waiter.blocked.on_timeout = reply.on_timeout
         self._plan_retry(waiter)
         return False
 
@@ -179,6 +184,11 @@ class Blocking:
         elif session.reply_mode == REPLY_SKIP:
             session.reply_mode = REPLY_ON
         session.mark()  # its further requests can go on, reply or not
+
+    def retry_log(self) -> None:
+        """More of the log is durable."""
+        for waiter in list(self.for_log):
+            self._try(waiter, None)
 
     def next_deadline_ms(self) -> int | None:
         """Monotonic time at which the next waiter gives up, or None."""

@@ -93,12 +93,13 @@ class Engine:
         self.keyspace = Keyspace(config.integer("databases"), rng)
         self.commands: dict[bytes, Command] = command_table()
         self.shared = Shared(self.keyspace, config, clock, control, self.commands)
-        self.journal = Journal()
+        self.journal = Journal(self.shared.log)
         self.blocking = Blocking(self.keyspace, self._retry)
         self.schedules = Schedules(self.keyspace, self.journal, self._fire, self.settle)
         self._nobody = Context(Session(0, []), self.shared)  # whose requests are those that the broker makes itself
         self.memory = MemoryLimit(self.shared, self.journal, self.settle)
         self.gate: i64 = 0
+        self.log_moved = False  # more of the log is durable, and somebody waits for that
         self.executed: i64 = 0  # requests, for INFO
         self.error_replies: i64 = 0
         self.outgoing: list[Session] = []  # sessions with output, in the order in which they got it
@@ -192,6 +193,8 @@ class Engine:
     def close_session(self, ctx: Context) -> None:
         session = ctx.session
         session.closed = True
+        if session.durability:
+            self.shared.durability_clients -= 1
         stop_tracking(self.shared, session)
         self.blocking.forget(session.id)
         self.keyspace.watches.forget(session.watcher)
@@ -256,6 +259,9 @@ class Engine:
             self.schedules.run_due(int(self.keyspace.now_ms))
         monotonic_ms = self.clock.monotonic_ms()
         self.blocking.expire(monotonic_ms)
+        if self.log_moved:
+            self.log_moved = False
+            self.blocking.retry_log()
         if self.blocking.retry_due(int(self.keyspace.now_ms)):
             self.settle()
         if self.keyspace.retention.next_ms <= self.keyspace.now_ms:
@@ -394,6 +400,8 @@ class Engine:
             if ctx.session.special & TRACKS:
                 note_reads(ctx, command, argv)
             self.keyspace.uses = COUNTED if self.keyspace.lfu else LAST_USE
+        if self.keyspace.dirty != dirty:
+            ctx.session.wrote = self.journal.progress.batch
         self._mark = perf_counter()
         if command.flags & BLOCKING and isinstance(reply, Blocked):
             return reply  # it counts when it has ended
@@ -571,6 +579,14 @@ class Engine:
         self.shared.unblock_requests = []
         for session_id, with_error in requests:
             self.blocking.unblock(session_id, with_error)
+
+    def log_durable(self, batch: i64) -> bool:
+        """All of the log up to that batch is on the disk. True when a turn is needed: somebody waits for that."""
+        progress = self.shared.log
+        if batch > progress.durable:
+            progress.durable = batch
+        self.log_moved = len(self.blocking.for_log) > 0
+        return self.log_moved
 
     # -- pausing
 

@@ -4,6 +4,7 @@ record() notes the effects of the request being executed; commit() ends the requ
 MULTI and EXEC when there are several) and are encoded once; take() hands over what one turn wrote.
 """
 
+from broker.commands.log_progress import LogProgress
 from broker.protocol.encoder import encode_request
 
 _MULTI = [b"MULTI"]
@@ -11,7 +12,8 @@ _EXEC = [b"EXEC"]
 
 
 class Journal:
-    def __init__(self) -> None:
+    def __init__(self, progress: LogProgress | None = None) -> None:
+        self.progress = LogProgress() if progress is None else progress
         self.enabled = False  # nobody reads it (appendonly no, or a log is being replayed): encode nothing
         self._database = -1  # that the reader of the journal has selected
         self._unit: list[list[bytes]] = []
@@ -19,6 +21,7 @@ class Journal:
         self._pieces: list[bytes] = []
 
     def record(self, database: int, argv: list[bytes]) -> None:
+        self.progress.is_empty = False
         self._unit.append(argv)
         self._unit_databases.append(database)
 
@@ -42,16 +45,19 @@ class Journal:
     def write(self, database: int, argv: list[bytes]) -> None:
         """record() and commit() in one, for the common request with one effect."""
         if self.enabled:
+            self.progress.is_empty = False
             if database != self._database:
                 self._select(database)
             encode_request(argv, self._pieces)
 
     def take(self) -> bytes:
         """What was committed since the last call."""
+        self.progress.is_empty = True
         if not self._pieces:
             return b""
         data = b"".join(self._pieces)
         self._pieces.clear()
+        self.progress.batch += 1
         return data
 
     def forget_selection(self) -> None:

@@ -70,7 +70,8 @@ class AppendOnlyLog:
     """The open log of one server.
 
     on_synced: an fsync that replies waited for has ended well. on_state: called with False when the disk fails, with
-    True when it works again.
+    True when it works again. batch_of: how many batches were appended so far (a turn gives one); on_durable: called
+    with the number of those that are on the disk.
 
     Offsets within the last file, always in this order:
     `_durable` (known to be on the disk) <= `_size` (written) <= `_end` (with what could not be written, `_held`).
@@ -85,6 +86,8 @@ class AppendOnlyLog:
         on_synced: Callable[[], None],
         on_state: Callable[[bool], None],
         disk: Disk | None = None,
+        batch_of: Callable[[], int] = lambda: 0,
+        on_durable: Callable[[int], None] = lambda batch: None,
     ) -> None:
         self.folder = folder
         self.name = name
@@ -100,6 +103,9 @@ class AppendOnlyLog:
         self._policy = policy
         self._on_synced = on_synced
         self._on_state = on_state
+        self._batch_of = batch_of
+        self._on_durable = on_durable
+        self._in_a_hurry = False
         self._file = -1
         self._lock = -1
         self._durable = 0
@@ -228,6 +234,11 @@ class AppendOnlyLog:
         self._waited_for = self._end
         self._wake.set()
 
+    def sync_soon(self) -> None:
+        """Somebody asks for an fsync, whatever the policy."""
+        self._in_a_hurry = True
+        self._wake.set()
+
     @property
     def failing(self) -> bool:
         return self.last_error != ""
@@ -310,6 +321,8 @@ class AppendOnlyLog:
 
     def _has_work(self) -> bool:
         unsynced = self._durable < self._size and (self._policy != "no" or len(self._tail) > 0)
+        if self._in_a_hurry and self._durable < self._size:
+            return True
         return self._waited_for >= 0 or unsynced or self.failing
 
     async def _sync(self) -> None:
@@ -318,6 +331,8 @@ class AppendOnlyLog:
 
     async def _sync_now(self) -> None:
         upto = self._size
+        batch = self._batch_of()
+        self._in_a_hurry = False
         started = trio.current_time()
         try:
             if self._rewrite:
@@ -337,9 +352,10 @@ class AppendOnlyLog:
         self.syncs += 1
         if not self._held:
             self._recovered()
-        self._tell(upto)
+        self._tell(upto, batch)
 
-    def _tell(self, upto: int) -> None:
+    def _tell(self, upto: int, batch: int) -> None:
+        self._on_durable(batch)
         if 0 <= self._waited_for <= upto:
             self._waited_for = -1
             self._on_synced()
@@ -400,7 +416,7 @@ class AppendOnlyLog:
         self._durable = self._size = self._tail_from = 0
         self._tail.clear()
         os.close(old)
-        self._tell(upto)
+        self._tell(upto, self._batch_of())
 
     async def adopt(self, base: LogFile, keep_history: bool) -> None:
         """`base`, which is in the folder, holds what all files before the present increment did. Raises OSError."""

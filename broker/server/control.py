@@ -130,6 +130,10 @@ class ServerControl:
     def last_save(self) -> int:
         return self._saving.last_save if self._saving else 0
 
+    def sync_log(self) -> None:
+        if self._rewriting:
+            self._rewriting.sync_log()
+
     def begin_rewrite(self, in_transaction: bool) -> bool:
         return self._rewriting is not None and self._rewriting.begin(in_transaction)
 

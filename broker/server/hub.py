@@ -14,7 +14,7 @@ from typing import Final
 from mypy_extensions import i64
 
 from broker.commands.context import Context
-from broker.commands.session import Session
+from broker.commands.session import ALWAYS, EVERYSEC, Session
 from broker.engine.engine import Engine
 from broker.server.connection import Connection, Limits, Traffic
 
@@ -254,12 +254,48 @@ class Hub:
             self._write_log(data)
         if not self.engine.outgoing:
             return
-        if not (self._syncing or self._replies_wait()):
+        if self.engine.shared.durability_clients:
+            self._finish_mixed()
+        elif not (self._syncing or self._replies_wait()):
             self._send_all()
         elif self._failing:
             self._send_past()
         elif not self._syncing:
             self._begin_sync()  # else: sent by synced(), or sealed there for the next fsync
+
+    def _finish_mixed(self) -> None:
+        """Some clients chose a durability of their own: send what need not wait, hold the rest."""
+        outgoing = self.engine.outgoing
+        held = self._held()
+        if self._failing:
+            self._send_past()
+        elif not held:
+            self._send_all()
+        else:
+            chosen = set(held)
+            outgoing[:] = [session for session in outgoing if session not in chosen]
+            self._send_all()
+            outgoing[:] = held
+            if not self._syncing:
+                self._begin_sync()
+
+    def _held(self) -> list[Session]:
+        """Of those with output, whose replies have to wait for an fsync."""
+        log = self.engine.shared.log
+        waits = self._replies_wait()
+        held: list[Session] = []
+        for session in self.engine.outgoing:
+            connection = self._by_session.get(session.id)
+            if connection is None:
+                continue
+            if connection.has_sealed:
+                held.append(session)
+            elif session.durability == ALWAYS:
+                if log.enabled and not log.is_durable(session.wrote):
+                    held.append(session)
+            elif waits and session.durability != EVERYSEC:
+                held.append(session)
+        return held
 
     def _send_past(self) -> None:
         """While the disk fails no write is taken: all but those who wait for it are answered."""
@@ -276,8 +312,18 @@ class Hub:
 
     def disk_fails(self, failing: bool) -> None:
         """Set aside what was owed up to now, which may not go before the disk works; what comes later may."""
-        if failing and self.engine.outgoing and (self._syncing or self._replies_wait()):
-            self._begin_sync()
+        outgoing = self.engine.outgoing
+        if failing and outgoing:
+            if self.engine.shared.durability_clients:
+                held = self._held()
+                chosen = set(held)
+                others = [session for session in outgoing if session not in chosen]
+                outgoing[:] = held
+                if held:
+                    self._begin_sync()
+                outgoing[:] = others
+            elif self._syncing or self._replies_wait():
+                self._begin_sync()
         self._failing = failing
 
     def _send_all(self) -> None:

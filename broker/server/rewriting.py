@@ -81,6 +81,11 @@ class Rewriting:
         if self._scope is not None:
             self._scope.cancel()
 
+    def sync_log(self) -> None:
+        current = self._log_of()
+        if current is not None:
+            current.sync_soon()
+
     async def stop(self) -> None:
         """End the one under way."""
         self.cancel()
@@ -179,7 +184,7 @@ class Rewriting:
         if current.is_aside or not current.is_open:
             current.open_aside(read_manifest(current.folder, current.name))
             self._take_point()
-            self._engine.journal.enabled = True
+            self._engine.journal.enabled = self._engine.shared.log.enabled = True
         else:
             await current.rotate(self._engine.journal.take, self._take_point)
         return await self._write_base(current)

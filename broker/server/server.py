@@ -293,7 +293,7 @@ class Server:
             whole = await self._load_files(manifest)
             if whole and self.log:
                 self.log.open(manifest)
-                self.engine.journal.enabled = True
+                self.engine.journal.enabled = self.engine.shared.log.enabled = True
         except (CorruptFile, OSError) as error:
             self._failure = error  # to be raised where it is no group
             return False
@@ -339,6 +339,8 @@ class Server:
             self._synced,
             self._log_state,
             self._disk,
+            lambda: int(self.engine.shared.log.batch) - 1,
+            self._log_durable,
         )
 
     async def _run_log(self, current: AppendOnlyLog) -> None:
@@ -367,7 +369,7 @@ class Server:
         self._log_task.cancel()
         await self._log_task_ended.wait()
         current.append(self.engine.journal.take())
-        self.engine.journal.enabled = False
+        self.engine.journal.enabled = self.engine.shared.log.enabled = False
         self.log = None
         try:
             await trio.to_thread.run_sync(current.close)
@@ -376,6 +378,7 @@ class Server:
         finally:
             current.unlock()
         self._log_state(True)
+        self._log_durable(int(self.engine.shared.log.batch))
         self._synced()
 
     def _write_log(self, data: bytes) -> None:
@@ -385,6 +388,10 @@ class Server:
     def _synced(self) -> None:
         self.hub.synced()
         self._drain.after_turn()
+
+    def _log_durable(self, batch: int) -> None:
+        if self.engine.log_durable(batch):
+            self.hub.wake()
 
     def _replies_wait(self) -> bool:
         return self.log is not None and self.log.replies_wait()

@@ -1,22 +1,17 @@
 """When replies go out, seen from the clients of a whole server whose disk is in the test's hand."""
 
-import contextlib
 import errno
 import gc
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
 import pytest
 import trio
-from support.faulty_disk import FaultyDisk
+from support.disk_server import Client, Running, running, until
 from support.log_folder import NAME, load
 from support.wire import encode
-
-from broker.config import load as load_config
-from broker.persistence.aof import AppendOnlyLog
-from broker.server.server import Server
 
 
 @pytest.fixture(autouse=True)
@@ -24,88 +19,6 @@ def _garbage_collection_as_before() -> Iterator[None]:
     yield
     gc.unfreeze()
     gc.enable()
-
-
-class Client:
-    def __init__(self, stream: trio.SocketStream) -> None:
-        self.stream = stream
-
-    async def send(self, *requests: bytes) -> None:
-        await self.stream.send_all(b"".join(requests))
-
-    async def expect(self, reply: bytes) -> None:
-        """The next bytes are these."""
-        got = b""
-        with trio.fail_after(10):
-            while len(got) < len(reply):
-                data = await self.stream.receive_some(len(reply) - len(got))
-                assert data, f"closed after {got!r}"
-                got += data
-        assert got == reply
-
-    async def line(self) -> bytes:
-        got = b""
-        with trio.fail_after(10):
-            while not got.endswith(b"\r\n"):
-                data = await self.stream.receive_some(1)
-                assert data, f"closed after {got!r}"
-                got += data
-        return got
-
-    def has_nothing(self) -> bool:
-        try:
-            return self.stream.socket._sock.recv(1) == b"never"
-        except BlockingIOError:
-            return True
-
-
-class Running:
-    """A server in this process."""
-
-    def __init__(self, server: Server, port: int) -> None:
-        self.server = server
-        self.port = port
-        assert server.log is not None
-        self.log: AppendOnlyLog = server.log
-        self.disk = FaultyDisk()
-        self.log.disk = self.disk
-        self.log.retry_seconds = 0.01
-        self._clients: list[Client] = []
-
-    async def client(self) -> Client:
-        self._clients.append(Client(await trio.open_tcp_stream("127.0.0.1", self.port)))
-        return self._clients[-1]
-
-    def close(self) -> None:
-        for client in self._clients:
-            client.stream.socket.close()
-
-    async def executed(self, requests: int) -> None:
-        """Wait until the server has executed so many in all."""
-        await until(lambda: self.server.engine.executed >= requests)
-
-    async def failing(self) -> None:
-        await until(lambda: self.log.failing)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    with trio.fail_after(20):
-        while not condition():
-            await trio.lowlevel.checkpoint()
-
-
-@contextlib.asynccontextmanager
-async def running(folder: Path, policy: str) -> AsyncIterator[Running]:
-    config = load_config(None, ["--port", "0", "--dir", str(folder), "--appendfsync", policy])
-    server = Server(config)
-    async with trio.open_nursery() as nursery:
-        started = await nursery.start(server.run)
-        run = Running(server, started.port)
-        try:
-            yield run
-        finally:
-            run.close()
-            server.shutdown.ask(force=True)
 
 
 SET = encode("SET", "k", "v")
@@ -285,15 +198,6 @@ async def test_the_policy_can_be_changed_at_any_time_and_no_reply_gets_stuck(tmp
     assert set(acknowledged) <= set(harness.run("SMEMBERS values"))
     assert len(harness.run("LRANGE list 0 -1")) == harness.run("SCARD values")
     assert done.cut == 0
-
-
-async def test_the_log_can_not_be_turned_on_or_off_while_the_server_runs(tmp_path):
-    async with running(tmp_path, "always") as run:
-        client = await run.client()
-        await client.send(encode("CONFIG", "SET", "appendonly", "no"))
-        assert (await client.line()).startswith(b"-ERR CONFIG SET failed (possibly related to argument 'appendonly')")
-        await client.send(encode("CONFIG", "GET", "appendonly"))
-        await client.expect(b"*2\r\n$10\r\nappendonly\r\n$3\r\nyes\r\n")
 
 
 async def test_a_server_that_is_told_to_end_has_its_log_on_the_disk(tmp_path):

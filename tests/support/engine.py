@@ -70,6 +70,9 @@ class RecordingControl:
     def last_save(self) -> int:
         return 1_700_000_000
 
+    def sync_log(self) -> None:
+        self.asked.append(("sync_log",))
+
     def begin_rewrite(self, in_transaction: bool) -> bool:
         self.asked.append(("begin_rewrite", in_transaction))
         return not in_transaction
