@@ -79,7 +79,8 @@ def categories(command: Command) -> list[str]:
     """
     flags = command.flags
     found = {name.lower() for name in command.acl}
-    if command.group in _BY_GROUP and not command.is_container:
+    # WAIT and WAITAOF are "generic", but of connections, not of keys.
+    if command.group in _BY_GROUP and not command.is_container and "connection" not in found:
         found.add(_BY_GROUP[command.group])
     if flags & WRITE:
         found.add("write")
