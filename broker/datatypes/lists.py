@@ -1,12 +1,16 @@
 """A list of values in blocks.
 
-Costs: push and pop at both ends O(1); get, set, insert, slice O(n / block) to find the place, plus what is moved or
-returned; remove and find O(n). An outer list of thousands of blocks moves its pointers when a block comes or goes in
-front, once in `_MOST` pushes: not worth a deque, which has no slices.
+Costs: push and pop at both ends O(1); get, set, insert, slice O(n / block) to find the place, once after each change
+that moves blocks, and O(log n) until the next one, plus what is moved or returned; remove and find O(n). An outer list of
+thousands of blocks moves its pointers when a block comes or goes in front, once in `_MOST` pushes: not worth a deque,
+which has no slices.
 
-Invariant: there is always a block, and none is empty unless the list is. Order is the order of blocks.
+Invariant: there is always a block, and none is empty unless the list is. Order is the order of blocks. `_marks[k]` is
+the number of values in the `k * _STRIDE` blocks behind the first one, and the last block is not among them: so pushing
+and popping within the blocks at both ends leaves the marks right.
 """
 
+from bisect import bisect_right
 from typing import Final
 
 from mypy_extensions import i64
@@ -14,6 +18,8 @@ from mypy_extensions import i64
 from broker.datatypes.trash import LARGE, TRASH
 
 _MOST: Final = 128  # values of a block. A push in front moves at most 1 KiB of pointers
+_STRIDE: Final = 64  # blocks between two marks
+_FAR: Final = 8192  # values from the nearer end: from there on marks are quicker than walking
 _OVERHEAD: Final = 33  # of a bytes object in CPython
 
 # approximate_bytes(): as sys.getsizeof gives them.
@@ -25,6 +31,7 @@ _SAMPLES: Final = 64
 class ListValue:
     def __init__(self) -> None:
         self._blocks: list[list[bytes]] = [[]]
+        self._marks: list[int] | None = None  # made when somebody looks into the middle
         self._kept: dict[int, list[bytes]] | None = None  # by id(): blocks that frozen() gave away
         self.size: i64 = 0
 
@@ -38,6 +45,7 @@ class ListValue:
         if len(block) >= _MOST:
             block = []
             self._blocks.insert(0, block)
+            self._marks = None
         elif self._kept is not None:
             block = self._own(0)
         block.insert(0, value)
@@ -75,6 +83,7 @@ class ListValue:
         self.size -= 1
         if not block and len(self._blocks) > 1:
             del self._blocks[0]
+            self._marks = None
         return value
 
     def pop_right(self) -> bytes:
@@ -84,6 +93,8 @@ class ListValue:
         self.size -= 1
         if not block and len(self._blocks) > 1:
             self._blocks.pop()
+            if self._marks is not None:
+                self._cut_marks()
         return value
 
     def take_left(self, count: int) -> list[bytes]:
@@ -135,6 +146,7 @@ class ListValue:
             return
         pos, offset = self._locate(index)
         block = self._own(pos)
+        self._marks = None
         if len(block) >= _MOST:
             half = _MOST // 2
             self._blocks.insert(pos + 1, block[half:])
@@ -151,6 +163,7 @@ class ListValue:
             if len(self._blocks) > LARGE:
                 TRASH.add([self._blocks])
             self._blocks = [[]]
+            self._marks = None
             self.size = 0
             return
         if stop < self.size:
@@ -159,12 +172,15 @@ class ListValue:
                 TRASH.add([self._blocks[pos + 1 :]])
             del self._blocks[pos + 1 :]
             del self._own(pos)[offset + 1 :]
+            self._cut_marks()
             self.size = stop
         if start > 0:
             pos, offset = self._locate(start)
             if pos > LARGE:
                 TRASH.add([self._blocks[:pos]])
-            del self._blocks[:pos]
+            if pos > 0:
+                del self._blocks[:pos]
+                self._marks = None
             del self._own(0)[:offset]
             self.size -= start
 
@@ -224,6 +240,7 @@ class ListValue:
                 removed += here
         if removed:
             self.size -= removed
+            self._marks = None
             self._tidy()
         return removed
 
@@ -279,6 +296,8 @@ class ListValue:
         at: i64 = index
         if at < 0 or at >= size:
             raise IndexError(index)
+        if at > _FAR and size - at > _FAR:
+            return self._locate_far(at)
         pos: i64 = 0
         if 2 * at <= size:
             while True:
@@ -293,6 +312,36 @@ class ListValue:
             size -= len(blocks[pos])
             if at >= size:
                 return int(pos), int(at - size)
+
+    def _locate_far(self, at: i64) -> tuple[int, int]:
+        """As _locate(), for an index behind the first block and before the last one."""
+        blocks = self._blocks
+        marks = self._marks
+        if marks is None:
+            marks = [0]
+            self._marks = marks
+        at -= len(blocks[0])
+        while marks[-1] <= at and 1 + len(marks) * _STRIDE < len(blocks):
+            total = marks[-1]
+            for block in blocks[1 + (len(marks) - 1) * _STRIDE : 1 + len(marks) * _STRIDE]:
+                total += len(block)
+            marks.append(total)
+        mark = bisect_right(marks, int(at)) - 1
+        at -= marks[mark]
+        pos: i64 = 1 + mark * _STRIDE
+        while True:
+            n: i64 = len(blocks[pos])
+            if at < n:
+                return int(pos), int(at)
+            at -= n
+            pos += 1
+
+    def _cut_marks(self) -> None:
+        """Blocks went at the end."""
+        marks = self._marks
+        if marks is not None:
+            while len(marks) > 1 and len(self._blocks) <= 1 + (len(marks) - 1) * _STRIDE:
+                marks.pop()
 
     def _tidy(self) -> None:
         """After removals anywhere: no empty blocks, and not many small ones."""

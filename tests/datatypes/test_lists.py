@@ -142,3 +142,48 @@ def test_an_empty_list_has_nothing_to_pop() -> None:
         ListValue().pop_left()
     with pytest.raises(IndexError):
         ListValue().pop_right()
+
+
+def test_the_middle_of_a_long_list_is_found_whatever_happened_to_it() -> None:
+    """Beyond some thousands of values places are found by marks, which changes move or make void."""
+    rng = Random(5)
+    items = ListValue()
+    model = [b"%d" % i for i in range(60_000)]
+    items.extend(list(model))
+    for step in range(600):
+        kind = rng.randrange(8)
+        many = rng.choice([1, 3, 130, 3000])
+        if kind == 0:
+            for i in range(many):
+                items.push_left(b"l%d" % i)
+            model[:0] = [b"l%d" % i for i in range(many - 1, -1, -1)]
+        elif kind == 1:
+            for i in range(many):
+                items.push_right(b"r%d" % i)
+                model.append(b"r%d" % i)
+        elif kind == 2:
+            for _ in range(many):
+                assert items.pop_left() == model.pop(0)
+        elif kind == 3:
+            for _ in range(many):
+                assert items.pop_right() == model.pop()
+        elif kind == 4:
+            index = rng.randrange(len(model))
+            items.insert(index, b"in")
+            model.insert(index, b"in")
+        elif kind == 5:
+            assert items.take_right(many) == model[: -many - 1 : -1]
+            del model[-many:]
+        elif kind == 6:
+            assert items.take_left(many) == model[:many]
+            del model[:many]
+        elif step % 20 == 0:
+            value = rng.choice(model)
+            assert items.remove(value, 1) == 1
+            model.remove(value)
+        if len(model) < 30_000:
+            items.extend([b"%d" % i for i in range(30_000)])
+            model += [b"%d" % i for i in range(30_000)]
+        for index in rng.sample(range(len(model)), 20):
+            assert items.get(index) == model[index], (step, kind, index)
+    assert items.values() == model
