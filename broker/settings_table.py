@@ -118,6 +118,7 @@ _PERSISTENCE: Final = _used(
     Setting("dir", Directory(), ".", protected=True),
     Setting("appendonly", Boolean(), "yes"),
     Setting("appendfsync", Enum(("everysec", "always", "no")), "everysec"),
+    Setting("rdb-version", Integer(10, 12), "10"),  # ours: of what is written; Redis 7.0 reads 10, 7.2 11, 7.4 12
     Setting("aof-load-truncated", Boolean(), "yes"),
     *_hidden(Setting("key-load-delay", Integer(-INT_MAX - 1), "0")),  # microseconds
     Setting("dbfilename", Text(file_name), "dump.rdb", protected=True),

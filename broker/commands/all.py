@@ -7,6 +7,7 @@ from broker.commands import (  # noqa: F401  (imported for what their decorators
     connection,
     counters,
     debug,
+    dump,
     expire,
     geo,
     group_policy,

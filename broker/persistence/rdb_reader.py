@@ -49,6 +49,8 @@ class RdbReader:
         self._key: bytes = b""
         self._last_key: bytes = b""
         self._last: object | None = None  # the value of the last key, to which records belong
+        self._use: int = 0  # FREQ or IDLE, when something is known of the next key
+        self._used: int = 0
         self._expire_at_ms: int = codes.NO_EXPIRY
         self.version: int = 0
         self.is_valkey: bool = False
@@ -122,7 +124,7 @@ class RdbReader:
         """After a time comes its key, in most files at once."""
         kind = int(self._source.byte())
         while kind == codes.FREQ or kind == codes.IDLE:
-            self._skip_use(kind)
+            self._read_use(kind)
             kind = int(self._source.byte())
         if kind >= _DATA_FIRST:
             raise BadData("a time of expiry without a key")
@@ -144,9 +146,11 @@ class RdbReader:
         self._key = b""
         self._expire_at_ms = codes.NO_EXPIRY
         if value is None:
+            self._use = 0
             self.empty += 1
             return
         if expire_at_ms != codes.NO_EXPIRY and expire_at_ms < self._now_ms:
+            self._use = 0
             self.expired += 1
             return
         if isinstance(value, HashValue):
@@ -160,6 +164,9 @@ class RdbReader:
             raise BadData("a key that stands in the file twice")
         if expire_at_ms != codes.NO_EXPIRY:
             db.set_expiry(key, int(expire_at_ms))
+        if self._use:
+            self._note_use(key)
+            self._use = 0
         self._last = value
         self.loaded += 1
 
@@ -173,7 +180,7 @@ class RdbReader:
             self._expire_at_ms = int.from_bytes(source.take(4), "little", signed=True) * 1000
             self._begin_key_with_time()
         elif kind == codes.FREQ or kind == codes.IDLE:
-            self._skip_use(kind)
+            self._read_use(kind)
         elif kind == codes.SELECTDB:
             self._select(source.length())
         elif kind == codes.RESIZEDB:
@@ -222,12 +229,19 @@ class RdbReader:
             if last.settings is not None and last.settings.retain != LIMITS:
                 retention.by_acks = True
 
-    def _skip_use(self, kind: int) -> None:
+    def _read_use(self, kind: int) -> None:
         """How often, or how long ago, the next key was used: a hint for whoever evicts keys."""
+        self._use = kind
         if kind == codes.FREQ:
-            self._source.byte()
+            self._used = int(self._source.byte())
         else:
-            self._source.length()
+            self._used = self._source.length()
+
+    def _note_use(self, key: bytes) -> None:
+        if self._use == codes.FREQ:
+            self._db.set_frequency(key, self._used)
+        else:
+            self._db.set_idle(key, self._used)
 
     def _select(self, index: int) -> None:
         databases = self._keyspace.databases

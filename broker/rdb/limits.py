@@ -44,6 +44,10 @@ def limits_of(config: Config) -> Limits:
     return limits
 
 
+def format_of(config: Config) -> "Format":
+    return Format(config.integer("rdb-version"), config.boolean("rdbcompression"), limits_of(config))
+
+
 class Format:
     """How values are written. version: of RDB; compressed: long strings by LZF."""
 

@@ -18,7 +18,7 @@ from broker.keyspace.snapshot import Snapshot
 from broker.persistence.aof import Disk
 from broker.persistence.snapshot import Target, save, save_at_once
 from broker.persistence.snapshot_bytes import SnapshotBytes
-from broker.rdb.limits import Format, limits_of
+from broker.rdb.limits import Format, format_of
 from broker.version import COMPATIBLE_WITH, VERSION
 
 log = structlog.get_logger()
@@ -224,7 +224,7 @@ class Saving:
 
 
 def form_of(engine: Engine) -> Format:
-    return Format(compressed=engine.config.boolean("rdbcompression"), limits=limits_of(engine.config))
+    return format_of(engine.config)
 
 
 def facts_of(engine: Engine, is_base: bool) -> list[tuple[bytes, bytes]]:

@@ -9,6 +9,7 @@
 from random import Random
 
 import pytest
+from support.dumped import DUMPED
 from support.engine import Client, Harness
 from support.point_in_time import Slow, loaded
 
@@ -192,6 +193,8 @@ REQUESTS = {
     "PFMERGE": ["sketch sketch2", "new sketch sketch2", "sketch2 $any", "new"],
     "RENAME": ["$any $any"],
     "RENAMENX": ["$any $any", "$any new"],
+    "RESTORE": [f"$any 0 '{DUMPED}' REPLACE", f"new $seconds '{DUMPED}'", f"$any $when_ms '{DUMPED}' REPLACE ABSTTL"]
+    + [f"$any 1 '{DUMPED}' IDLETIME 9", f"new $count '{DUMPED}' FREQ $many", "$any 0 x REPLACE"],
     "RPOP": ["$list", "$list $count", "$any"],
     "RPOPLPUSH": ["$list $list", "$any $any"],
     "RPUSH": ["$list $v", "$list $v $v", "$any $v"],

@@ -8,6 +8,7 @@ import shlex
 
 import pytest
 from hypothesis import given, settings
+from support.dumped import DUMPED
 from support.engine import Harness
 from support.random_company import steps as random_steps
 from support.random_company import take_step
@@ -126,6 +127,7 @@ CHANGES = {
     "PFMERGE": "PFADD k a b; PFADD k2 c; PFMERGE k k2",
     "RENAME": "SET k v EX 100; RENAME k k2",
     "RENAMENX": "SET k v EX 100; RENAMENX k k2",
+    "RESTORE": f"RESTORE k 5000 '{DUMPED}'",
     "RPOP": "RPUSH k a; RPOP k",
     "RPOPLPUSH": "RPUSH k a; RPOPLPUSH k k2",
     "RPUSH": "RPUSH k a",

@@ -6,6 +6,10 @@ chooses by itself (SPOP's member, XADD's `*`, RANDOMKEY) is left out, or compare
 
 from hypothesis import strategies as st
 
+_DUMPED = b"\0\4vd10\n\0Qg.,@wFV"  # what DUMP gives of the string `vd10`
+# and of a list
+_DUMPED_LIST = b"\x12\x01\x02\x0f\x0f\x00\x00\x00\x03\x00\x81a\x02\x81b\x02\x0c\x01\xff\n\x00\x1d\xc97:\xed\xb70@"
+
 Request = list[bytes]
 Strategy = st.SearchStrategy[Request]
 
@@ -87,6 +91,9 @@ def options(*choices: Strategy) -> Strategy:
     return many(st.one_of(*choices), 0, 3)
 
 
+_frequency = seq(b"FREQ", one(b"9", b"256"))
+
+
 def word(*parts: "bytes | st.SearchStrategy[bytes] | Strategy") -> Strategy:
     return seq(*parts)
 
@@ -157,6 +164,9 @@ GENERIC = [
     seq(b"DEL", many(key)), seq(b"UNLINK", many(key)), seq(b"EXISTS", many(key)), seq(b"TYPE", key),
     seq(b"TOUCH", many(key)), seq(b"DBSIZE"), seq(b"RENAME", key, key), seq(b"RENAMENX", key, key),
     seq(b"COPY", key, key, options(word(b"REPLACE"), seq(b"DB", database))), seq(b"MOVE", key, database),
+    seq(b"RESTORE", key, one(b"0", b"1000000", b"-1", b"x"), one(_DUMPED, b"short", _DUMPED + b"x"),
+        options(word(b"REPLACE"), word(b"ABSTTL"), seq(b"IDLETIME", one(b"9", b"-1")), _frequency)),
+    seq(b"RESTORE", key, b"0", one(_DUMPED, _DUMPED_LIST), b"REPLACE"),
     seq(one(b"EXPIRE", b"PEXPIRE"), key, seconds, options(word(b"NX"), word(b"XX"), word(b"GT"), word(b"LT"))),
     seq(b"EXPIREAT", key, far_time, options(word(b"NX"), word(b"XX"), word(b"GT"), word(b"LT"))),
     seq(b"PEXPIREAT", key, far_time_ms), seq(b"PERSIST", key), seq(b"TTL", key), seq(b"PTTL", key),
