@@ -1,8 +1,9 @@
 """What a command returns when it is not done yet."""
 
+from collections.abc import Callable
 from typing import Final
 
-from broker.protocol.replies import Reply
+from broker.protocol.replies import NOTHING, Reply
 
 LOG: Final = b"log"
 
@@ -41,6 +42,25 @@ class Blocked:
         self.competes = competes
         self.retry_at_ms = retry_at_ms  # set anew at each attempt that found nothing
         self.in_multi: Final = None if null_in_multi else on_timeout
+
+
+class Unfinished:
+    """The request takes too long for a turn: the engine calls `step` once in each of those that follow, and replies to
+    the client, who waits meanwhile, when it returns something else than NOTHING.
+
+    Others are served between two steps, so each of them looks at what there is now, leaves everything in order and
+    journals what it did. Where nothing may come between (MULTI, a script, the log that is read), or nobody waits, all
+    steps are done at once.
+    """
+
+    def __init__(self, step: Callable[[], Reply]) -> None:
+        self.step: Final = step
+
+
+def in_steps(step: Callable[[], Reply]) -> Reply:
+    """Do the first step: its reply, or Unfinished."""
+    reply = step()
+    return Unfinished(step) if reply is NOTHING else reply
 
 
 class RunQueue:

@@ -7,6 +7,7 @@ time does the former (`look_at_groups`). Replay does neither: what came of it is
 from typing import Final
 
 from broker.commands.args import Args
+from broker.commands.blocked import in_steps
 from broker.commands.context import Context
 from broker.commands.group_journal import Claims, Returns, journal_claim, journal_group_id, wake_readers
 from broker.commands.registry import RW, UPDATE, WRITE, key
@@ -21,7 +22,7 @@ from broker.errors import CommandError
 from broker.keyspace.events import STREAM
 from broker.protocol.encoder import encode
 from broker.protocol.numbers import I64_MAX, parse_int
-from broker.protocol.replies import OK, Map, Reply
+from broker.protocol.replies import NOTHING, OK, Map, Reply
 
 command = CommandGroup("stream").command
 
@@ -29,6 +30,7 @@ PREFIX: Final = b"dead."  # of the names of the facts in a dead letter
 _LEASES_AT_ONCE: Final = 100  # that run out in one request, or in one look; the next one goes on
 _MOST_RETURNED: Final = 4096  # entries of a group that nobody has, beyond which ORDERBY holds back no further one
 _CHUNK: Final = 128  # entries looked at in one go
+_ORDERED_AT_ONCE: Final = 1000  # pending entries that are put into lanes in one turn
 _MOST_MS: Final = 1 << 53
 
 
@@ -179,7 +181,7 @@ def room_for(group: Group, consumer: Consumer, limit: int) -> int:
     policy = group.policy
     if policy is None:
         return limit
-    if policy.paused:
+    if policy.paused or policy.ordering:
         return 0
     room = limit
     if policy.max_pending:
@@ -456,10 +458,23 @@ def xgroup_policy(ctx: Context, argv: list[bytes]) -> Reply:
         group.policy = policy
     _apply(policy, change)
     if b"ORDERBY" in change.texts:
-        _order(policy, stream, group)
+        ctx.changed_aside(name, b"xgroup-policy")
+        ctx.journal_argv(argv)
+        policy.forget_lanes()
+        policy.orderings += 1
+        policy.ordering = policy.orderings
+        return in_steps(_Ordering(ctx, argv, stream, group, policy, b"DEADLETTER" in change.texts).step)
     ctx.changed_aside(name, b"xgroup-policy")
     ctx.journal_argv(argv)
-    if b"DEADLETTER" in change.texts and not ctx.session.is_replay:
+    return _policy_set(ctx, argv, stream, group, policy, b"DEADLETTER" in change.texts)
+
+
+def _policy_set(
+    ctx: Context, argv: list[bytes], stream: Stream, group: Group, policy: GroupPolicy, has_dead_letters: bool
+) -> Reply:
+    """What follows from a change of the policy."""
+    name = argv[2]
+    if has_dead_letters and not ctx.session.is_replay:
         _bury_marked(ctx, name, argv[3], stream, group, policy)
     if policy.is_unset() and not policy.attempts and not group.released():  # else somebody has to give those out
         group.policy = None
@@ -483,17 +498,59 @@ def _apply(policy: GroupPolicy, change: _Change) -> None:
         policy.paused = change.paused
 
 
-def _order(policy: GroupPolicy, stream: Stream, group: Group) -> None:
-    """Make the lanes anew. What was held back and need not be any longer may go."""
-    policy.forget_lanes()
-    for entry_id in list(group.order):
-        fields = stream.get(entry_id)
-        if fields is not None:
-            policy.enter(entry_id, fields)
-    for entry_id in list(group.nobody.order) if group.nobody is not None else []:
-        pending = group.pending[entry_id]
-        if pending.delivered_ms == NEVER_DUE and not policy.is_dead(entry_id) and not policy.is_behind(entry_id):
-            group.release(entry_id, 0, pending.deliveries)
+class _Ordering:
+    """The lanes of ORDERBY are made anew, some entries at a time; until that is done nothing new is given out. What was
+    held back and need not be any longer may go then."""
+
+    def __init__(
+        self, ctx: Context, argv: list[bytes], stream: Stream, group: Group, policy: GroupPolicy, has_dead_letters: bool
+    ) -> None:
+        self._ctx = ctx
+        self._argv = argv
+        self._stream = stream
+        self._group = group
+        self._policy = policy
+        self._has_dead_letters = has_dead_letters
+        self._number = policy.ordering
+        self._entered = 0  # pending entries with ids below it are in their lanes
+        self._looked_at = 0  # those that nobody has
+
+    def step(self) -> Reply:
+        """See Unfinished."""
+        if not self._is_there():
+            return OK  # somebody else was faster
+        if self._enter() and self._let_go():
+            self._policy.ordering = 0
+            return _policy_set(self._ctx, self._argv, self._stream, self._group, self._policy, self._has_dead_letters)
+        return NOTHING
+
+    def _is_there(self) -> bool:
+        stream, group = self._stream, self._group
+        if self._ctx.db.peek(self._argv[2]) is not stream or stream.groups.get(self._argv[3]) is not group:
+            return False
+        return group.policy is self._policy and self._policy.ordering == self._number
+
+    def _enter(self) -> bool:
+        """True when all are in their lanes."""
+        ids = self._group.order.from_id(self._entered, _ORDERED_AT_ONCE)
+        for entry_id in ids:
+            fields = self._stream.get(entry_id)
+            if fields is not None:
+                self._policy.enter(entry_id, fields)
+        if ids:
+            self._entered = ids[-1] + 1
+        return len(ids) < _ORDERED_AT_ONCE
+
+    def _let_go(self) -> bool:
+        group, policy = self._group, self._policy
+        ids = [] if group.nobody is None else group.nobody.order.from_id(self._looked_at, _ORDERED_AT_ONCE)
+        for entry_id in ids:
+            pending = group.pending[entry_id]
+            if pending.delivered_ms == NEVER_DUE and not policy.is_dead(entry_id) and not policy.is_behind(entry_id):
+                group.release(entry_id, 0, pending.deliveries)
+        if ids:
+            self._looked_at = ids[-1] + 1
+        return len(ids) < _ORDERED_AT_ONCE
 
 
 def _bury_marked(

@@ -1,5 +1,9 @@
 """Publish and subscribe: fire and forget, to whoever listens now."""
 
+from collections.abc import Callable
+from typing import Final
+
+from broker.commands.blocked import in_steps
 from broker.commands.context import Context, Shared
 from broker.commands.docs import bad_subcommand, help_of
 from broker.commands.registry import (
@@ -25,6 +29,7 @@ from broker.protocol.encoder import encode
 from broker.protocol.replies import NOTHING, Push, Replies, Reply
 
 command = Group("pubsub").command
+_AT_ONCE: Final = 1000  # subscriptions that end in one turn
 _LISTENING = PUBSUB | NOSCRIPT | LOADING | STALE | SENTINEL
 
 
@@ -201,13 +206,40 @@ def psubscribe(ctx: Context, argv: list[bytes]) -> Reply:
 @command("UNSUBSCRIBE", arity=-1, flags=_LISTENING, since="2.0.0", syntax="[channel [channel ...]]",
          summary="Stop listening to channels, or to all of them", cost="O(n), n channels")  # fmt: skip
 def unsubscribe(ctx: Context, argv: list[bytes]) -> Reply:
+    if len(argv) == 1 and _is_long(ctx, ctx.session.channels):
+        return in_steps(_Leaving(ctx, ctx.session.channels, unsubscribe_channels).step)
     return confirm(ctx.session, unsubscribe_channels(ctx, argv[1:]))
 
 
 @command("PUNSUBSCRIBE", arity=-1, flags=_LISTENING, since="2.0.0", syntax="[pattern [pattern ...]]",
          summary="Stop listening to patterns, or to all of them", cost="O(n), n patterns")  # fmt: skip
 def punsubscribe(ctx: Context, argv: list[bytes]) -> Reply:
+    if len(argv) == 1 and _is_long(ctx, ctx.session.patterns):
+        return in_steps(_Leaving(ctx, ctx.session.patterns, unsubscribe_patterns).step)
     return confirm(ctx.session, unsubscribe_patterns(ctx, argv[1:]))
+
+
+def _is_long(ctx: Context, table: Table) -> bool:
+    """Whether leaving all of them takes several turns. (Not in a transaction: its reply has the confirmations.)"""
+    return table.size > _AT_ONCE and not ctx.session.in_exec
+
+
+class _Leaving:
+    """A client stops listening to all of very many, some in each turn."""
+
+    def __init__(self, ctx: Context, table: Table, leave: Callable[[Context, list[bytes]], list[Reply]]) -> None:
+        self._ctx = ctx
+        self._table = table
+        self._leave = leave
+
+    def step(self) -> Reply:
+        """See Unfinished. The confirmations go out as they come."""
+        session = self._ctx.session
+        if session.closed:
+            return Replies([])  # Subscriptions.leave() does it
+        for reply in self._leave(self._ctx, self._table.some(_AT_ONCE)):
+            session.send(reply)
+        return NOTHING if self._table.size else Replies([])
 
 
 def unsubscribe_channels(ctx: Context, channels: list[bytes]) -> list[Reply]:
@@ -253,6 +285,8 @@ def ssubscribe(ctx: Context, argv: list[bytes]) -> Reply:
          keys=[keys_to_end(NOT_KEY)], syntax="[shardchannel [shardchannel ...]]",
          summary="Stop listening to shard channels, or to all of them", cost="O(n), n shard channels")  # fmt: skip
 def sunsubscribe(ctx: Context, argv: list[bytes]) -> Reply:
+    if len(argv) == 1 and _is_long(ctx, ctx.session.shard_channels):
+        return in_steps(_Leaving(ctx, ctx.session.shard_channels, unsubscribe_shards).step)
     return confirm(ctx.session, unsubscribe_shards(ctx, argv[1:]))
 
 

@@ -1,10 +1,13 @@
 """Consumer groups of streams: XGROUP. What is pending in them is the business of stream_pending.py, reading of
 group_reading.py; their policies are in group_policy.py."""
 
+from typing import Final
+
 from broker.commands.args import Args
+from broker.commands.blocked import in_steps
 from broker.commands.context import Context
 from broker.commands.docs import help_of
-from broker.commands.group_journal import Claims, Returns, wake_readers
+from broker.commands.group_journal import Claims, Returns, acknowledged, wake_readers
 from broker.commands.registry import DELETE, DENYOOM, INSERT, LOADING, RW, STALE, UPDATE, WRITE, key
 from broker.commands.registry import Group as CommandGroup
 from broker.commands.stream_arguments import to_id
@@ -12,10 +15,13 @@ from broker.commands.streams import peek_stream, read_stream
 from broker.datatypes.stream_groups import UNKNOWN, Consumer, Group
 from broker.datatypes.streams import MAX_ID, Stream, format_id
 from broker.errors import CommandError, syntax_error, wrong_arity
+from broker.keyspace.disposal import dispose
 from broker.keyspace.events import STREAM
-from broker.protocol.replies import OK, Reply
+from broker.protocol.replies import NOTHING, OK, Reply
 
 command = CommandGroup("stream").command
+
+_ENTRIES_AT_ONCE: Final = 500  # of a consumer that goes, in one turn
 
 
 def as_text(name: bytes) -> str:
@@ -159,8 +165,10 @@ def xgroup_setid(ctx: Context, argv: list[bytes]) -> Reply:
          syntax="key group", summary="Remove a consumer group", cost="O(n), n entries pending in it")  # fmt: skip
 def xgroup_destroy(ctx: Context, argv: list[bytes]) -> Reply:
     stream = _xgroup_stream(ctx, argv[2])
-    if stream.groups.pop(argv[3], None) is None:
+    group = stream.groups.pop(argv[3], None)
+    if group is None:
         return 0
+    dispose(group)
     ctx.changed_aside(argv[2], b"xgroup-destroy")
     if argv[2] in ctx.db.waited:  # who is blocked on the group has to learn that it is gone
         ctx.keyspace.ready.append((ctx.db.index, argv[2]))
@@ -194,37 +202,72 @@ def xgroup_delconsumer(ctx: Context, argv: list[bytes]) -> Reply:
     consumer = group.consumers.get(argv[4])
     if consumer is None:
         return 0
-    pending = len(consumer.order)
-    if releases:
-        _release_all(ctx, argv[2], argv[3], group, consumer)
-    elif heir is not None:
-        _reassign_all(ctx, argv[2], argv[3], group, consumer, heir)
-    group.remove_consumer(argv[4])
-    ctx.changed_aside(argv[2], b"xgroup-delconsumer")
-    if len(argv) > 5:
+    return in_steps(_Departure(ctx, argv, group, consumer, releases, heir).step)
+
+
+class _Departure:
+    """A consumer goes, some of its entries at a time: they are dropped, or go to the group, or to another one."""
+
+    def __init__(
+        self, ctx: Context, argv: list[bytes], group: Group, consumer: Consumer, releases: bool, heir: bytes | None
+    ) -> None:
+        self._ctx = ctx
+        self._argv = argv
+        self._group = group
+        self._consumer = consumer
+        self._releases = releases
+        self._heir = heir
+        self._done = 0
+
+    def step(self) -> Reply:
+        """See Unfinished."""
+        ctx, argv, group, consumer = self._ctx, self._argv, self._group, self._consumer
+        if not self._is_there():
+            return self._done  # somebody else was faster
+        ctx.db.before_change(argv[2])
+        ids = consumer.order.slice(0, _ENTRIES_AT_ONCE)
+        is_last = len(ids) == len(consumer.order)
+        self._done += len(ids)
+        if self._releases:
+            _release(ctx, argv[2], argv[3], group, ids)
+        elif self._heir is not None:
+            _reassign(ctx, argv[2], argv[3], group, ids, self._heir)
+        elif not is_last:
+            for entry_id in ids:
+                group.acknowledge(entry_id)
+            acknowledged(ctx, argv[2], group)
+            ctx.journal_argv([b"XACK", argv[2], argv[3]] + [format_id(entry_id) for entry_id in ids])
+        if not is_last:
+            return NOTHING
+        group.remove_consumer(argv[4])
+        ctx.changed_aside(argv[2], b"xgroup-delconsumer")
         ctx.journal_argv(argv[:5])
-    elif group.policy is not None:
-        wake_readers(ctx, argv[2])
-    return pending
+        if len(argv) == 5 and group.policy is not None:
+            wake_readers(ctx, argv[2])
+        return self._done
+
+    def _is_there(self) -> bool:
+        stream = self._ctx.db.peek(self._argv[2])
+        if not isinstance(stream, Stream) or stream.groups.get(self._argv[3]) is not self._group:
+            return False
+        return self._group.consumers.get(self._argv[4]) is self._consumer
 
 
-def _release_all(ctx: Context, name: bytes, group_name: bytes, group: Group, consumer: Consumer) -> None:
+def _release(ctx: Context, name: bytes, group_name: bytes, group: Group, ids: list[int]) -> None:
     returns = Returns(ctx, name, group_name, group)
     policy = group.policy
-    for entry_id in list(consumer.order):
+    for entry_id in ids:
         failures = 0 if policy is None else policy.failures(entry_id)
         reason = b"" if policy is None or not failures else policy.attempts[entry_id].reason
         returns.give_back(entry_id, 0, max(group.pending[entry_id].deliveries - 1, 0), failures, reason)
     returns.end()
 
 
-def _reassign_all(
-    ctx: Context, name: bytes, group_name: bytes, group: Group, consumer: Consumer, heir_name: bytes
-) -> None:
+def _reassign(ctx: Context, name: bytes, group_name: bytes, group: Group, ids: list[int], heir_name: bytes) -> None:
     """The leases begin anew; the counts of deliveries stay."""
     heir = seen_consumer(ctx, name, group_name, group, heir_name)
     claims = Claims(ctx, name, group_name, group, heir, ctx.now_ms)
-    for entry_id in list(consumer.order):
+    for entry_id in ids:
         deliveries = group.pending[entry_id].deliveries
         group.assign(entry_id, heir, ctx.now_ms, deliveries)
         claims.add(format_id(entry_id), deliveries)

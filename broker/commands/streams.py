@@ -4,7 +4,7 @@ stream_info.py."""
 from typing import Final
 
 from broker.commands.args import Args
-from broker.commands.blocked import Blocked
+from broker.commands.blocked import Blocked, in_steps
 from broker.commands.context import Context
 from broker.commands.registry import (
     ACCESS,
@@ -23,6 +23,7 @@ from broker.commands.registry import (
 )
 from broker.commands.stream_arguments import AddOptions, add_options, to_end, to_id, to_start
 from broker.commands.stream_retention import after_add, record_added
+from broker.commands.stream_trims import LongTrim, is_long_trim, journal_acked
 from broker.datatypes.read_budget import ReadBudget
 from broker.datatypes.stream_references import ACKED, DROP, trim, trim_acknowledged, trim_with_references
 from broker.datatypes.stream_settings import NOT_FOUND, content_id
@@ -85,10 +86,7 @@ def _trim(stream: Stream, options: AddOptions, name: bytes, decisions: list[list
     whole_blocks = options.approximately and options.policy not in (ACKED, DROP)  # else it goes entry by entry anyway
     if options.policy == ACKED and stream.groups:
         result = trim_acknowledged(stream, list(stream.groups.values()), length, min_id, limit)
-        if result.removed > len(result.holes):
-            decisions.append([b"XTRIM", name, b"MAXLEN", b"=", b"%d" % result.length])
-        if result.holes:
-            decisions.append([b"XDEL", name] + [format_id(entry_id) for entry_id in result.holes])
+        journal_acked(name, result, decisions)
         return result.removed
     if options.policy == DROP:
         return trim_with_references(stream, length, min_id, whole_blocks, limit)
@@ -244,6 +242,8 @@ def xtrim(ctx: Context, argv: list[bytes]) -> Reply:
     stream = peek_stream(ctx, argv[1])
     if stream is None:
         return 0
+    if is_long_trim(stream, options.policy) and not options.limit:
+        return in_steps(LongTrim(ctx, argv[1], stream, options.policy, options.max_length, options.min_id).step)
     decisions: list[list[bytes]] = []
     removed = _trim(stream, options, argv[1], decisions)
     if removed:

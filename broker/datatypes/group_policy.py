@@ -96,6 +96,8 @@ class GroupPolicy:
         self.consumer_ttl_ms = 0
         self.order_by = b""
         self.paused = False
+        self.ordering = 0  # not 0: the lanes are being made, by the so-manieth request to do so
+        self.orderings = 0
         self.attempts: dict[int, Attempts] = {}  # of pending entries that failed; the others have no entry
         self.lanes: dict[bytes, list[int]] = {}  # {value of the ordering field: its pending ids, oldest first}
         self.lane_of: dict[int, bytes] = {}

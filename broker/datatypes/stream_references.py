@@ -106,13 +106,17 @@ class AckedTrim:
         self.removed = 0
         self.length = 0
         self.holes: list[int] = []
+        self.next_id = MAX_ID  # where to go on when no more entries were to be looked at
 
 
-def trim_acknowledged(stream: Stream, groups: list[Group], max_length: int, min_id: int, limit: int) -> AckedTrim:
+def trim_acknowledged(
+    stream: Stream, groups: list[Group], max_length: int, min_id: int, limit: int, start: int = 0, look_at: int = 0
+) -> AckedTrim:
     """Remove entries that no group refers to, oldest first: until `max_length` are left (or -1), or below `min_id`.
 
     limit: as Stream.trim_to_length() has it; then no more than so many, or _LOOK_AT, entries are looked at behind the
-    first one that is still needed.
+    first one that is still needed. start, look_at: without a limit, look there from `start` on, at about so many
+    (0: all).
     """
     result = AckedTrim()
     floor = floor_of(stream, groups)
@@ -128,29 +132,29 @@ def trim_acknowledged(stream: Stream, groups: list[Group], max_length: int, min_
     if max_length < 0:
         last = min(last, min_id - 1)
     most = len(stream) - max_length if max_length >= 0 else len(stream)
-    result.holes = _unneeded(stream, groups, floor, last, most, limit, result.removed)
+    _find_holes(stream, groups, max(floor, start), last, most, limit, look_at, result)
     for entry_id in result.holes:
         stream.delete(entry_id)
     result.removed += len(result.holes)
     return result
 
 
-def _unneeded(
-    stream: Stream, groups: list[Group], start: int, last: int, most: int, limit: int, removed: int
-) -> list[int]:
-    """Up to `most` entries of start <= id <= last that are pending in none of `groups`.
-
-    removed: those that count for the limit already.
-    """
-    found: list[int] = []
+def _find_holes(
+    stream: Stream, groups: list[Group], start: int, last: int, most: int, limit: int, look_at: int, result: AckedTrim
+) -> None:
+    """Up to `most` entries of start <= id <= last that are pending in none of `groups`."""
+    found = result.holes
+    removed = result.removed  # those count for the limit already
     seen = 0
     while start <= last and len(found) < most and not (limit and seen >= max(limit, _LOOK_AT)):
         end, live = stream.block_span(start)
         if not live or (limit and removed + len(found) + live > limit):
             break
+        if look_at and seen >= look_at:
+            result.next_id = start
+            return
         seen += live
         for entry_id in stream.range(start, min(end, last), -1, False).ids:
             if len(found) < most and not is_referenced(groups, entry_id):
                 found.append(entry_id)
         start = end + 1
-    return found

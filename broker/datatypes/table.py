@@ -310,6 +310,15 @@ class Table:
             drawn.append(key)
         return drawn
 
+    def some(self, count: int) -> list[bytes]:
+        """Up to `count` keys and one shard more, those of the last shards: these go first when the table shrinks."""
+        found: list[bytes] = []
+        for shard in reversed(self.shards()):
+            found.extend(shard)
+            if len(found) >= count:
+                break
+        return found
+
     def key_list(self) -> list[bytes]:
         """All keys. Faster than keys(), and the table may change meanwhile."""
         if self._count == 1:

@@ -11,7 +11,7 @@ from mypy_extensions import i64
 
 from broker.commands.blocked import LOG, Blocked
 from broker.commands.context import Context
-from broker.commands.session import REPLY_ON, REPLY_SKIP
+from broker.commands.session import REPLY_ON, REPLY_SKIP, Session
 from broker.keyspace.database import Keyspace
 from broker.keyspace.types import type_name
 from broker.protocol.replies import NOTHING, ErrorReply, Reply
@@ -178,7 +178,10 @@ class Blocking:
 
     def _finish(self, waiter: Waiter, reply: Reply) -> None:
         self.unpark(waiter)
-        session = waiter.ctx.session
+        self.answer(waiter.ctx.session, reply)
+
+    def answer(self, session: Session, reply: Reply) -> None:
+        """The late reply to a request."""
         if session.reply_mode == REPLY_ON:
             session.send(reply)
         elif session.reply_mode == REPLY_SKIP:

@@ -14,7 +14,7 @@ from mypy_extensions import i64
 
 from broker.clock import Clock
 from broker.commands.all import command_table
-from broker.commands.blocked import Blocked, RunQueue
+from broker.commands.blocked import Blocked, RunQueue, Unfinished
 from broker.commands.context import Context, Shared
 from broker.commands.control import Control
 from broker.commands.group_policy import look_at_groups
@@ -104,6 +104,8 @@ class Engine:
         self.error_replies: i64 = 0
         self.outgoing: list[Session] = []  # sessions with output, in the order in which they got it
         self._contexts: dict[int, Context] = {}
+        self._unfinished: dict[Context, Unfinished] = {}  # requests that go on in each turn, oldest first
+        self._may_split = False  # the call that comes may return Unfinished
         self._next_session: i64 = 1
         self._spellings: dict[bytes, Command] = {}  # {as a client wrote it: command}
         self._on_bug = on_bug
@@ -275,6 +277,8 @@ class Engine:
             self.memory.end_turn()
         if self.keyspace.tracking.broadcasts:
             tell_broadcasts(self.shared)
+        if self._unfinished and not self.gate & _HELD_UP:
+            self._go_on()
         if self.shared.subscriptions.is_releasing:
             self.shared.subscriptions.release(RELEASED_AT_ONCE)
         if TRASH.size:
@@ -287,6 +291,8 @@ class Engine:
     def next_deadline_ms(self) -> int | None:
         """Milliseconds from now until end_turn() has something to do without any request; None: nothing is planned."""
         if TRASH.size or self.shared.subscriptions.is_releasing:
+            return 0
+        if self._unfinished and not self.gate & _HELD_UP:
             return 0
         waits: list[int] = []
         deadline = self.blocking.next_deadline_ms()
@@ -354,6 +360,7 @@ class Engine:
                 return refused
         keyspace = self.keyspace
         dirty = keyspace.dirty
+        self._may_split = not session.is_replay
         reply = self.call(ctx, command, argv)
         if keyspace.dirty != dirty:
             if (
@@ -370,7 +377,7 @@ class Engine:
             self.settle()
         elif keyspace.expired or keyspace.events or keyspace.ready or ctx.decisions is not None:
             self.settle()
-        if isinstance(reply, (Blocked, RunQueue)):
+        if isinstance(reply, (Blocked, RunQueue, Unfinished)):
             return self._deferred(ctx, reply)
         if self.shared.unblock_requests:
             self._unblock()
@@ -379,6 +386,8 @@ class Engine:
     def call(self, ctx: Context, command: Command, argv: list[bytes]) -> Reply:
         """Run a command's function; errors become replies; statistics are kept. Settles nothing."""
         self.executed += 1
+        may_split = self._may_split
+        self._may_split = False  # for what this call calls
         ctx.command = command
         ctx.session.last_command = command.wire_name
         ctx.decisions = None
@@ -389,6 +398,8 @@ class Engine:
             self.keyspace.uses = UNNOTED
         try:
             reply = command.function(ctx, argv)
+            if isinstance(reply, Unfinished) and not may_split:
+                reply = _finished(reply)
             if self.keyspace.retention.by_acks and command.flags & WRITE:
                 after_groups(ctx, command, argv, self.keyspace.dirty != dirty)
         except CommandError as error:
@@ -476,7 +487,30 @@ class Engine:
         if isinstance(reply, Blocked):
             self.blocking.park(ctx, reply, self.clock.monotonic_ms())
             return NOTHING
+        if isinstance(reply, Unfinished):
+            self._unfinished[ctx] = reply
+            ctx.session.is_blocked = True
+            return NOTHING
         return self._run_queue(ctx)
+
+    def _go_on(self) -> None:
+        """A step of each request that takes several turns."""
+        for ctx, unfinished in list(self._unfinished.items()):
+            dirty = self.keyspace.dirty
+            ctx.decisions = None
+            try:
+                reply = unfinished.step()
+            except Exception as error:
+                self._on_bug("unfinished", error)
+                reply = _INTERNAL_ERROR
+            if self.keyspace.dirty != dirty:
+                self._record(ctx, [])
+            self.settle()
+            if reply is not NOTHING:
+                del self._unfinished[ctx]
+                if not ctx.session.closed:
+                    ctx.session.is_blocked = False
+                    self.blocking.answer(ctx.session, reply)
 
     def _retry(self, ctx: Context, argv: list[bytes]) -> Reply | Blocked:
         """Execute a parked request again, in the turn of whoever wrote to one of its keys."""
@@ -612,6 +646,14 @@ class Engine:
         if self.gate & PAUSED_ALL:
             return "all", left
         return ("write", left) if self.gate & PAUSED_WRITES else ("none", 0)
+
+
+def _finished(unfinished: Unfinished) -> Reply:
+    """The reply, after all steps at once."""
+    while True:
+        reply = unfinished.step()
+        if reply is not NOTHING:
+            return reply
 
 
 def unknown_command(argv: list[bytes]) -> ErrorReply:
