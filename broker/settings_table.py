@@ -164,8 +164,15 @@ _KEYSPACE: Final = _used(
 
 _OPERATION: Final = _used(
     Setting("loglevel", Enum(("debug", "verbose", "notice", "warning"), unlisted=("nothing",)), "notice"),
-    Setting("slowlog-log-slower-than", Integer(-1, LONG_MAX), "10000"),
-    Setting("slowlog-max-len", _LONG, "128"),
+    Setting("slowlog-log-slower-than", Integer(-1, LONG_MAX), "10000", aliases=("commandlog-execution-slower-than",)),
+    Setting("slowlog-max-len", _LONG, "128", aliases=("commandlog-slow-execution-max-len",)),
+    Setting("commandlog-request-larger-than", Integer(-1, LONG_MAX), "1048576"),
+    Setting("commandlog-large-request-max-len", _LONG, "128"),
+    Setting("commandlog-reply-larger-than", Integer(-1, LONG_MAX), "1048576"),
+    Setting("commandlog-large-reply-max-len", _LONG, "128"),
+    Setting("latency-monitor-threshold", _LONG, "0"),
+    Setting("latency-tracking", Boolean(), "yes"),
+    Setting("latency-tracking-info-percentiles", Percentiles(), "50 99 99.9", several=True),
     *_immutable(
         Setting("logfile", Text(), ""),
         Setting("enable-debug-command", _PERMISSION, "local"),
@@ -179,7 +186,6 @@ _NOT_YET: Final = [
     Setting("activerehashing", Boolean(), "yes"),
     Setting("hz", Integer(clamp=(1, 500)), "10"),
     Setting("zset-max-listpack-value", Memory(), "64", aliases=("zset-max-ziplist-value",)),
-    Setting("latency-tracking", Boolean(), "yes"),
     Setting("busy-reply-threshold", _LONG, "5000", aliases=("lua-time-limit",)),
     Setting("shutdown-timeout", Integer(), "10"),
 ]
@@ -307,8 +313,6 @@ _OPERATION_WITHOUT_EFFECT: Final = [
     Setting("proc-title-template", Text(title_template), "{title} {listen-addr} {server-mode}"),
     Setting("acl-pubsub-default", Enum(("allchannels", "resetchannels")), "resetchannels"),
     Setting("acllog-max-len", _LONG, "128"),
-    Setting("latency-monitor-threshold", _LONG, "0"),
-    Setting("latency-tracking-info-percentiles", Percentiles(), "50 99 99.9", several=True),
     Setting("shutdown-on-sigint", ShutdownFlags(), "default", several=True),
     Setting("shutdown-on-sigterm", ShutdownFlags(), "default", several=True),
     Setting("max-new-connections-per-cycle", Integer(1, 1000), "10"),
@@ -321,12 +325,6 @@ _OPERATION_WITHOUT_EFFECT: Final = [
     Setting("log-timestamp-format", Enum(("legacy", "iso8601", "milliseconds")), "legacy"),
     Setting("slowlog-entry-max-argc", Integer(2), "32"),
     Setting("slowlog-entry-max-string-len", Integer(1), "128"),
-    Setting("commandlog-execution-slower-than", Integer(-1, LONG_MAX), "10000"),
-    Setting("commandlog-slow-execution-max-len", _LONG, "128"),
-    Setting("commandlog-request-larger-than", Integer(-1, LONG_MAX), "1048576"),
-    Setting("commandlog-large-request-max-len", _LONG, "128"),
-    Setting("commandlog-reply-larger-than", Integer(-1, LONG_MAX), "1048576"),
-    Setting("commandlog-large-reply-max-len", _LONG, "128"),
     *_hidden(*_booleans("no", "use-exit-on-panic enable-debug-assert"), Setting("watchdog-period", Integer(), "0")),
 ]
 

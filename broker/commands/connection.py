@@ -87,6 +87,7 @@ def reset(ctx: Context, argv: list[bytes]) -> Reply:
     session.no_touch = False
     session.special &= ~UNTOUCHING
     stop_tracking(ctx.shared, session)
+    ctx.shared.monitors.pop(session.id, None)
     session.no_evict = False
     set_durability(ctx.shared, session, DEFAULT_DURABILITY)
     session.user = b"default"

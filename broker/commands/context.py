@@ -1,17 +1,15 @@
 """All that a command may see, besides its arguments."""
 
-from mypy_extensions import i64
-
 from broker.clock import Clock
 from broker.commands.control import Control
 from broker.commands.log_progress import LogProgress
+from broker.commands.logs import CommandLog, Latency
 from broker.commands.registry import Command
 from broker.commands.session import Session
 from broker.config import Config
 from broker.keyspace import events
 from broker.keyspace.database import Database, Keyspace
 from broker.keyspace.subscriptions import Subscriptions
-from broker.protocol.replies import Reply
 
 
 class Shared:
@@ -27,8 +25,11 @@ class Shared:
         self.commands = commands
         self.sessions: dict[int, Session] = {}  # every connected client, oldest first
         self.subscriptions = Subscriptions()
-        self.slowlog: list[list[Reply]] = []  # newest first, kept by engine/slowlog.py
-        self.slowlog_next_id: i64 = 0
+        self.slow_requests = CommandLog()
+        self.large_requests = CommandLog()
+        self.large_replies = CommandLog()
+        self.latency = Latency()
+        self.monitors: dict[int, Session] = {}  # {id: client} of MONITOR
         self.errors: dict[bytes, int] = {}  # {error code: times}, for INFO errorstats
         self.unblock_requests: list[tuple[int, bool]] = []  # CLIENT UNBLOCK: (session id, with an error)
         self.replaying = False

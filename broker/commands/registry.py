@@ -209,6 +209,7 @@ class Command:
         self.seconds: float = 0.0
         self.rejected: i64 = 0
         self.failed: i64 = 0
+        self.times: list[int] = []  # a histogram (commands/logs.py), once it was called
 
     def fits(self, count: int) -> bool:
         """Whether the arity allows `count` arguments, the name included."""

@@ -8,7 +8,7 @@ from typing import Final
 from broker.commands.args import to_int
 from broker.commands.connection import REDACTED
 from broker.commands.context import Context
-from broker.commands.docs import bad_subcommand, help_of
+from broker.commands.docs import help_of
 from broker.commands.registry import (
     ADMIN,
     ALLOW_BUSY,
@@ -176,45 +176,12 @@ def _forget_statistics(each: Command) -> None:
     each.seconds = 0.0
     each.rejected = 0
     each.failed = 0
+    each.times = []
 
 
 @command("CONFIG|HELP", arity=2, flags=_HELP, since="5.0.0", summary="What CONFIG can do", cost="O(1)")
 def config_help(ctx: Context, argv: list[bytes]) -> Reply:
     return help_of(ctx, b"CONFIG")
-
-
-# -- SLOWLOG. Entries are made by engine/slowlog.py.
-
-
-@command("SLOWLOG|GET", arity=-2, flags=ADMIN | LOADING | STALE, since="2.2.12", syntax="[count]",
-         summary="The newest requests that took long", cost="O(n), n entries returned")  # fmt: skip
-def slowlog_get(ctx: Context, argv: list[bytes]) -> Reply:
-    if len(argv) > 3:
-        raise bad_subcommand(argv)
-    count: int | None = 10 if len(argv) == 2 else parse_int(argv[2])
-    if count is None or count < -1:
-        raise CommandError("ERR", "count should be greater than or equal to -1")
-    entries: list[Reply] = []
-    entries.extend(ctx.shared.slowlog if count == -1 else ctx.shared.slowlog[:count])
-    return entries
-
-
-@command("SLOWLOG|LEN", arity=2, flags=ADMIN | LOADING | STALE, since="2.2.12",
-         summary="Number of requests in the slow log", cost="O(1)")  # fmt: skip
-def slowlog_len(ctx: Context, argv: list[bytes]) -> Reply:
-    return len(ctx.shared.slowlog)
-
-
-@command("SLOWLOG|RESET", arity=2, flags=ADMIN | LOADING | STALE, since="2.2.12", summary="Empty the slow log",
-         cost="O(n), n entries")  # fmt: skip
-def slowlog_reset(ctx: Context, argv: list[bytes]) -> Reply:
-    ctx.shared.slowlog.clear()
-    return OK
-
-
-@command("SLOWLOG|HELP", arity=2, flags=_HELP, since="6.2.0", summary="What SLOWLOG can do", cost="O(1)")
-def slowlog_help(ctx: Context, argv: list[bytes]) -> Reply:
-    return help_of(ctx, b"SLOWLOG")
 
 
 # -- MEMORY
@@ -298,43 +265,6 @@ def memory_purge(ctx: Context, argv: list[bytes]) -> Reply:
 @command("MEMORY|HELP", arity=2, flags=_HELP, since="4.0.0", summary="What MEMORY can do", cost="O(1)")
 def memory_help(ctx: Context, argv: list[bytes]) -> Reply:
     return help_of(ctx, b"MEMORY")
-
-
-# -- LATENCY. Events are not monitored and no histograms are kept: only what is true of a server with the monitor off.
-
-
-@command("LATENCY|LATEST", arity=2, flags=_ADMIN, since="2.8.13", summary="Latest latency events: none are monitored",
-         cost="O(1)")  # fmt: skip
-def latency_latest(ctx: Context, argv: list[bytes]) -> Reply:
-    events: list[Reply] = []
-    return events
-
-
-@command("LATENCY|HISTORY", arity=3, flags=_ADMIN, since="2.8.13", syntax="event",
-         summary="Samples of a latency event: none are monitored", cost="O(1)")  # fmt: skip
-def latency_history(ctx: Context, argv: list[bytes]) -> Reply:
-    samples: list[Reply] = []
-    return samples
-
-
-@command("LATENCY|RESET", arity=-2, flags=_ADMIN, since="2.8.13", syntax="[event [event ...]]",
-         summary="Forget latency events; the number of those forgotten", cost="O(1)")  # fmt: skip
-def latency_reset(ctx: Context, argv: list[bytes]) -> Reply:
-    return 0
-
-
-@command("LATENCY|DOCTOR", arity=2, flags=_ADMIN, since="2.8.13", summary="What makes the server slow, if anything",
-         cost="O(1)")  # fmt: skip
-def latency_doctor(ctx: Context, argv: list[bytes]) -> Reply:
-    return Verbatim(
-        b"Latency events are not monitored. SLOWLOG GET shows the requests that took long, INFO commandstats the time "
-        b"that each command took."
-    )
-
-
-@command("LATENCY|HELP", arity=2, flags=_HELP, since="2.8.13", summary="What LATENCY can do", cost="O(1)")
-def latency_help(ctx: Context, argv: list[bytes]) -> Reply:
-    return help_of(ctx, b"LATENCY")
 
 
 # -- the end

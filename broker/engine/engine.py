@@ -19,7 +19,8 @@ from broker.commands.context import Context, Shared
 from broker.commands.control import Control
 from broker.commands.group_policy import look_at_groups
 from broker.commands.hash_fields import expire_fields
-from broker.commands.registry import BLOCKING, DENYOOM, SKIP_SLOWLOG, WRITE, Command
+from broker.commands.monitor import show
+from broker.commands.registry import ADMIN, BLOCKING, DENYOOM, SKIP_MONITOR, WRITE, Command
 from broker.commands.session import (
     DISCONNECT,
     DROP_NEWEST,
@@ -36,6 +37,7 @@ from broker.commands.transactions import discard_queue
 from broker.config import Config
 from broker.datatypes.packed_entries import SHARED
 from broker.datatypes.trash import TRASH
+from broker.engine import observation
 from broker.engine.admission import (
     IS_KEPT,
     IS_LOADING,
@@ -51,7 +53,6 @@ from broker.engine.journal import Journal
 from broker.engine.memory import MemoryLimit
 from broker.engine.notifications import event_entries, publish_events
 from broker.engine.schedules import Schedules
-from broker.engine.slowlog import note
 from broker.errors import CommandError
 from broker.keyspace import events
 from broker.keyspace.database import COUNTED, LAST_USE, UNNOTED, Keyspace
@@ -68,7 +69,6 @@ _FIELDS_PER_TURN: Final = 1000  # fields of hashes removed by time in one go, li
 _RETAIN_SECONDS: Final = 0.004  # of a turn at most, about: a look may be quick, or take back a hundred leases
 _RETAIN_PER_TURN: Final = 200  # streams that are looked at for entries to remove in one go, likewise
 _INTERNAL_ERROR: Final = ErrorReply(b"ERR internal error")
-_NEVER: Final = 1e18
 _MOST_SPELLINGS: Final = 10_000  # of names of commands; a client may write one in 2**n ways
 _COMPRESSION: Final = {"no": 0, "fast": 1, "high": 6}  # levels of zlib
 _OVERFLOW: Final = {"disconnect": DISCONNECT, "drop-oldest": DROP_OLDEST, "drop-newest": DROP_NEWEST}
@@ -97,6 +97,7 @@ class Engine:
         self.blocking = Blocking(self.keyspace, self._retry)
         self.schedules = Schedules(self.keyspace, self.journal, self._fire, self.settle)
         self._nobody = Context(Session(0, []), self.shared)  # whose requests are those that the broker makes itself
+        self.observation = observation.Observation(self.shared)
         self.memory = MemoryLimit(self.shared, self.journal, self.settle)
         self.gate: i64 = 0
         self.log_moved = False  # more of the log is durable, and somebody waits for that
@@ -110,8 +111,6 @@ class Engine:
         self._spellings: dict[bytes, Command] = {}  # {as a client wrote it: command}
         self._on_bug = on_bug
         self._mark: float = 0.0  # perf_counter() when the request being executed began
-        self._slow_seconds: float = _NEVER
-        self._slow_length: int = 0
         self._unpause_ms: i64 = 0
         self._overflow: i64 = DISCONNECT
         self._event_stream = b""  # notify-keyspace-stream; empty: none
@@ -123,10 +122,10 @@ class Engine:
         self._read_memory()
         for name in ("maxmemory", "maxmemory-policy", "maxmemory-samples", "lfu-decay-time", "lfu-log-factor"):
             self.config.on_change(name, self._read_memory)
-        self._read_slowlog()
+        self._read_observation()
         self._read_notifications()
-        self.config.on_change("slowlog-log-slower-than", self._read_slowlog)
-        self.config.on_change("slowlog-max-len", self._read_slowlog)
+        for name in observation.SETTINGS:
+            self.config.on_change(name, self._read_observation)
         for name in ("notify-keyspace-events", "notify-keyspace-stream", "notify-keyspace-stream-max-len"):
             self.config.on_change(name, self._read_notifications)
         self._read_overflow()
@@ -137,10 +136,8 @@ class Engine:
         for name in ("stream-node-max-entries", "stream-node-max-bytes", "stream-compression"):
             self.config.on_change(name, self._read_stream_storage)
 
-    def _read_slowlog(self) -> None:
-        threshold = self.config.integer("slowlog-log-slower-than")
-        self._slow_length = self.config.integer("slowlog-max-len")
-        self._slow_seconds = threshold / 1e6 if threshold >= 0 and self._slow_length else _NEVER
+    def _read_observation(self) -> None:
+        self.observation.configure(self.config)
 
     def _read_memory(self) -> None:
         self.memory.configure(self.config)
@@ -198,6 +195,7 @@ class Engine:
         if session.durability:
             self.shared.durability_clients -= 1
         stop_tracking(self.shared, session)
+        self.shared.monitors.pop(session.id, None)
         self.blocking.forget(session.id)
         self.keyspace.watches.forget(session.watcher)
         self.shared.subscriptions.leave(session.id, session.channels, session.patterns, session.shard_channels)
@@ -378,7 +376,7 @@ class Engine:
         elif keyspace.expired or keyspace.events or keyspace.ready or ctx.decisions is not None:
             self.settle()
         if isinstance(reply, (Blocked, RunQueue, Unfinished)):
-            return self._deferred(ctx, reply)
+            return self._deferred(ctx, argv, reply)
         if self.shared.unblock_requests:
             self._unblock()
         return reply
@@ -407,10 +405,8 @@ class Engine:
         except Exception as error:
             self._on_bug(command.name.decode(), error)
             reply = self._failed(command, _INTERNAL_ERROR)
-        if special:
-            if ctx.session.special & TRACKS:
-                note_reads(ctx, command, argv)
-            self.keyspace.uses = COUNTED if self.keyspace.lfu else LAST_USE
+        if special or self.shared.monitors:
+            self._after_special(ctx, command, argv, reply)
         if self.keyspace.dirty != dirty:
             ctx.session.wrote = self.journal.progress.batch
         self._mark = perf_counter()
@@ -419,9 +415,22 @@ class Engine:
         elapsed = self._mark - start
         command.calls += 1
         command.seconds += elapsed
-        if elapsed >= self._slow_seconds and not command.flags & SKIP_SLOWLOG:
-            note(self.shared, ctx.session, argv, elapsed, self._slow_length)
+        observing = self.observation
+        if observing.keeps_times:
+            observing.time(command, elapsed)
+        if elapsed >= observing.notable_seconds:
+            observing.note_slow(ctx.session, command, argv, elapsed)
         return reply
+
+    def _after_special(self, ctx: Context, command: Command, argv: list[bytes], reply: Reply) -> None:
+        """For a client that tracks keys or does not touch them, or while somebody monitors."""
+        session = ctx.session
+        if session.special & TRACKS:
+            note_reads(ctx, command, argv)
+        self.keyspace.uses = COUNTED if self.keyspace.lfu else LAST_USE
+        if self.shared.monitors and not command.flags & (ADMIN | SKIP_MONITOR):
+            if not session.is_blocked and not isinstance(reply, RunQueue):  # EXEC is shown behind what it executes
+                show(self.shared, session, argv)
 
     def report_bug(self, where: str, error: Exception) -> None:
         self._on_bug(where, error)
@@ -483,7 +492,7 @@ class Engine:
         if told:
             keyspace.events = told + keyspace.events
 
-    def _deferred(self, ctx: Context, reply: Reply) -> Reply:
+    def _deferred(self, ctx: Context, argv: list[bytes], reply: Reply) -> Reply:
         if isinstance(reply, Blocked):
             self.blocking.park(ctx, reply, self.clock.monotonic_ms())
             return NOTHING
@@ -491,7 +500,7 @@ class Engine:
             self._unfinished[ctx] = reply
             ctx.session.is_blocked = True
             return NOTHING
-        return self._run_queue(ctx)
+        return self._run_queue(ctx, argv)
 
     def _go_on(self) -> None:
         """A step of each request that takes several turns."""
@@ -535,7 +544,7 @@ class Engine:
             self._record(ctx, argv)
         return reply if isinstance(reply, ErrorReply) else None
 
-    def _run_queue(self, ctx: Context) -> Reply:
+    def _run_queue(self, ctx: Context, argv: list[bytes]) -> Reply:
         """EXEC, after its checks: execute what was queued, as one unit of the journal."""
         session = ctx.session
         queue = session.queue
@@ -546,17 +555,19 @@ class Engine:
         session.set_gate(IN_MULTI, False)
         replies: list[Reply] = []
         session.in_exec = True
-        for argv in queue:
-            found = self._find(argv)
+        for request in queue:
+            found = self._find(request)
             if isinstance(found, ErrorReply):
                 replies.append(found)
                 continue
             dirty = self.keyspace.dirty
-            reply = self.call(ctx, found, argv)
+            reply = self.call(ctx, found, request)
             if self.keyspace.dirty != dirty:
-                self._record(ctx, argv)
+                self._record(ctx, request)
             replies.append(reply.in_multi if isinstance(reply, Blocked) else reply)
         session.in_exec = False
+        if self.shared.monitors:
+            show(self.shared, session, argv)
         if session.special & TRACKS:
             end_of_transaction(self.shared, session)
         self.settle()

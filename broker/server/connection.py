@@ -68,6 +68,10 @@ class Connection:
         self.closing = ""
         self.postponed = False  # its next request waits for the end of a pause
         self.ended = False
+        self.bytes_in: i64 = 0
+        self.bytes_out: i64 = 0
+        self.requests: i64 = 0  # executed
+        self._came: i64 = 0  # bytes since it last had sent nothing that was not executed
         self.events: i64 = 1  # what epoll watches for; kept by the hub
         self._engine: Final = engine
         self._limits: Final = limits
@@ -107,6 +111,8 @@ class Connection:
             return
         size: i64 = len(data)
         self._traffic.bytes_in += size
+        self.bytes_in += size
+        self._came += size
         if size == self._receive:
             self._receive = _RECEIVE_MORE
         self.session.active_ms = self._engine.keyspace.now_ms
@@ -140,15 +146,21 @@ class Connection:
                     return _REQUESTS_PER_TURN - left
                 left -= 1
                 self._next += 1
+                self.requests += 1
+                if self._came >= engine.observation.request_limit:
+                    engine.observation.note_request(session, queue[self._next - 1])
                 if session.reply_mode == REPLY_ON:
                     if len(out) > before:
                         session.answer_first(reply, before)
                     else:
                         encode(reply, out, session.resp3)
                     if isinstance(reply, bytes):
-                        owed += len(reply)
-                    elif len(out) > before + 1:
-                        owed += _size(out, before)
+                        size: i64 = len(reply)
+                    else:
+                        size = _size(out, before) if len(out) > before + 1 else 0
+                    owed += size
+                    if size >= engine.observation.reply_limit:
+                        engine.observation.note_reply(session, queue[self._next - 1], int(size))
                 else:
                     self._withhold()
                 if session.close_after_reply or session.closed:
@@ -164,6 +176,7 @@ class Connection:
                 self.closing = "protocol_error"
                 return _REQUESTS_PER_TURN - left
             if not self._take():
+                self._came = self._parser.pending
                 return _REQUESTS_PER_TURN - left
 
     def _take(self) -> bool:
@@ -259,6 +272,7 @@ class Connection:
             self.closing = "connection_reset"
             return
         self._traffic.bytes_out += sent
+        self.bytes_out += sent
         if sent < len(data):
             self._sent = sent
             self._unsent_bytes = -sent
@@ -359,6 +373,7 @@ class Connection:
             while unsent:
                 sent: i64 = self._send(memoryview(unsent[0])[self._sent :])
                 self._traffic.bytes_out += sent
+                self.bytes_out += sent
                 self._unsent_bytes -= sent
                 self._sent += sent
                 if self._sent < len(unsent[0]):

@@ -8,6 +8,7 @@ from typing import Final
 
 import attrs
 
+from broker.commands.logs import percentile
 from broker.commands.registry import Command
 from broker.engine.engine import Engine
 from broker.persistence.aof import AppendOnlyLog
@@ -248,7 +249,13 @@ class Info:
         }
 
     def latencystats(self) -> dict[str, Value]:
-        return {}  # no histogram of single requests is kept; commandstats has totals
+        shown = self._engine.config.get("latency-tracking-info-percentiles").split()
+        fields: dict[str, Value] = {}
+        for command in self.commands():
+            if command.times and shown:
+                figures = [f"p{text}={percentile(command.times, float(text)):.3f}" for text in shown]
+                fields[f"latency_percentiles_usec_{command.wire_name.decode()}"] = ",".join(figures)
+        return fields
 
     def cluster(self) -> dict[str, Value]:
         return {"cluster_enabled": 0}

@@ -52,8 +52,7 @@ def test_latency_says_only_what_it_knows(h: Harness) -> None:
     assert h.run("LATENCY LATEST") == []
     assert h.run("LATENCY HISTORY command") == []
     assert h.run("LATENCY RESET command") == 0
-    assert b"not monitored" in h.run("LATENCY DOCTOR")
-    assert h.run("LATENCY HISTOGRAM").startswith("-ERR unknown subcommand")
+    assert b"monitoring is off" in h.run("LATENCY DOCTOR")
 
 
 @pytest.mark.parametrize("name", ["CONFIG", "COMMAND", "DEBUG", "LATENCY", "MEMORY", "MODULE", "PUBSUB", "SLOWLOG"])
@@ -163,11 +162,11 @@ def test_slowlog_get_takes_no_more(h: Harness) -> None:
 
 @pytest.mark.parametrize(
     "make",
-    ["SET {} xxxxxxxxxx", "RPUSH {} a b c", "HSET {} a 1", "SADD {} a", "ZADD {} 1 a", "XADD {} * f v"],
+    ["SET {} xxxxxxxxxx", "RPUSH {} a b c", "HSET {} a 1", "SADD {} a", "ZADD {} 1 a", "XADD {} 1-1 f v"],
 )
 def test_memory_usage_knows_every_type(h: Harness, make: str) -> None:
-    h.run(make.format("k"))
-    h.run(make.format("a-much-longer-name"))
+    for name in ("first", "k", "a-much-longer-name"):  # what equal values share belongs to the first
+        h.run(make.format(name))
     short, long = h.run("MEMORY USAGE k"), h.run("MEMORY USAGE a-much-longer-name")
     assert 50 < short < 3000
     assert long - short == len("a-much-longer-name") - 1
