@@ -1,5 +1,7 @@
 """All that a command may see, besides its arguments."""
 
+from mypy_extensions import i64
+
 from broker.clock import Clock
 from broker.commands.control import Control
 from broker.commands.log_progress import LogProgress
