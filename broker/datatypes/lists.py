@@ -1,9 +1,9 @@
 """A list of values in blocks.
 
 Costs: push and pop at both ends O(1); get, set, insert, slice O(n / block) to find the place, once after each change
-that moves blocks, and O(log n) until the next one, plus what is moved or returned; remove and find O(n). An outer list of
-thousands of blocks moves its pointers when a block comes or goes in front, once in `_MOST` pushes: not worth a deque,
-which has no slices.
+that moves blocks, and O(log n) until the next one, plus what is moved or returned; remove and find O(n). An outer list
+of thousands of blocks moves its pointers when a block comes or goes in front, once in `_MOST` pushes: not worth a
+deque, which has no slices.
 
 Invariant: there is always a block, and none is empty unless the list is. Order is the order of blocks. `_marks[k]` is
 the number of values in the `k * _STRIDE` blocks behind the first one, and the last block is not among them: so pushing
