@@ -29,6 +29,7 @@ from broker.commands import (  # noqa: F401  (imported for what their decorators
     schedules,
     server,
     sets,
+    sort,
     sorted_set_ops,
     sorted_set_ranges,
     sorted_sets,

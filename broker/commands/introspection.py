@@ -18,6 +18,7 @@ from broker.commands.registry import (
     OW,
     PUBSUB,
     READONLY,
+    RO,
     RW,
     SENTINEL,
     STALE,
@@ -41,6 +42,8 @@ CATEGORIES: Final = (
     "pubsub", "admin", "fast", "slow", "blocking", "dangerous", "connection", "transaction", "scripting",
 )  # fmt: skip
 
+# What stands in the place of the category of the group: WAITAOF is about connections, SORT about types.
+_INSTEAD: Final = frozenset(["connection", "sortedset"])
 _BY_GROUP: Final[dict[str, str]] = {
     "generic": "keyspace",
     "sorted_set": "sortedset",
@@ -80,7 +83,7 @@ def categories(command: Command) -> list[str]:
     flags = command.flags
     found = {name.lower() for name in command.acl}
     # WAIT and WAITAOF are "generic", but of connections, not of keys.
-    if command.group in _BY_GROUP and not command.is_container and "connection" not in found:
+    if command.group in _BY_GROUP and not command.is_container and not found & _INSTEAD:
         found.add(_BY_GROUP[command.group])
     if flags & WRITE:
         found.add("write")
@@ -98,7 +101,7 @@ def categories(command: Command) -> list[str]:
 
 def is_plain_range(spec: KeySpec) -> bool:
     """Whether first, last and step say all about it."""
-    return not spec.keyword and spec.count_at < 0
+    return not spec.keyword and spec.count_at < 0 and spec.search is None
 
 
 def key_range(command: Command) -> tuple[int, int, int, bool]:
@@ -261,6 +264,10 @@ def _real_flags(wanted: Command, spec: KeySpec, request: list[bytes]) -> tuple[s
         if any(word.upper() == b"GET" for word in request[3:]):
             return (RW, "ACCESS", UPDATE)
         return (OW, UPDATE)
+    if wanted.name == b"DELEX":
+        return (RW, "DELETE") if len(request) > 2 else ("RM", "DELETE")
+    if wanted.name == b"BITFIELD" and all(word.upper() not in (b"SET", b"INCRBY") for word in request[2:]):
+        return (RO, "ACCESS")
     return tuple(flag for flag in spec.flags if flag != VARIABLE_FLAGS)
 
 
@@ -306,6 +313,9 @@ def _key_flags(flags: tuple[str, ...]) -> list[Reply]:
 
 
 def _key_spec(spec: KeySpec) -> Reply:
+    if spec.search is not None:
+        unknown: list[Reply] = [b"type", b"unknown", b"spec", Map([])]
+        return Map([b"flags", Set(_key_flags(spec.flags)), b"begin_search", Map(unknown), b"find_keys", Map(unknown)])
     begin: list[Reply] = [b"index", spec.position]
     if spec.keyword:
         begin = [b"keyword", spec.keyword, b"startfrom", spec.position]

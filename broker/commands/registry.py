@@ -82,13 +82,16 @@ INCOMPLETE: Final = "INCOMPLETE"
 VARIABLE_FLAGS: Final = "VARIABLE_FLAGS"
 
 
+Search: TypeAlias = Callable[[list[bytes]], list[int]]
+
+
 class KeySpec:
     """Where the keys of a request stand.
 
     They begin at `position`, or after the word `keyword` (searched from `position`, backwards when it is negative).
     Then either a range: `last` (relative to the first when >= 0, else from the end), `step`, and `limit` (a divisor of
     what is left, as for XREAD); or, with `count_at` >= 0, a number of keys stands `count_at` after the beginning and
-    the keys `first` after it.
+    the keys `first` after it. Or a function searches for them, in a way that Redis calls unknown.
     """
 
     def __init__(
@@ -101,6 +104,7 @@ class KeySpec:
         limit: int = 0,
         count_at: int = -1,
         first: int = 1,
+        search: "Search | None" = None,
     ) -> None:
         self.flags: Final = flags
         self.position: Final = position
@@ -110,9 +114,12 @@ class KeySpec:
         self.limit: Final = limit
         self.count_at: Final = count_at
         self.first: Final = first
+        self.search: Final = search
 
     def positions(self, argv: list[bytes]) -> list[int] | None:
         """Indexes of the keys in `argv`; None when the request does not fit."""
+        if self.search is not None:
+            return self.search(argv)
         begin = self._begin(argv)
         if begin is None or begin >= len(argv):
             return None
@@ -164,6 +171,11 @@ def keys_to_end(*flags: str, at: int = 1, last: int = -1, step: int = 1) -> KeyS
 def counted_keys(*flags: str, at: int = 1) -> KeySpec:
     """`numkeys key [key ...]` with numkeys at a fixed place."""
     return KeySpec(flags, position=at, count_at=0, first=1)
+
+
+def keys_found_by(search: Search, *flags: str) -> KeySpec:
+    """Keys whose places follow from no simple rule. `search` gives their indexes in a request."""
+    return KeySpec(flags, search=search)
 
 
 def keys_after(word: bytes, *flags: str, start: int, last: int = 0, limit: int = 0) -> KeySpec:
@@ -271,7 +283,7 @@ class Group:
         command, and `since` is a version of ours.
         """
         specs = keys if keys is not None else []
-        if any(spec.keyword or spec.count_at >= 0 for spec in specs):
+        if any(spec.keyword or spec.count_at >= 0 or spec.search is not None for spec in specs):
             flags |= MOVABLE_KEYS
 
         def register(function: Function) -> Function:

@@ -209,6 +209,14 @@ REQUESTS = {
     "SETRANGE": ["$string $index $v", "$any 1 x", "new 0 ''"],
     "SINTERSTORE": ["$any $set $set", "new $set $any", "$any set missing"],
     "SMOVE": ["set set2 a", "$set $set $v", "$any $any $v"],
+    "SORT": [
+        "$list ALPHA STORE $any",
+        "set ALPHA BY nosort STORE new",
+        "missing STORE $any",
+        "list STORE new",
+        "zset ALPHA",
+    ]
+    + ["list ALPHA GET # GET nokey STORE list2"],
     "SPOP": ["$set", "$set $count", "$any"],
     "SREM": ["$set $v", "$set a b c", "$any a"],
     "SUNIONSTORE": ["$any $set $set", "new $set $any", "$any missing missing"],

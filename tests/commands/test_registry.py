@@ -54,6 +54,8 @@ def all_commands() -> list[Command]:
 
 
 def described(spec: KeySpec) -> dict[str, Any]:
+    if spec.search is not None:
+        return {"unknown": True, "flags": sorted(spec.flags)}
     begin: dict[str, Any] = {"index": spec.position}
     if spec.keyword:
         begin = {"keyword": spec.keyword.decode(), "from": spec.position}

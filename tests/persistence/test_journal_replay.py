@@ -141,6 +141,7 @@ CHANGES = {
     "SETRANGE": "SETRANGE k 3 v",
     "SINTERSTORE": "SADD k a b; SADD k2 a; SINTERSTORE k3 k k2",
     "SMOVE": "SADD k a b; SMOVE k k2 a",
+    "SORT": "RPUSH k 3 1 2; SET k2 v; SORT k LIMIT 0 2 GET # GET w_* STORE k2",
     "SPOP": "SADD k a b c d e f; SPOP k 3",
     "SREM": "SADD k a b; SREM k a c",
     "SUNIONSTORE": "SADD k a b; SET k3 v EX 10; SUNIONSTORE k3 k k2",

@@ -160,6 +160,24 @@ SKETCHES = [
     seq(b"LPUSH", b"k3", member), seq(b"PFMERGE", _sketch, key),
 ]  # fmt: skip
 
+_by = one(b"w_*", b"nosort", b"h_*->f", b"*", b"no_*", b"w_*->f")
+_get = one(b"#", b"w_*", b"h_*->f", b"x", b"h_*->", b"no_*")
+_sorting = options(seq(b"BY", _by), seq(b"LIMIT", number, number), seq(b"GET", _get), word(b"ASC"), word(b"desc"))
+_as_text = seq(b"ALPHA", options(seq(b"LIMIT", number, number), seq(b"GET", _get), word(b"DESC"), word(b"x")))
+SORTING = [
+    seq(b"RPUSH", b"s1", many(one(b"1", b"2", b"3", b"10", b"-1.5", b"2", b"0"), 1, 4)),
+    seq(b"SADD", b"s2", many(one(b"1", b"2", b"3", b"a", b""), 1, 4)),
+    seq(b"ZADD", b"s3", many(seq(one(b"1", b"2", b"3"), one(b"1", b"2", b"3", b"a")), 1, 3)),
+    seq(b"SET", one(b"w_1", b"w_2", b"w_3", b"w_a"), one(b"5", b"3", b"-1", b"1e2", b"zz", b" 7", b"")),
+    seq(b"HSET", one(b"h_1", b"h_2", b"h_3"), b"f", one(b"5", b"3", b"x")), seq(b"LPUSH", one(b"w_1", b"k1"), b"1"),
+    # A set's own order, and that of equal texts, is each server's own: so each request here has a full order.
+    seq(one(b"SORT", b"SORT_RO"), one(b"s1", b"s3"), _sorting), seq(b"SORT", one(b"s1", b"s2", b"s3", b"k1"), _as_text),
+    seq(b"SORT", b"s2", b"BY", b"w_*"), seq(b"SORT", b"k1", _sorting), seq(b"SORT_RO", b"s1", b"STORE", b"d"),
+    seq(b"SORT", one(b"s1", b"s2"), b"STORE", one(b"d", b"s1")), seq(b"SORT", b"s1", b"STORE", b"d", _sorting),
+    seq(b"SORT", one(b"s1", b"s3"), b"BY", _by, b"GET", _get, b"GET", b"#"), seq(b"DEL", one(b"s1", b"d")),
+    seq(b"COMMAND", b"GETKEYS", b"SORT", b"k", _sorting, b"STORE", b"d"),
+]  # fmt: skip
+
 GENERIC = [
     seq(b"DEL", many(key)), seq(b"UNLINK", many(key)), seq(b"EXISTS", many(key)), seq(b"TYPE", key),
     seq(b"TOUCH", many(key)), seq(b"DBSIZE"), seq(b"RENAME", key, key), seq(b"RENAMENX", key, key),
@@ -347,6 +365,7 @@ WILD = [
 FAMILIES: dict[str, list[Strategy]] = {
     "strings": STRINGS,
     "bits": BITS,
+    "sorting": SORTING,
     "sketches": SKETCHES,
     "generic": [*GENERIC, *STRINGS[:3], *LISTS[:2], *HASHES[:1], *SETS[:1], *SORTED_SETS[:1]],
     "lists": LISTS,
@@ -362,6 +381,7 @@ FAMILIES: dict[str, list[Strategy]] = {
         *STRINGS,
         *BITS,
         *SKETCHES,
+        *SORTING,
         *GENERIC,
         *LISTS,
         *HASHES,
