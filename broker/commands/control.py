@@ -46,6 +46,12 @@ class Control(Protocol):
     def begin_rewrite(self, in_transaction: bool) -> bool:
         """Write the log anew beside the turns. False: later. Raises CommandError."""
 
+    def reload(self, save: bool, flush: bool, merge: bool) -> None:
+        """DEBUG RELOAD. Raises CommandError."""
+
+    def load_log(self) -> None:
+        """DEBUG LOADAOF. Raises CommandError."""
+
     def shutdown(self, session: Session, save: bool | None, now: bool, force: bool) -> None:
         """Begin to end the server."""
 

@@ -88,6 +88,19 @@ def _digest_value(ctx: Context, argv: list[bytes]) -> Reply:
     return digests
 
 
+def _reload(ctx: Context, argv: list[bytes]) -> Reply:
+    options = {option.upper() for option in argv[2:]}
+    if options - {b"MERGE", b"NOFLUSH", b"NOSAVE"}:
+        raise CommandError("ERR", "DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.")
+    ctx.control.reload(b"NOSAVE" not in options, b"NOFLUSH" not in options, b"MERGE" in options)
+    return OK
+
+
+def _load_log(ctx: Context, argv: list[bytes]) -> Reply:
+    ctx.control.load_log()
+    return OK
+
+
 def _object(ctx: Context, argv: list[bytes]) -> Reply:
     value = ctx.db.peek(argv[2])
     if value is None:
@@ -183,10 +196,12 @@ _USAGES: Final[list[tuple[bytes, bytes]]] = [
     (b"DIGEST-VALUE <key> [<key> ...]", b"Fingerprints of values"),
     (b"ERROR <string>", b"Answer an error with that text"),
     (b"LISTPACK <key>", b"Whether Redis would keep a value as a listpack"),
+    (b"LOADAOF", b"Drop all data, and load the log"),
     (b"OBJECT <key>", b"Encoding and size of a value"),
     (b"POPULATE <count> [<prefix>] [<size>]", b"Make <count> strings <prefix>:<number> of <size> bytes"),
     (b"PROTOCOL <type>", b"Answer a value of that type of reply"),
     (b"QUICKLIST-PACKED-THRESHOLD <size>", b"Accepted, without effect"),
+    (b"RELOAD [NOSAVE] [NOFLUSH] [MERGE]", b"Save all data to the RDB file, drop it, and load the file"),
     (b"SET-ACTIVE-EXPIRE <0|1>", b"With 0, expired keys stay until somebody looks"),
     (b"SLEEP <seconds>", b"Stop the whole server for a while"),
     (b"STRINGMATCH-LEN <pattern> <string>", b"Whether a glob pattern matches"),
@@ -204,10 +219,12 @@ _SUBCOMMANDS: Final[dict[bytes, tuple[Subcommand, int, int]]] = {
     b"ERROR": (_error, 3, 3),
     b"HELP": (_help, 2, 2),
     b"LISTPACK": (_listpack, 3, 3),
+    b"LOADAOF": (_load_log, 2, 2),
     b"OBJECT": (_object, 3, 3),
     b"POPULATE": (_populate, 3, 5),
     b"PROTOCOL": (_protocol, 3, 3),
     b"QUICKLIST-PACKED-THRESHOLD": (_quicklist_packed_threshold, 3, 3),
+    b"RELOAD": (_reload, 2, 0),
     b"SET-ACTIVE-EXPIRE": (_set_active_expire, 3, 3),
     b"SLEEP": (_sleep, 3, 3),
     b"STRINGMATCH-LEN": (_stringmatch, 4, 4),

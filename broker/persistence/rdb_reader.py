@@ -32,7 +32,7 @@ class RdbReader:
     """path: for errors. now_ms: keys whose time has come by then are left out; 0: none is (the base of a log, which
     goes on from exactly this state). checks: whether the checksum is looked at.
 
-    facts: the AUX fields; functions: libraries, as they stand in the file. loaded, expired, empty: numbers of keys.
+    merges: keys that are there give way; else one that comes twice is an error. facts: the AUX fields; functions: libraries, as they stand in the file. loaded, expired, empty: numbers of keys.
     """
 
     def __init__(self, source: Source, keyspace: Keyspace, path: str, now_ms: int, checks: bool) -> None:
@@ -52,6 +52,7 @@ class RdbReader:
         self._use: int = 0  # FREQ or IDLE, when something is known of the next key
         self._used: int = 0
         self._expire_at_ms: int = codes.NO_EXPIRY
+        self.merges: bool = False
         self.version: int = 0
         self.is_valkey: bool = False
         self.facts: dict[bytes, bytes] = {}
@@ -157,6 +158,8 @@ class RdbReader:
             for field, when in self._values.field_times:
                 value.give_time(field, when)
         db = self._db
+        if self.merges:
+            db.discard(key)
         before = db.table.size
         db.put(key, value)
         if db.table.size == before:

@@ -116,11 +116,14 @@ def load_log(
         progress.done = before + path.stat().st_size
 
 
-def load_rdb(path: Path, keyspace: Keyspace, now_ms: int, checks: bool, progress: Progress) -> Iterator[None]:
-    """Load an RDB file, without the keys whose time has come by `now_ms`; the rest as load_log()."""
+def load_rdb(
+    path: Path, keyspace: Keyspace, now_ms: int, checks: bool, progress: Progress, merges: bool = False
+) -> Iterator[None]:
+    """Load an RDB file, without the keys whose time has come by `now_ms`; the rest as load_log(). merges: into keys
+    that there are, which give way."""
     progress.total = path.stat().st_size
     with path.open("rb") as stream:
-        yield from _load_rdb(stream, path, keyspace, now_ms, checks, progress)
+        yield from _load_rdb(stream, path, keyspace, now_ms, checks, progress, merges)
     progress.done = progress.total
 
 
@@ -131,12 +134,19 @@ def _is_rdb(stream: BinaryIO) -> bool:
 
 
 def _load_rdb(
-    stream: BinaryIO, path: Path, keyspace: Keyspace, now_ms: int, checks: bool, progress: Progress
+    stream: BinaryIO,
+    path: Path,
+    keyspace: Keyspace,
+    now_ms: int,
+    checks: bool,
+    progress: Progress,
+    merges: bool = False,
 ) -> Generator[None, None, bytes]:
     """The bytes that were read beyond it."""
     size = os.fstat(stream.fileno()).st_size
     source = Source(b"", size, lambda: stream.read(_CHUNK))
     reader = RdbReader(source, keyspace, str(path), now_ms, checks)
+    reader.merges = merges
     before = progress.done
     more = True
     while more:

@@ -8,6 +8,7 @@ from broker.commands.session import Session
 from broker.engine.engine import Engine
 from broker.server.hub import Hub
 from broker.server.info import Info
+from broker.server.reloading import Reloading
 from broker.server.rewriting import Rewriting
 from broker.server.saving import Saving
 from broker.server.shutdown import Shutdown
@@ -57,6 +58,7 @@ class ServerControl:
         self._statistics: Statistics | None = None
         self._saving: Saving | None = None
         self._rewriting: Rewriting | None = None
+        self._reloading: Reloading | None = None
         self._idle_lines = LineLimit(_PER_MINUTE)
 
     def connect(
@@ -68,6 +70,17 @@ class ServerControl:
         self._hub = hub
         self._info = info
         self._statistics = statistics
+
+    def connect_loading(self, reloading: Reloading) -> None:
+        self._reloading = reloading
+
+    def reload(self, save: bool, flush: bool, merge: bool) -> None:
+        if self._reloading:
+            self._reloading.rdb(save, flush, merge)
+
+    def load_log(self) -> None:
+        if self._reloading:
+            self._reloading.log()
 
     def info(self, sections: list[str]) -> bytes:
         return self._info.text(sections) if self._info else b""

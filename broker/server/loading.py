@@ -56,7 +56,7 @@ class Loading:
     def at_once(self, steps: Callable[[Progress], Iterator[None]]) -> None:
         """The same while nobody gets on: DEBUG RELOAD. Raises CorruptFile, OSError."""
         self._begin()
-        self._engine.gate &= ~IS_LOADING
+        self._engine.gate &= ~IS_LOADING  # so that commands of the log are executed
         try:
             for _ in steps(self.progress):
                 pass

@@ -33,6 +33,7 @@ from broker.server.loading import Loading
 from broker.server.memory_info import used_memory
 from broker.server.monitoring import ServerState
 from broker.server.protected import denied
+from broker.server.reloading import Reloading
 from broker.server.rewriting import Rewriting
 from broker.server.saving import Saving
 from broker.server.shutdown import Drain, Shutdown, watch_signals
@@ -109,6 +110,7 @@ class Server:
             self.loading,
         )
         self.control.connect(self.engine, self.hub, self.info, self.statistics, self.saving, self.rewriting)
+        self.control.connect_loading(Reloading(self.engine, self.loading, self.saving, lambda: self.log))
         take_over_garbage_collection()
         try:
             async with trio.open_nursery() as nursery:

@@ -91,3 +91,41 @@ def test_two_servers_do_not_save_to_one_file(tmp_path: Path) -> None:
             pass
     with Broker(tmp_path, *options):
         pass
+
+
+EVERYTHING = [
+    ("SET", "k", "v", "PX", 10**9),
+    ("HSET", "h", "a", 1, "b", 2),
+    ("HPEXPIRE", "h", 10**9, "FIELDS", 1, "a"),
+    ("XADD", "x", "1-1", "f", "v"),
+    ("XGROUP", "CREATE", "x", "g", "0"),
+    ("XGROUP", "POLICY", "x", "g", "MAXDELIVER", 3),
+    ("XREADGROUP", "GROUP", "g", "c", "STREAMS", "x", ">"),
+    ("XCFGSET", "x", "MAXLEN", 100),
+    ("XSCHEDULE", "x", "DELAY", 10**8, "f", "later"),
+    ("CHANNEL", "RETAIN", "news"),
+    ("PUBLISH", "news", "hello"),
+]
+
+
+@pytest.mark.parametrize("appendonly", ["no", "yes"])
+def test_debug_reload_and_loadaof_bring_everything_back(tmp_path: Path, appendonly: str) -> None:
+    with Broker(tmp_path, "--appendonly", appendonly, "--enable-debug-command", "yes") as broker:
+        with Wire(broker.port) as wire:
+            for request in EVERYTHING:
+                wire(*request)
+            digest = wire("DEBUG", "DIGEST")
+            assert wire("DEBUG", "RELOAD") == "OK"
+            assert wire("DEBUG", "DIGEST") == digest
+            if appendonly == "yes":
+                assert wire("DEBUG", "LOADAOF") == "OK"
+                assert wire("DEBUG", "DIGEST") == digest
+            wire("SET", "k", "changed")
+            wire("SET", "new", 1)
+            assert wire("DEBUG", "RELOAD", "NOSAVE", "NOFLUSH", "MERGE") == "OK"
+            assert [wire("GET", "k"), wire("GET", "new")] == [b"v", b"1"]
+            assert str(wire("DEBUG", "RELOAD", "NOSAVE", "NOFLUSH")).endswith("check server logs.")
+            assert str(wire("DEBUG", "RELOAD", "FAST")).startswith("ERR DEBUG RELOAD only supports")
+            assert wire("DEBUG", "RELOAD", "NOSAVE") == "OK"
+            assert wire("DEBUG", "DIGEST") == digest
+            assert wire("SET", "after", 1) == "OK"

@@ -77,6 +77,12 @@ class RecordingControl:
         self.asked.append(("begin_rewrite", in_transaction))
         return not in_transaction
 
+    def reload(self, save: bool, flush: bool, merge: bool) -> None:
+        self.asked.append(("reload", save, flush, merge))
+
+    def load_log(self) -> None:
+        self.asked.append(("load_log",))
+
     def shutdown(self, session: Session, save: bool | None, now: bool, force: bool) -> None:
         self.asked.append(("shutdown", save, now, force))
 
