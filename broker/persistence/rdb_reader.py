@@ -32,7 +32,8 @@ class RdbReader:
     """path: for errors. now_ms: keys whose time has come by then are left out; 0: none is (the base of a log, which
     goes on from exactly this state). checks: whether the checksum is looked at.
 
-    merges: keys that are there give way; else one that comes twice is an error. facts: the AUX fields; functions: libraries, as they stand in the file. loaded, expired, empty: numbers of keys.
+    merges: keys that are there give way; else one that comes twice is an error. facts: the AUX fields; functions:
+    libraries, as they stand in the file. loaded, expired, empty: numbers of keys.
     """
 
     def __init__(self, source: Source, keyspace: Keyspace, path: str, now_ms: int, checks: bool) -> None:
