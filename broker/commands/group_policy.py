@@ -241,15 +241,17 @@ def look_at_groups(ctx: Context, name: bytes) -> bool:
     return ctx.keyspace.dirty != dirty  # of `decisions` the compiler would believe that they are None still
 
 
-def admits(request: ReadRequest, text: bytes, fields: list[bytes]) -> bool:
-    """Whether MAXCOUNT and MAXSIZE leave room for an entry; asked once for each, before it is delivered."""
+def admits(request: ReadRequest, row: list[Reply]) -> bool:
+    """Whether MAXCOUNT and MAXSIZE leave room for an entry; asked once for each, before it is delivered.
+
+    row: as it will be replied.
+    """
     budget = request.budget
     if budget is None:
         return True
     wire: list[bytes] = []
     if budget.size >= 0:
-        row: list[Reply] = [text, list(fields)]
-        encode(row, wire, False)
+        encode(row, wire, request.resp3)
     return budget.admit(sum(map(len, wire)))
 
 
@@ -324,20 +326,18 @@ class Gathering:
             reason = policy.attempts[entry_id].reason  # MAXDELIVER was lowered after its last attempt
             fail(ctx, self._returns, self._name, self._request.group, self._stream, group, entry_id, reason, 0)
             return
-        if not admits(self._request, text, fields):
-            return
         since_ms = 0 if group.is_released(entry_id) else pending.delivered_ms  # 0: as Redis has it
         idle = max(ctx.now_ms - since_ms, 0)
+        row = self._row(text, fields, idle, deliveries)
+        if not admits(self._request, row):
+            return
         after = min(deliveries + 1, I64_MAX)
         group.assign(entry_id, self._consumer, ctx.now_ms, after)
         self._claims.add(text, after)
-        self._add(text, fields, idle, deliveries)
+        self.rows.append(row)
 
-    def _add(self, text: bytes, fields: list[bytes] | None, idle: int, deliveries: int) -> None:
-        if self._request.claim_ms >= 0:
-            self.rows.append([text, fields, idle, deliveries])
-        else:
-            self.rows.append([text, fields])
+    def _row(self, text: bytes, fields: list[bytes], idle: int, deliveries: int) -> list[Reply]:
+        return [text, fields, idle, deliveries] if self._request.claim_ms >= 0 else [text, fields]
 
     def _take_new(self) -> None:
         group = self._group
@@ -381,7 +381,8 @@ class Gathering:
                 self._returns.give_back(entry_id, 0, 0)
                 return True
         text = format_id(entry_id)
-        if not admits(self._request, text, fields):
+        row = self._row(text, fields, 0, 0)
+        if not admits(self._request, row):
             return False
         self._stream.advance(group, entry_id)
         if not self._request.noack:
@@ -389,7 +390,7 @@ class Gathering:
             if policy is not None:
                 policy.enter(entry_id, fields)
             ids.append(text)
-        self._add(text, fields, 0, 0)
+        self.rows.append(row)
         return True
 
 

@@ -47,14 +47,24 @@ def xreadgroup(ctx: Context, argv: list[bytes]) -> Reply:
         stream = streams[i]
         group = groups[i]
         is_new = after[i] == MAX_ID
+        budget = request.budget
+        if budget is not None:
+            if budget.is_spent():
+                break
+            budget.open(name, request.resp3)
         consumer = seen_consumer(ctx, name, request.group, group, request.consumer)
         if not is_new:
             if group.policy is not None:
                 put_in_order(ctx, name, request.group, stream, group, consumer)
+            again = _deliver_again(ctx, request, name, stream, group, consumer, after[i])
             flat.append(name)
-            flat.append(_deliver_again(ctx, request, name, stream, group, consumer, after[i]))
-        elif group.policy is not None or request.claim_ms >= 0 or request.budget is not None:
+            flat.append(again)
+            if budget is not None:
+                budget.close(len(again))
+        elif group.policy is not None or request.claim_ms >= 0 or budget is not None:
             rows = Gathering(ctx, request, name, stream, group, consumer).gather()
+            if budget is not None:
+                budget.close(len(rows))
             if rows:
                 flat.append(name)
                 flat.append(rows)
@@ -121,7 +131,7 @@ def _deliver(
 
 def _deliver_again(
     ctx: Context, request: ReadRequest, name: bytes, stream: Stream, group: Group, consumer: Consumer, after: int
-) -> Reply:
+) -> list[Reply]:
     """What is pending for `consumer`, counted as one more delivery. An entry that was deleted has null for fields.
 
     Redis journals nothing of this; here the counts outlive a restart, so that "dead after n deliveries" holds.
@@ -132,14 +142,14 @@ def _deliver_again(
     for entry_id in ids_from(consumer.order, after + 1, limit):
         text = format_id(entry_id)
         fields = stream.get(entry_id)
-        if fields is None:
-            replies.append([text, NULL_ARRAY])
-            continue
-        if not admits(request, text, fields):
+        row: list[Reply] = [text, NULL_ARRAY if fields is None else fields]
+        if not admits(request, row):
             break
+        replies.append(row)
+        if fields is None:
+            continue
         deliveries = min(group.pending[entry_id].deliveries + 1, I64_MAX)
         group.assign(entry_id, consumer, ctx.now_ms, deliveries)
         claims.add(text, deliveries)
-        replies.append([text, fields])
     claims.end()
     return replies

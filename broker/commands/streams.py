@@ -372,6 +372,7 @@ class ReadRequest:
         self.limit = -1
         self.claim_ms = -1
         self.budget: ReadBudget | None = None
+        self.resp3 = False
         self.group: bytes = b""
         self.consumer: bytes = b""
         self.has_group = False
@@ -383,6 +384,7 @@ class ReadRequest:
 def read_request(ctx: Context, argv: list[bytes], is_group: bool) -> ReadRequest:
     """Redis: the beginning of xreadCommand."""
     request = ReadRequest()
+    request.resp3 = ctx.session.resp3
     args = Args(argv, 1)
     while args.more():
         word = args.next().upper()
@@ -420,6 +422,8 @@ def read_request(ctx: Context, argv: list[bytes], is_group: bool) -> ReadRequest
         raise syntax_error()
     if is_group and not request.has_group:
         raise CommandError("ERR", "Missing GROUP option for XREADGROUP")
+    if request.budget is not None and 0 <= request.budget.entries < request.limit:
+        raise CommandError("ERR", "MAXCOUNT must be greater than or equal to COUNT")
     return request
 
 
@@ -432,7 +436,7 @@ def _unbalanced(is_group: bool) -> CommandError:
 
 def _give_budget(request: ReadRequest, word: bytes, value: int) -> None:
     if value <= 0:
-        raise CommandError("ERR", f"{word.decode()} must be greater than 0")
+        raise CommandError("ERR", f"{word.decode()} must be a positive integer")
     if request.budget is None:
         request.budget = ReadBudget(-1, -1)
     if word == b"MAXCOUNT":
@@ -483,7 +487,7 @@ def xread(ctx: Context, argv: list[bytes]) -> Reply:
                 found = stream.range_encoded(after[i] + 1, MAX_ID, request.limit, False)
                 entries = EntryList(found.count, found.wire())
             else:
-                entries = _budgeted(request.budget, stream, after[i] + 1, request.limit)
+                entries = _budgeted(request, request.budget, argv[at + i], stream, after[i] + 1)
             if entries.count:
                 flat.append(argv[at + i])
                 flat.append(entries)
@@ -498,8 +502,12 @@ def xread(ctx: Context, argv: list[bytes]) -> Reply:
     return Blocked(argv[at : at + count], request.block_ms, pinned, NULL_ARRAY, b"stream")
 
 
-def _budgeted(budget: ReadBudget, stream: Stream, start: int, limit: int) -> EntryList:
-    count, wire = budget.take(stream, start, limit)
+def _budgeted(request: ReadRequest, budget: ReadBudget, name: bytes, stream: Stream, start: int) -> EntryList:
+    if budget.is_spent():
+        return EntryList(0, b"")
+    budget.open(name, request.resp3)
+    count, wire = budget.take(stream, start, request.limit)
+    budget.close(count)
     return EntryList(count, wire)
 
 

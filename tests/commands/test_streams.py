@@ -564,7 +564,7 @@ def counts(reply: list[list[list[bytes]]] | None) -> dict[bytes, int] | None:
         ("MAXCOUNT 5", {b"s": 5}),
         ("MAXCOUNT 1", {b"s": 1}),
         ("COUNT 2 MAXCOUNT 3", {b"s": 2, b"t": 1}),
-        ("COUNT 3 MAXCOUNT 2", {b"s": 2}),
+        ("COUNT 3 MAXCOUNT 3", {b"s": 3}),
         ("MAXSIZE 1", {b"s": 1}),
         ("MAXSIZE 1000", {b"s": 5, b"t": 5}),
         ("COUNT 1 MAXSIZE 1", {b"s": 1}),
@@ -577,12 +577,51 @@ def test_a_reply_is_capped_over_all_streams(h: Harness, options: str, expected: 
     assert counts(h.run(f"XREAD {options} STREAMS s t 0 0")) == expected
 
 
-def test_the_size_is_that_of_the_entries_on_the_wire(h: Harness) -> None:
+@pytest.mark.parametrize("group", [False, True])
+@pytest.mark.parametrize("resp3", [False, True])
+def test_no_entry_begins_after_so_many_bytes_of_the_reply(h: Harness, resp3: bool, group: bool) -> None:
     two_streams(h)
+    h.main.session.resp3 = resp3
+    head = len(b"$1\r\ns\r\n") if resp3 else len(b"*2\r\n$1\r\ns\r\n")
     size = len(b"*2\r\n$3\r\n1-0\r\n*2\r\n$1\r\nn\r\n$1\r\n1\r\n")
-    assert counts(h.run(f"XREAD MAXSIZE {3 * size} STREAMS s t 0 0")) == {b"s": 3}
-    assert counts(h.run(f"XREAD MAXSIZE {3 * size - 1} STREAMS s t 0 0")) == {b"s": 2}
-    assert counts(h.run(f"XREAD MAXSIZE {7 * size} STREAMS s t 0 0")) == {b"s": 5, b"t": 2}
+    all_of_s = head + 5 * size + len(b"*5\r\n")
+    for limit, expected in (
+        (head + 3 * size, {b"s": 3}),
+        (head + 3 * size + 1, {b"s": 4}),
+        (all_of_s, {b"s": 5}),
+        (all_of_s + head, {b"s": 5}),
+        (all_of_s + head + 1, {b"s": 5, b"t": 1}),
+        (all_of_s + head + size + 1, {b"s": 5, b"t": 2}),
+    ):
+        request = f"XREAD MAXSIZE {limit} STREAMS s t 0 0"
+        if group:
+            for key in "st":
+                h.run(f"XGROUP DESTROY {key} g")
+                h.run(f"XGROUP CREATE {key} g 0")
+            request = f"XREADGROUP GROUP g c MAXSIZE {limit} STREAMS s t > >"
+        assert counts(h.run(request)) == expected, limit
+
+
+def test_history_and_deleted_entries_count_for_the_caps_too(h: Harness) -> None:
+    two_streams(h)
+    for key in "st":
+        h.run(f"XGROUP CREATE {key} g 0")
+    h.run("XREADGROUP GROUP g c STREAMS s t > >")
+    h.run("XDEL s 2-0")
+    assert counts(h.run("XREADGROUP GROUP g c MAXCOUNT 3 STREAMS s t 0 0")) == {b"s": 3}
+    assert counts(h.run("XREADGROUP GROUP g c MAXCOUNT 6 STREAMS s t 0 0")) == {b"s": 5, b"t": 1}
+    deleted = len(b"*2\r\n$3\r\n2-0\r\n*-1\r\n")
+    first = len(b"*2\r\n$1\r\ns\r\n*2\r\n$3\r\n1-0\r\n*2\r\n$1\r\nn\r\n$1\r\n1\r\n")
+    assert counts(h.run(f"XREADGROUP GROUP g c MAXSIZE {first + deleted} STREAMS s t 0 0")) == {b"s": 2}
+    assert counts(h.run(f"XREADGROUP GROUP g c MAXSIZE {first + deleted + 1} STREAMS s t 0 0")) == {b"s": 3}
+
+
+def test_a_group_reader_who_got_enough_leaves_further_groups_alone(h: Harness) -> None:
+    two_streams(h)
+    for key in "st":
+        h.run(f"XGROUP CREATE {key} g 0")
+    h.run("XREADGROUP GROUP g c MAXCOUNT 2 STREAMS s t > >")
+    assert h.run("XINFO CONSUMERS t g") == []
 
 
 def test_many_entries_are_read_up_to_a_size(h: Harness) -> None:
@@ -595,9 +634,10 @@ def test_many_entries_are_read_up_to_a_size(h: Harness) -> None:
 
 @pytest.mark.parametrize("word", ["MAXCOUNT", "MAXSIZE"])
 def test_a_cap_is_a_positive_number(h: Harness, word: str) -> None:
-    assert h.run(f"XREAD {word} 0 STREAMS s 0") == f"-ERR {word} must be greater than 0"
+    assert h.run(f"XREAD {word} 0 STREAMS s 0") == f"-ERR {word} must be a positive integer"
     assert h.run(f"XREAD {word} x STREAMS s 0") == "-ERR value is not an integer or out of range"
     assert h.run(f"XREAD {word} STREAMS s 0") == "-ERR value is not an integer or out of range"
+    assert h.run("XREAD MAXCOUNT 1 COUNT 2 STREAMS s 0") == "-ERR MAXCOUNT must be greater than or equal to COUNT"
 
 
 def test_a_capped_reader_can_wait(h: Harness) -> None:

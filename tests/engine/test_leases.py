@@ -530,5 +530,5 @@ def test_maxcount_and_maxsize_cap_what_a_group_reader_gets() -> None:
     assert [row[1] for row in h.run("XPENDING s g - + 9")] == [b"d", b"d", b"c"]
     reply = h.run("XREADGROUP GROUP g c MAXCOUNT 1 STREAMS t 0")
     assert len(reply[0][1]) == 1
-    assert h.run("XREADGROUP GROUP g c MAXCOUNT 0 STREAMS s >").startswith("-ERR MAXCOUNT must be greater than 0")
+    assert h.run("XREADGROUP GROUP g c MAXCOUNT 0 STREAMS s >").startswith("-ERR MAXCOUNT must be a positive integer")
     assert_replays(h)
