@@ -7,7 +7,7 @@ The file has another name until it is whole and fsynced, so that whatever happen
 import os
 from collections.abc import Callable
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, thread_time
 from typing import Final, Protocol
 
 import attrs
@@ -35,7 +35,7 @@ class Source(Protocol):
 class Saved:
     bytes: int
     seconds: float
-    longest_slice: float
+    longest_slice: float  # seconds of CPU: what it held up, whatever else the machine was doing
 
 
 @attrs.define
@@ -117,10 +117,11 @@ class _Maker:
             while more:
                 await trio.lowlevel.checkpoint()
                 begun = self._clock()
+                used = thread_time()
                 length = min(max((begun - ended) * _SHARE, _SHORTEST), _LONGEST)
                 more = self._slice(out, begun + length)
                 ended = self._clock()
-                self.longest = max(self.longest, ended - begun)
+                self.longest = max(self.longest, thread_time() - used)
                 if not more or sum(map(len, out)) >= _CHUNK:
                     chunk = b"".join(out)
                     out.clear()
@@ -191,4 +192,4 @@ class _Writer:
             self._file = -1
         if self._exists:
             self._exists = False
-            self._target.temporary.unlink(missing_ok=True)
+            self._disk.remove(self._target.temporary)

@@ -78,6 +78,7 @@ class Server:
             self.engine, self.saving, lambda: self.log, self._new_log, self._turn_log_off, self._turn_log_on
         )
         self._nursery: trio.Nursery | None = None
+        self._listeners: list[trio.SocketListener] = []
         self._log_task = trio.CancelScope()
         self._log_task_ended = trio.Event()
         self.loading = Loading(self.engine)
@@ -122,6 +123,8 @@ class Server:
                 raise self._failure
             self._close_log()
         finally:
+            for listener in self._listeners:
+                listener.socket.close()  # if something else has ended the server: it is closed already
             self.hub.close_all()
             if self.log:
                 self.log.unlock()
@@ -192,6 +195,7 @@ class Server:
         if self.config.integer("port") or not self.config.text("unixsocket"):  # `port 0` beside one means: no TCP
             tcp, port = await listeners.open_tcp(self.config)
         unix = await listeners.open_unix(self.config)
+        self._listeners = [*tcp, *([unix] if unix else [])]
         self._facts.port = port
         return tcp, unix, Started(port, await self._serve_http(nursery))
 

@@ -29,6 +29,8 @@ class FaultyDisk(Disk):
         self.truncate_error = 0
         self.forgets = True
         self.cut_after: int | None = None  # calls that are still executed; then PowerCut
+        self.fail_after: int | None = None  # calls that are still executed; then one of them fails with EIO
+        self.inodes: dict[int, int] = {}  # {inode of a file that was written to: bytes of it that are durable}
         self.sync_gate = threading.Event()
         self.sync_gate.set()
         self.sync_started = threading.Event()
@@ -41,9 +43,22 @@ class FaultyDisk(Disk):
                 raise PowerCut
             self.cut_after -= 1
         self.calls.append((method, what))
+        if self.fail_after is not None:
+            self.fail_after -= 1
+            if self.fail_after < 0:
+                self.fail_after = None
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    def lose(self, folder: Path) -> None:
+        """The power is gone: of files that were written to, what was not fsynced is gone, too."""
+        for path in folder.rglob("*"):
+            durable = self.inodes.get(path.stat().st_ino)
+            if durable is not None and path.is_file() and path.stat().st_size > durable:
+                os.truncate(path, durable)
 
     def write(self, file: int, data: memoryview, offset: int) -> int:
         self._called("write", "")
+        self.inodes.setdefault(os.fstat(file).st_ino, 0)
         if self.write_error:
             raise OSError(self.write_error, os.strerror(self.write_error))
         size = min(len(data), self.piece or len(data))
@@ -70,8 +85,13 @@ class FaultyDisk(Disk):
                 os.pwrite(file, bytes(size - self.durable), self.durable)
             raise OSError(self.sync_error, os.strerror(self.sync_error))
         super().sync(file)
+        self.inodes[os.fstat(file).st_ino] = size
         self.syncs += 1
         self.durable = size
+
+    def remove(self, path: Path) -> None:
+        self._called("remove", path.name)
+        super().remove(path)
 
     def open_new(self, path: Path) -> int:
         self._called("open_new", path.name)
