@@ -8,7 +8,7 @@ _CHUNK: Final = 32  # entries looked at in one go when bytes are counted
 
 
 class ReadBudget:
-    """entries: left for this reply, -1 for any number; size: bytes of the reply after which no entry begins, -1 likewise.
+    """entries: left for this reply, -1 for any number; size: bytes of it after which no entry begins, -1 likewise.
 
     So the last entry may go beyond `size`, and the first one always comes: a reader would ask for it for ever. The
     streams of a reply are opened and closed one after another. Redis: streamReplyMaxsizeReached in t_stream.c.

@@ -285,7 +285,6 @@ def test_debug_may_be_off_or_for_local_clients_only() -> None:
         "populate",
         "populate 1 2 3 4",
         "digest x",
-        "object",
     ],
 )
 def test_an_unknown_debug_command_is_the_same_error_as_a_wrong_one(h: Harness, request_line: str) -> None:
