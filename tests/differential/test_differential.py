@@ -87,6 +87,35 @@ def test_replies_are_those_of_redis(redis: tuple[Wire, bool], family: str, data:
     assert describe(lambda *argv: ours(list(argv))) == describe(lambda *argv: wire(*argv)), f"after {history}"
 
 
+@pytest.mark.parametrize("family", ["hashes", "field_expiry", "lists", "sets", "sorted_sets", "geo"])
+@settings(max_examples=EXAMPLES // 3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_replies_inside_a_transaction_are_those_of_redis(
+    redis: tuple[Wire, bool], family: str, data: st.DataObject
+) -> None:
+    """Queued, and then all at once; nothing blocks there. Half of the requests come first, to have something there."""
+    wire, resp3 = redis
+    if family in NEWER and not wire("COMMAND", "INFO", NEWER[family])[0]:
+        pytest.skip(f"this redis-server has no {NEWER[family]}")
+    _reset(wire, resp3)
+    ours = Ours(resp3)
+    history = data.draw(requests(family))
+    for argv in history[::2]:
+        assert normalised(argv, ours(argv)) == normalised(argv, wire(*argv)), f"after {history}"
+    queued = [[b"MULTI"], *history[1::2], [b"EXEC"]]
+    answers = [(ours(argv), wire(*argv)) for argv in queued]
+    for actual, expected in answers[:-1]:
+        assert actual == expected, f"after {history}"
+    actual, expected = answers[-1]
+    if not isinstance(expected, list):
+        assert actual == expected, f"after {history}"
+        return
+    executed = [argv for argv, answer in zip(queued, answers, strict=True) if answer[0] == "QUEUED"]
+    assert len(actual) == len(expected) == len(executed)
+    for argv, one, other in zip(executed, actual, expected, strict=True):
+        assert normalised(argv, one) == normalised(argv, other), f"{argv} after {history}"
+
+
 def _reset(wire: Wire, resp3: bool) -> None:
     wire("RESET")
     wire("HELLO", 3 if resp3 else 2)
