@@ -9,6 +9,7 @@ from heapq import nsmallest
 from typing import Final
 
 from broker.commands.args import Args, to_int
+from broker.commands.blocked import in_steps
 from broker.commands.context import Context
 from broker.commands.registry import DENYOOM, FAST, READONLY, RO, RW, UPDATE, WRITE, Group, KeySpec, key
 from broker.cron import CronError, next_time
@@ -16,7 +17,7 @@ from broker.datatypes.schedules import ALL, LIST, MAX_MS, NEVER, ONE, PLAIN, SKI
 from broker.errors import CommandError, syntax_error, wrong_arity
 from broker.keyspace import events
 from broker.keyspace.glob import matches
-from broker.protocol.replies import Map, Reply
+from broker.protocol.replies import NOTHING, Map, Reply
 
 stream_command = Group("stream").command
 list_command = Group("list").command
@@ -33,6 +34,7 @@ _NAMES: Final = (b"XSCHEDULE", b"LSCHEDULE")
 _PAYLOAD: Final = (b"FIELDS", b"VALUES")  # ends the options: what follows may look like one
 _MISSED: Final[dict[bytes, int]] = {b"ONE": ONE, b"SKIP": SKIP, b"ALL": ALL}
 _MISSED_NAMES: Final = (b"one", b"skip", b"all")
+_LOOKED_AT_ONCE: Final = 2000  # schedules of a key, in one turn
 _CLASSES: Final = (events.STREAM, events.LIST)
 _UPDATED: Final[list[KeySpec]] = [key(RW, UPDATE)]
 _READ: Final[list[KeySpec]] = [key(RO)]
@@ -300,7 +302,33 @@ def _schedules(ctx: Context, argv: list[bytes], kind: int) -> Reply:
                 raise syntax_error()
         else:
             raise syntax_error()
+    if count > 0 and ctx.db.agenda.is_large(kind, argv[1]) and ctx.db.agenda.get(kind, argv[1], pattern) is None:
+        return in_steps(_FirstOfMany(ctx, argv[1], kind, pattern, count).step)
     return [_shown(ticket) for ticket in _chosen(ctx, argv[1], kind, pattern, count)]
+
+
+class _FirstOfMany:
+    """The schedules of a key that come due first, where it has very many: some are looked at in each turn. One that is
+    made, or comes due again, meanwhile may be missed, as with SCAN."""
+
+    def __init__(self, ctx: Context, name: bytes, kind: int, pattern: bytes, count: int) -> None:
+        self._agenda = ctx.db.agenda
+        self._name = name
+        self._kind = kind
+        self._pattern = pattern
+        self._count = count
+        self._cursor = 0
+        self._found: dict[int, Ticket] = {}  # by number: a walk may meet one twice
+
+    def step(self) -> Reply:
+        """See Unfinished."""
+        self._cursor, tickets = self._agenda.some_of_key(self._kind, self._name, self._cursor, _LOOKED_AT_ONCE)
+        for ticket in tickets:
+            if not self._pattern or matches(self._pattern, ticket.name):
+                self._found[int(ticket.number)] = ticket
+        first = nsmallest(self._count, [(int(ticket.due_ms), number) for number, ticket in self._found.items()])
+        self._found = {number: self._found[number] for _, number in first}
+        return NOTHING if self._cursor else [_shown(ticket) for ticket in self._found.values() if ticket.place >= 0]
 
 
 def _chosen(ctx: Context, name: bytes, kind: int, pattern: bytes, count: int) -> list[Ticket]:

@@ -27,6 +27,8 @@ SKIP: Final = 1
 ALL: Final = 2
 GRACE_MS: Final = 1000
 
+_MANY: Final = 5000  # see is_large()
+
 _COLON: Final = b":"
 
 # The first due time of (expression, zone) after a Unix time in ms, or None.
@@ -294,6 +296,25 @@ class Agenda:
                     assert isinstance(ticket, Ticket)
                     found.append(ticket)
         return found
+
+    def is_large(self, kind: int, key: bytes) -> bool:
+        """Whether a key has so many that looking at all of them takes long."""
+        names = self._targets[kind].get(key)
+        return isinstance(names, Table) and names.size > _MANY
+
+    def some_of_key(self, kind: int, key: bytes, cursor: int, count: int) -> tuple[int, list[Ticket]]:
+        """About `count` of those of a key that is_large(), from a cursor on (0: begin), and the next one (0: the end).
+        As Table.scan(): one that is there all the time is met at least once."""
+        names = self._targets[kind].get(key)
+        if not isinstance(names, Table):
+            return 0, []
+        following, found = names.scan(cursor, count)
+        tickets: list[Ticket] = []
+        for name in found:
+            ticket = names.get(name)
+            assert isinstance(ticket, Ticket)
+            tickets.append(ticket)
+        return following, tickets
 
     def some_tickets(self, start: int, count: int) -> list[Ticket]:
         """Up to `count` from a place on, in no order: to walk a frozen agenda in parts."""

@@ -182,3 +182,20 @@ def test_a_client_that_goes_while_it_unsubscribes_leaves_nothing_behind(h: Harne
     while h.engine.next_deadline_ms() == 0:
         h.advance(0)
     assert h.run("PUBSUB CHANNELS") == []
+
+
+def test_the_first_of_very_many_schedules_are_found_in_several_turns(h: Harness) -> None:
+    for i in range(6000):
+        delay = b"%d" % (1000 + i * 7919 % 6000)
+        h.engine.execute(h.main.ctx, [b"XSCHEDULE", b"s", b"ID", b"t%d" % i, b"DELAY", delay, b"f", b"v"])
+    expected = [i for _, i in sorted((i * 7919 % 6000, i) for i in range(6000))]
+    _, reply = turns_of(h.main, "XSCHEDULES s COUNT 3")
+    assert [reply.index(b"t%d\r" % i) for i in expected[:3]] == sorted(reply.index(b"t%d\r" % i) for i in expected[:3])
+    assert reply.startswith(b"*3\r\n")
+    assert h.run("XSCHEDULES s MATCH t77 COUNT 1")[0][:2] == [b"ticket", b"t77"]
+    _, reply = turns_of(h.main, "XSCHEDULES s MATCH t?? COUNT 100")
+    assert reply.startswith(b"*90\r\n")
+    h.run("XSCHEDULES s COUNT 3")
+    h.run("FLUSHALL")
+    while h.main.session.is_blocked:
+        h.advance(0)
