@@ -1,5 +1,7 @@
 """All that a command may see, besides its arguments."""
 
+from collections.abc import Callable
+
 from mypy_extensions import i64
 
 from broker.clock import Clock
@@ -12,6 +14,10 @@ from broker.config import Config
 from broker.keyspace import events
 from broker.keyspace.database import Database, Keyspace
 from broker.keyspace.subscriptions import Subscriptions
+
+
+def _always() -> bool:
+    return True
 
 
 class Shared:
@@ -35,6 +41,7 @@ class Shared:
         self.errors: dict[bytes, int] = {}  # {error code: times}, for INFO errorstats
         self.unblock_requests: list[tuple[int, bool]] = []  # CLIENT UNBLOCK: (session id, with an error)
         self.replaying = False
+        self.is_journaled: Callable[[], bool] = _always  # whether anybody reads the journal; the engine knows
         self.log = LogProgress()
         self.durability_clients: i64 = 0  # that chose another durability than the server's
 
@@ -142,6 +149,10 @@ class Context:
             keyspace.events.append((self.db.index, key, event, kind))
 
     # -- journaling the decision
+
+    def is_journaled(self) -> bool:
+        """Whether anybody reads the journal; without that, what would be long need not be told to it."""
+        return self.shared.is_journaled()
 
     def journal(self, *argv: bytes) -> None:
         """Journal this instead of the request: what was decided (absolute times, chosen ids, what was popped).

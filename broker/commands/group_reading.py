@@ -10,6 +10,7 @@ from broker.commands.stream_arguments import to_id
 from broker.commands.stream_groups import as_text, no_group, seen_consumer
 from broker.commands.streams import ReadRequest, read_request, read_stream
 from broker.datatypes.group_policy import NEVER_DUE
+from broker.datatypes.small_ids import large_id
 from broker.datatypes.stream_groups import Consumer, Group, ids_from
 from broker.datatypes.streams import MAX_ID, Stream, format_id
 from broker.errors import CommandError
@@ -115,16 +116,20 @@ def _deliver(
     """Hand entries that are new to the group to `consumer`. There is at least one."""
     now = ctx.now_ms
     found = stream.range_encoded(group.last_id + 1, MAX_ID, request.limit, False, True)
-    ids: list[bytes] = []
-    for entry_id in found.ids:
-        stream.advance(group, entry_id)
-        ids.append(format_id(entry_id))
-        if not request.noack:
-            group.assign(entry_id, consumer, now, 1)
+    smalls = found.smalls()
+    if smalls is None or not stream.advance_over(group, found.count, large_id(smalls[0]), large_id(smalls[-1])):
+        for entry_id in found.ids():
+            stream.advance(group, entry_id)
     if not request.noack:
         consumer.active_ms = now
-        journal_claim(ctx, name, request.group, consumer, ids, now, 1, group.last_id)
-    journal_group_id(ctx, name, request.group, group)
+        if smalls is None or not group.assign_new(smalls, consumer, now):
+            for entry_id in found.ids():
+                group.assign(entry_id, consumer, now, 1)
+    if ctx.is_journaled():
+        if not request.noack:
+            texts = [format_id(entry_id) for entry_id in found.ids()]
+            journal_claim(ctx, name, request.group, consumer, texts, now, 1, group.last_id)
+        journal_group_id(ctx, name, request.group, group)
     ctx.changed_aside(name)
     return EntryList(found.count, found.wire())
 

@@ -12,6 +12,7 @@ from broker.commands.stream_arguments import to_end, to_id, to_start
 from broker.commands.stream_groups import as_text, existing_group, seen_consumer
 from broker.commands.streams import read_stream
 from broker.datatypes.pending import PendingIds
+from broker.datatypes.small_ids import parse_smalls
 from broker.datatypes.stream_groups import Consumer, Group, Pending
 from broker.datatypes.streams import format_id, parse_id
 from broker.errors import CommandError, syntax_error
@@ -41,11 +42,15 @@ def xack(ctx: Context, argv: list[bytes]) -> Reply:
     if group is None:
         return 0
     ctx.db.before_change(argv[1])
-    ids = [to_id(text) for text in argv[3:]]
-    count = 0
-    for entry_id in ids:
-        if group.acknowledge(entry_id):
-            count += 1
+    smalls = parse_smalls(argv, 3)
+    if smalls is not None:
+        count = group.acknowledge_all(smalls)
+    else:
+        ids = [to_id(text) for text in argv[3:]]
+        count = 0
+        for entry_id in ids:
+            if group.acknowledge(entry_id):
+                count += 1
     if count:
         acknowledged(ctx, argv[1], group)
     return count

@@ -21,6 +21,7 @@ from mypy_extensions import i32, i64
 
 from broker.datatypes.entry_layouts import ANY, PAD, Layout, analyzed, count_digits, plain, put_digits
 from broker.datatypes.entry_wire import encode_id
+from broker.datatypes.small_ids import MOST_MS, MOST_SEQ, SEQ_BITS
 
 BLOCK_ENTRIES: Final = 100  # Redis's stream-node-max-entries, so that `~` trims the same entries
 BLOCK_BYTES: Final = 4096  # of values, before compression: Redis's stream-node-max-bytes, for the same reason
@@ -285,6 +286,22 @@ class Packed:
             if ends is not None:
                 ends.append(len(out))
             slot += 1
+
+    def put_smalls(self, out: BytesWriter, low: i64, high: i64) -> bool:
+        """Append the small numbers of the ids of the slots low <= slot < high; False when one has none."""
+        if self.wide is not None:
+            return False
+        mask: i64 = (1 << self.bits) - 1
+        slot = low
+        while slot < high:
+            key = self._key(slot)
+            ms = self.base_ms + (key >> self.bits)
+            seq = self.base_seq + (key & mask)
+            if ms > MOST_MS or seq > MOST_SEQ:
+                return False
+            write_i64_le(out, (ms << SEQ_BITS) | seq)
+            slot += 1
+        return True
 
     def bytes_in_memory(self) -> int:
         """Without what is unpacked and the layouts."""

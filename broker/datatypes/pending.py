@@ -1,8 +1,8 @@
 """Pending entries of a consumer group, flat: an id is 8 bytes in a sorted block, and so is what is known of it.
 
-A dict of objects beside two sorted lists of ids took some 250 bytes for each entry. Here an id whose parts are small
-enough (milliseconds below 2^42, sequence below 2^20: all that clocks give) is one number in an array; a block that gets
-another one keeps its ids as they are.
+A dict of objects beside two sorted lists of ids took some 250 bytes for each entry. Here an id that has a small number
+(small_ids.py) is that number in an array; a block that gets another one keeps its ids as they are. Ids that come or go
+in a row, as those of a batch do, are moved as one piece.
 
 Costs: add, remove, get O(log n + block); ranks O(n / block); a walk over k ids O(log n + n / block + k).
 Invariant: no block is empty, ids rise through all of them, `_maxima[i]` is the last id of `_blocks[i]`.
@@ -15,33 +15,13 @@ from typing import Final
 
 from mypy_extensions import i64
 
+from broker.datatypes.small_ids import large_id, least_above, small_id
+
 NEVER: Final = -1  # Consumer.active_ms of one that never got anything
 
 _MOST: Final = 512  # ids of a block; a block with more is split. 4 KiB to move at worst
 _HALF: Final = 256
 _FEW: Final = 64  # a block with fewer joins a neighbour that has room
-_SEQ_BITS: Final = 20
-_SEQ_MASK: Final = (1 << 64) - 1
-_SMALL_SEQ: Final = (1 << _SEQ_BITS) - 1
-_SMALL_MS: Final = (1 << 42) - 1
-_ABOVE_ALL: Final = 1 << 62
-
-
-def _small(entry_id: int) -> int:
-    """The number that stands for an id and compares as it does, or -1."""
-    ms = entry_id >> 64
-    seq = entry_id & _SEQ_MASK
-    return (ms << _SEQ_BITS) | seq if ms <= _SMALL_MS and seq <= _SMALL_SEQ else -1
-
-
-def _least_above(entry_id: int) -> int:
-    """Of an id that has no small number: that of the least id above it which has one, or more than any."""
-    ms = entry_id >> 64
-    return (ms + 1) << _SEQ_BITS if ms < _SMALL_MS else _ABOVE_ALL
-
-
-def _large(number: int) -> int:
-    return ((number >> _SEQ_BITS) << 64) | (number & _SMALL_SEQ)
 
 
 class IdList:
@@ -58,13 +38,13 @@ class IdList:
         """The first place from `low` to `high` whose id is not below `entry_id`; ids rise between them."""
         if self._is_wide:
             return bisect_left(self._numbers, entry_id, low, high)
-        number = _small(entry_id)
-        return bisect_left(self._numbers, number if number >= 0 else _least_above(entry_id), low, high)
+        number = small_id(entry_id)
+        return bisect_left(self._numbers, number if number >= 0 else least_above(entry_id), low, high)
 
     def place_of(self, entry_id: int) -> int:
         """Where an id is, or -1. All ids rise."""
         numbers = self._numbers
-        number = entry_id if self._is_wide else _small(entry_id)
+        number = entry_id if self._is_wide else small_id(entry_id)
         if number < 0:
             return -1
         if numbers[0] == number:  # what is oldest goes first as a rule
@@ -74,23 +54,23 @@ class IdList:
 
     def at(self, place: int) -> int:
         number = self._numbers[place]
-        return number if self._is_wide else _large(number)
+        return number if self._is_wide else large_id(number)
 
     def slice(self, low: int, high: int) -> list[int]:
         numbers = self._numbers[low:high]
         if self._is_wide:
             return list(numbers)
-        return [_large(number) for number in numbers]
+        return [large_id(number) for number in numbers]
 
     def append(self, entry_id: int) -> None:
-        number = entry_id if self._is_wide else _small(entry_id)
+        number = entry_id if self._is_wide else small_id(entry_id)
         if number < 0:
             self._widen()
             number = entry_id
         self._numbers.append(number)
 
     def insert(self, place: int, entry_id: int) -> None:
-        number = entry_id if self._is_wide else _small(entry_id)
+        number = entry_id if self._is_wide else small_id(entry_id)
         if number < 0:
             self._widen()
             number = entry_id
@@ -98,6 +78,25 @@ class IdList:
 
     def delete(self, place: int) -> None:
         del self._numbers[place]
+
+    def delete_run(self, place: int, count: int) -> None:
+        del self._numbers[place : place + count]
+
+    def append_smalls(self, numbers: "array[int]") -> bool:
+        """Small numbers, rising, above all that are there; False when this list has none."""
+        if self._is_wide:
+            return False
+        self._numbers += numbers  # type: ignore[operator]  # it is an array, too
+        return True
+
+    def run(self, place: int, numbers: "array[int]", start: int) -> int:
+        """How many of the small numbers from `start` on stand here from `place` on (a part of them, if not all)."""
+        if self._is_wide:
+            return 0
+        count = min(len(self._numbers) - place, len(numbers) - start)
+        while count > 0 and self._numbers[place : place + count] != numbers[start : start + count]:
+            count //= 2
+        return count
 
     def cut(self, place: int) -> "IdList":
         """Keep what is before `place`; the rest comes back."""
@@ -122,7 +121,7 @@ class IdList:
 
     def _widen(self) -> None:
         if not self._is_wide:
-            self._numbers = [_large(number) for number in self._numbers]
+            self._numbers = [large_id(number) for number in self._numbers]
             self._is_wide = True
 
 
@@ -142,6 +141,13 @@ class _Block:
             del self.owners[place]
             del self.times[place]
             del self.counts[place]
+
+    def delete_run(self, place: int, count: int) -> None:
+        self.ids.delete_run(place, count)
+        if self.has_facts:
+            del self.owners[place : place + count]
+            del self.times[place : place + count]
+            del self.counts[place : place + count]
 
     def cut(self, place: int) -> "_Block":
         rest = _Block(self.has_facts)
@@ -232,6 +238,56 @@ class PendingIds:
             block.owners.insert(place, owner)
             block.times.insert(place, time)
             block.counts.insert(place, count)
+
+    def extend(self, numbers: "array[int]", owner: int = 0, time: int = 0, count: int = 0) -> bool:
+        """Add ids by their small numbers, rising, all with the same facts. False, and nothing is added, unless they are
+        above all that are there."""
+        first = large_id(numbers[0])
+        maxima = self._maxima
+        if maxima and (first <= maxima[-1] or self._blocks[-1].ids._is_wide):
+            return False
+        start = 0
+        while start < len(numbers):
+            room = _MOST - len(self._blocks[-1].ids) if maxima else 0
+            if room <= 0:
+                self._blocks.append(_Block(self._has_facts))
+                maxima.append(0)
+                room = _MOST
+            part = numbers[start : start + room]
+            block = self._blocks[-1]
+            block.ids.append_smalls(part)
+            if self._has_facts:
+                block.owners += array("i", [owner]) * len(part)
+                block.times += array("q", [time]) * len(part)
+                block.counts += array("q", [count]) * len(part)
+            maxima[-1] = large_id(part[-1])
+            start += len(part)
+        self._size += len(numbers)
+        return True
+
+    def remove_run(self, entry_id: int, count: int) -> None:
+        """Remove `count` ids that follow one another here, from `entry_id` on, which is there."""
+        place = self.place_of(entry_id)
+        pos = place // (_MOST + 1)
+        index = place % (_MOST + 1)
+        left = count
+        self._size -= count
+        while left > 0:
+            block = self._blocks[pos]
+            taken = min(left, len(block.ids) - index)
+            block.delete_run(index, taken)
+            left -= taken
+            size = len(block.ids)
+            if size == 0:
+                del self._blocks[pos]
+                del self._maxima[pos]
+                continue
+            if index == size:
+                self._maxima[pos] = block.ids.at(size - 1)
+            if left == 0 and size < _FEW:
+                self._join(pos, size)
+            pos += 1
+            index = 0
 
     def remove(self, entry_id: int) -> bool:
         """True when it was there."""
@@ -393,6 +449,20 @@ class PendingTable(PendingIds):
         assert owner is not None
         return owner
 
+    def run_at(self, place: int, numbers: "array[int]", start: int) -> int:
+        """How many of the small numbers from `start` on stand from `place` on in one block, with equal owners and times
+        (a part of them, if not all)."""
+        block = self._blocks[place // (_MOST + 1)]
+        index = place % (_MOST + 1)
+        count = block.ids.run(index, numbers, start)
+        owner = block.owners[index : index + 1]
+        time = block.times[index : index + 1]
+        while count > 0 and (
+            block.owners[index : index + count] != owner * count or block.times[index : index + count] != time * count
+        ):
+            count //= 2
+        return count
+
     def time_at(self, place: int) -> int:
         return self._blocks[place // (_MOST + 1)].times[place % (_MOST + 1)]
 
@@ -509,6 +579,47 @@ class TimeOrder:
         place = block.find(time, entry_id)
         block.times.insert(place, time)
         block.ids.insert(place, entry_id)
+
+    def extend(self, time: int, numbers: "array[int]") -> bool:
+        """Add ids of one time by their small numbers, rising. False, and nothing is added, unless they come last."""
+        maxima = self._maxima
+        if maxima and ((time, large_id(numbers[0])) <= maxima[-1] or self._blocks[-1].ids._is_wide):
+            return False
+        start = 0
+        while start < len(numbers):
+            room = _MOST - len(self._blocks[-1].ids) if maxima else 0
+            if room <= 0:
+                self._blocks.append(_Timed())
+                maxima.append((0, 0))
+                room = _MOST
+            part = numbers[start : start + room]
+            block = self._blocks[-1]
+            block.ids.append_smalls(part)
+            block.times += array("q", [time]) * len(part)
+            maxima[-1] = (time, large_id(part[-1]))
+            start += len(part)
+        return True
+
+    def remove_run(self, time: int, entry_id: int, count: int) -> None:
+        """Remove `count` ids of one time that follow one another here, from `entry_id` on, which is there."""
+        pos = bisect_left(self._maxima, (time, entry_id))
+        place = self._blocks[pos].find(time, entry_id)
+        left = count
+        while left > 0:
+            block = self._blocks[pos]
+            taken = min(left, len(block.ids) - place)
+            del block.times[place : place + taken]
+            block.ids.delete_run(place, taken)
+            left -= taken
+            size = len(block.ids)
+            if size == 0:
+                del self._blocks[pos]
+                del self._maxima[pos]
+                continue
+            if place == size:
+                self._maxima[pos] = (block.times[size - 1], block.ids.at(size - 1))
+            pos += 1
+            place = 0
 
     def remove(self, time: int, entry_id: int) -> None:
         """It must be there."""

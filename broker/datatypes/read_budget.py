@@ -77,7 +77,7 @@ class ReadBudget:
                 end = next_end
                 count += 1
             wires.append(found.wire())
-            if len(found.ids) < wanted or self._is_too_long():
+            if found.count < wanted or self._is_too_long():
                 break
-            start = found.ids[-1] + 1
+            start = found.ids()[-1] + 1
         return count, b"".join(wires)

@@ -8,6 +8,7 @@ entries, and is packed again when most of it are holes.
 Costs: append, first, last O(1); look-up, delete, count O(log block) when sealed, else O(block).
 """
 
+from array import array
 from typing import Final
 
 from librt.strings import BytesWriter, read_i32_le, read_i64_le, write_i32_le, write_i64_le
@@ -15,6 +16,7 @@ from mypy_extensions import i32, i64, u8
 
 from broker.datatypes.entry_layouts import ANY, PAD, Layout
 from broker.datatypes.packed_entries import MOST_LAYOUTS, NO_LAYOUT, Packed, Sealer, Storage
+from broker.datatypes.small_ids import large_id, smalls_of
 
 _PER_BLOCK: Final = 180  # of memory accounting: a block
 _PER_WRITER: Final = 320  # the bytes of an open one, besides the entries
@@ -26,6 +28,7 @@ _MOST_SEQ: Final = 1 << _SEQ_BITS
 _MOST_MS: Final = 1 << 40
 _LARGE_SEQ: Final = 1 << 21  # a first sequence from here on is what those of the block count from
 _NO_LAYOUTS: Final[list[Layout]] = []
+_FIRST_LOOK: Final = 16  # entries of a block after which its layouts are looked at, and when it is sealed
 _UNFIT_SHARE: Final = 8  # a layout is made anew when one in so many entries of a block did not fit the one there was
 
 
@@ -38,17 +41,30 @@ class Entries:
 
 
 class Encoded:
-    """Some entries in the form of the wire. ids, ends (where each ends in the wire): only when asked for."""
+    """Some entries in the form of the wire.
+
+    with_ids: ids are kept, too, as small numbers if all of them have one, and where each entry ends in the wire.
+    """
 
     def __init__(self, with_ids: bool) -> None:
         self.count = 0
         self.with_ids: Final = with_ids
-        self.ids: list[int] = []
         self.ends: list[int] = []
         self._out = BytesWriter()
+        self._smalls: BytesWriter | None = BytesWriter() if with_ids else None
+        self._ids: list[int] = []  # instead of _smalls
 
     def wire(self) -> bytes:
         return self._out.getvalue()
+
+    def smalls(self) -> "array[int] | None":
+        """The small numbers of the ids, if all of them have one."""
+        smalls = self._smalls
+        return None if smalls is None else smalls_of(smalls.getvalue())
+
+    def ids(self) -> list[int]:
+        smalls = self.smalls()
+        return self._ids if smalls is None else [large_id(number) for number in smalls]
 
     def add(self, packed: Packed, low: i64, high: i64) -> None:
         """The slots low <= slot < high."""
@@ -57,8 +73,16 @@ class Encoded:
             packed.put_wires(self._out, packed.unpacked(), low, high, None)
             return
         packed.put_wires(self._out, packed.unpacked(), low, high, self.ends)
+        smalls = self._smalls
+        if smalls is not None:
+            before: i64 = len(smalls)
+            if packed.put_smalls(smalls, low, high):
+                return
+            smalls.truncate(before)
+            self._ids = self.ids()
+            self._smalls = None
         for slot in range(low, high):
-            self.ids.append(packed.id_at(slot))
+            self._ids.append(packed.id_at(slot))
 
 
 class Block:
@@ -115,6 +139,8 @@ class Block:
             self._wide.append(entry_id)
         self._slots += 1
         self._last_id = entry_id
+        if self._slots == _FIRST_LOOK:
+            self._learn(self._reader())
         if self._dead is not None:
             self._dead.append(0)
         self.live += 1
@@ -228,6 +254,7 @@ class Block:
                 rows.append(row)
         for rows in found.values():
             self._storage.learn(rows)
+        self._number = -1  # the better ones are for this block, too
 
     def _reader(self) -> Packed:
         """The entries: those of an open block as they are now."""

@@ -6,12 +6,14 @@ Invariant: every pending id is in `Group.pending` and in the `order` of exactly 
 names. That may be `Group.nobody`, who is not in `consumers`: then the id is in `Group.zone`, too.
 """
 
+from array import array
 from typing import Final
 
 from mypy_extensions import i64
 
 from broker.datatypes.group_policy import NEVER_DUE, NO_ENTRY, GroupPolicy, ReturnZone
 from broker.datatypes.pending import NEVER, Consumer, Pending, PendingIds, PendingTable, TimeOrder
+from broker.datatypes.small_ids import large_id
 
 __all__ = ["NEVER", "UNKNOWN", "Consumer", "Group", "Pending", "ids_from"]
 
@@ -84,6 +86,55 @@ class Group:
                 self._times.add(delivered_ms, entry_id)
         elif len(table) >= _TIMED_FROM:
             self._by_time()
+
+    def assign_new(self, numbers: "array[int]", consumer: Consumer, delivered_ms: int) -> bool:
+        """assign() for the first delivery of ids, rising, by their small numbers. False, and nothing is done, when they
+        can't be added as one piece: an id that is not below them is pending already."""
+        table = self.pending
+        if not table.extend(numbers, table.number_of(consumer), delivered_ms, 1):
+            return False
+        if not consumer.order.extend(numbers):
+            for number in numbers:
+                consumer.order.add(large_id(number))
+        if self._times is not None:
+            if not self._times.extend(delivered_ms, numbers):
+                for number in numbers:
+                    self._times.add(delivered_ms, large_id(number))
+        elif len(table) >= _TIMED_FROM:
+            self._by_time()
+        return True
+
+    def acknowledge_all(self, numbers: "array[int]") -> int:
+        """acknowledge() for ids by their small numbers, in any order: how many were pending."""
+        count = 0
+        at = 0
+        while at < len(numbers):
+            run = 0 if self.zone is not None or self.policy is not None else self._acknowledge_run(numbers, at)
+            if run > 0:
+                count += run
+                at += run
+            else:
+                if self.acknowledge(large_id(numbers[at])):
+                    count += 1
+                at += 1
+        return count
+
+    def _acknowledge_run(self, numbers: "array[int]", at: int) -> int:
+        """Acknowledge ids from numbers[at] on that follow one another in the table, and are of one consumer and time.
+        Their number."""
+        table = self.pending
+        first = large_id(numbers[at])
+        place = table.place_of(first)
+        if place < 0:
+            return 0
+        run = table.run_at(place, numbers, at)
+        if run == 0:
+            return 0
+        if self._times is not None:
+            self._times.remove_run(table.time_at(place), first, run)
+        table.owner_at(place).order.remove_run(first, run)
+        table.remove_run(first, run)
+        return run
 
     def acknowledge(self, entry_id: int) -> bool:
         """True when the entry was pending."""

@@ -493,6 +493,14 @@ class Stream:
             group.entries_read = self.entries_up_to(entry_id)
         group.last_id = entry_id
 
+    def advance_over(self, group: Group, count: int, first: int, last: int) -> bool:
+        """advance() over `count` entries in a row. False, and nothing is done, when each has to be looked at."""
+        if group.entries_read == UNKNOWN or self.has_gap_after(first):
+            return False
+        group.entries_read += count
+        group.last_id = last
+        return True
+
     # -- the whole
 
     def block_count(self) -> int:

@@ -94,6 +94,7 @@ class Engine:
         self.commands: dict[bytes, Command] = command_table()
         self.shared = Shared(self.keyspace, config, clock, control, self.commands)
         self.journal = Journal(self.shared.log)
+        self.shared.is_journaled = self.journal.is_read
         self.blocking = Blocking(self.keyspace, self._retry)
         self.schedules = Schedules(self.keyspace, self.journal, self._fire, self.settle)
         self._nobody = Context(Session(0, []), self.shared)  # whose requests are those that the broker makes itself

@@ -20,6 +20,9 @@ class Journal:
         self._unit_databases: list[int] = []
         self._pieces: list[bytes] = []
 
+    def is_read(self) -> bool:
+        return self.enabled
+
     def record(self, database: int, argv: list[bytes]) -> None:
         self.progress.is_empty = False
         self._unit.append(argv)

@@ -1,5 +1,6 @@
 """Pending ids and their order by time, against sets and sorted lists, with enough of them to split and join blocks."""
 
+from array import array
 from bisect import bisect_left
 
 from hypothesis import settings
@@ -7,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from broker.datatypes.pending import Consumer, PendingIds, PendingTable, TimeOrder
+from broker.datatypes.small_ids import small_id
 
 NOW = 1_700_000_000_000
 
@@ -56,6 +58,48 @@ class PendingMachine(RuleBasedStateMachine):
             assert self.table.remove(entry_id) == (was is not None)
             if was is not None:
                 self.times.remove(was[1], entry_id)
+
+    @rule(gap=st.integers(0, 5), count=counts, time=st.integers(NOW, NOW + 60))
+    def add_in_a_row(self, gap: int, count: int, time: int) -> None:
+        """Bulk lists take only what comes last."""
+        last = max(self.model, default=id_of(0, False))
+        if last >= NOW + 9999 << 64:
+            last = id_of(1, False)
+        new = [((last >> 64) + gap + 1 + i // 3) << 64 | i % 3 for i in range(count)]
+        numbers = array("q", [small_id(entry_id) for entry_id in new])
+        number = self.table.number_of(self.consumers[0])
+        if not self.table.extend(numbers, number, time, 4):
+            assert max(self.model) >= new[0] or self.table._blocks[-1].ids._is_wide
+            return
+        if not self.ids.extend(numbers):  # its blocks end elsewhere: one of them may be wide where the other's is not
+            for entry_id in new:
+                self.ids.add(entry_id)
+        if not self.times.extend(time, numbers):
+            for entry_id in new:
+                self.times.add(time, entry_id)
+        for entry_id in new:
+            self.model[entry_id] = (self.consumers[0], time, 4)
+
+    @rule(rank=starts, count=counts)
+    def remove_in_a_row(self, rank: int, count: int) -> None:
+        """What stands in one block with one owner and time goes at once."""
+        row = [entry_id for entry_id in sorted(self.model)[rank : rank + count] if small_id(entry_id) >= 0]
+        numbers = array("q", [small_id(entry_id) for entry_id in row])
+        at = 0
+        while at < len(row):
+            place = self.table.place_of(row[at])
+            run = self.table.run_at(place, numbers, at)
+            facts = {self.model[entry_id][:2] for entry_id in row[at : at + run]}
+            assert len(facts) <= 1
+            if run == 0:  # a wide block
+                at += 1
+                continue
+            self.times.remove_run(self.table.time_at(place), row[at], run)
+            self.table.remove_run(row[at], run)
+            self.ids.remove_run(row[at], run)
+            for entry_id in row[at : at + run]:
+                del self.model[entry_id]
+            at += run
 
     @rule(start=starts, is_large=kinds, time=st.integers(NOW, NOW + 60))
     def give_to_another(self, start: int, is_large: bool, time: int) -> None:

@@ -1,10 +1,13 @@
 """Group against a dict of pending entries."""
 
+from array import array
+
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from broker.datatypes.group_policy import NEVER_DUE
+from broker.datatypes.small_ids import large_id, small_id
 from broker.datatypes.stream_groups import NEVER, UNKNOWN, Consumer, Group, ids_from
 
 ids = st.one_of(st.integers(1, 40), st.integers(1, 40).map(lambda number: number << 63))
@@ -26,6 +29,32 @@ class GroupMachine(RuleBasedStateMachine):
     def assign(self, entry_id: int, name: bytes, when: int, deliveries: int) -> None:
         self.group.assign(entry_id, self.consumer(name), when, deliveries)
         self.model[entry_id] = (name, when, deliveries)
+
+    @rule(first=st.integers(1, 30), step=st.integers(0, 3), count=st.integers(1, 9), name=names, when=st.integers(0, 9))
+    def assign_in_a_row(self, first: int, step: int, count: int, name: bytes, when: int) -> None:
+        new = [first + i + (i * step << 64) for i in range(count)]
+        numbers = array("q", [small_id(entry_id) for entry_id in new])
+        done = self.group.assign_new(numbers, self.consumer(name), when)
+        pending = max(self.model, default=0)
+        assert done or pending >= new[0]
+        if done:
+            self.model.update(dict.fromkeys(new, (name, when, 1)))
+
+    @rule(
+        offset=st.integers(0, 10),
+        count=st.integers(0, 20),
+        odd=st.lists(st.integers(0, 60), max_size=4),
+        is_behind=st.booleans(),
+    )
+    def acknowledge_all(self, offset: int, count: int, odd: list[int], is_behind: bool) -> None:
+        """Some in a row, and others before or behind them, which may be the same, pending or not."""
+        row = [entry_id for entry_id in sorted(self.model)[offset : offset + count] if small_id(entry_id) >= 0]
+        chosen = row + odd if is_behind else odd + row
+        before = len(self.model)
+        for entry_id in chosen:
+            self.model.pop(entry_id, None)
+        numbers = array("q", [small_id(entry_id) for entry_id in chosen])
+        assert self.group.acknowledge_all(numbers) == before - len(self.model)
 
     @rule(entry_id=ids)
     def acknowledge(self, entry_id: int) -> None:
@@ -106,6 +135,30 @@ def test_memory_counts_consumers_and_pending_entries() -> None:
     with_consumer = group.approximate_bytes()
     group.assign(1, consumer, 1, 1)
     assert empty < with_consumer < group.approximate_bytes()
+
+
+def test_batches_come_and_go_in_one_piece_wherever_blocks_end() -> None:
+    group = Group(0, UNKNOWN)
+    ann, bob = group.add_consumer(b"ann", 1), group.add_consumer(b"bob", 1)
+    left = {}
+    for batch in range(60):  # more than are kept without an order by time
+        numbers = array("q", [(1 << 30) + batch * 100 + i for i in range(100)])
+        consumer = (ann, ann, bob)[batch % 3]
+        assert group.assign_new(numbers, consumer, 7 + batch // 2)
+        assert not group.assign_new(numbers, consumer, 9), "they are pending already"
+        left[batch] = numbers
+    assert len(group.pending) == 6000
+    for batch in [*range(0, 20), *range(59, 39, -1), 30, 25]:
+        assert group.acknowledge_all(left.pop(batch)) == 100
+    rest = [large_id(number) for numbers in left.values() for number in numbers]
+    assert list(group.order) == rest
+    assert sorted([*ann.order, *bob.order]) == rest
+    assert group.delivered_until(100, -1) == rest
+    assert {group.pending[entry_id].consumer for entry_id in bob.order} == {bob}
+    whole = array("q", [number for numbers in left.values() for number in numbers])
+    assert group.acknowledge_all(whole) == len(rest)
+    assert (len(group.pending), len(ann.order), len(bob.order)) == (0, 0, 0)
+    assert group.oldest_delivery_ms() == NEVER_DUE
 
 
 def test_a_group_with_many_pending_entries_has_them_in_the_order_of_time_before_anybody_asks():

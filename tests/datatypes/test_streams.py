@@ -173,7 +173,7 @@ class StreamMachine(RuleBasedStateMachine):
         for reverse in (False, True):
             wanted = expected[::-1][:cut] if reverse else expected[:cut]
             encoded = self.stream.range_encoded(low, high, limit, reverse, True)
-            assert encoded.ids == [entry_id for entry_id, _ in wanted]
+            assert encoded.ids() == [entry_id for entry_id, _ in wanted]
             wires = [encode_entry(entry_id, fields) for entry_id, fields in wanted]
             assert encoded.wire() == b"".join(wires)
             assert encoded.ends == list(accumulate(len(wire) for wire in wires))
