@@ -20,6 +20,7 @@ from broker.commands.control import Control
 from broker.commands.group_policy import look_at_groups
 from broker.commands.hash_fields import expire_fields
 from broker.commands.monitor import show
+from broker.commands.present_state import journal_present_state
 from broker.commands.registry import ADMIN, BLOCKING, DENYOOM, SKIP_MONITOR, WRITE, Command
 from broker.commands.session import (
     DISCONNECT,
@@ -405,6 +406,7 @@ class Engine:
             reply = self._failed(command, ErrorReply(f"{error.code} {error.text}".encode("utf-8", "surrogateescape")))
         except Exception as error:
             self._on_bug(command.name.decode(), error)
+            self._journal_half(ctx, command, argv)
             reply = self._failed(command, _INTERNAL_ERROR)
         if special or self.shared.monitors:
             self._after_special(ctx, command, argv, reply)
@@ -432,6 +434,14 @@ class Engine:
         if self.shared.monitors and not command.flags & (ADMIN | SKIP_MONITOR):
             if not session.is_blocked and not isinstance(reply, RunQueue):  # EXEC is shown behind what it executes
                 show(self.shared, session, argv)
+
+    def _journal_half(self, ctx: Context, command: Command, argv: list[bytes]) -> None:
+        """A command broke off: what it did until then is done, and the log has to have it."""
+        if command.flags & WRITE:
+            try:
+                journal_present_state(ctx, command, argv)
+            except Exception as error:
+                self._on_bug("the journal of " + command.name.decode(), error)  # the next rewrite has it right
 
     def report_bug(self, where: str, error: Exception) -> None:
         self._on_bug(where, error)

@@ -42,6 +42,7 @@ from broker.version import VERSION, is_compiled
 
 log = structlog.get_logger()
 _TURNS: Final = 16  # before control goes back to Trio, so that the other tasks stay fair
+_TURNS_WHILE_SAVING: Final = 4  # likewise, so that a save gets on, too
 _DRAIN_SECONDS: Final = 5.0
 _FOREVER_MS: Final = 1 << 60
 _FIXED: Final = ("port", "bind", "http-port", "http-host", "unixsocket")  # Redis changes some of them
@@ -240,7 +241,7 @@ class Server:
         """Some turns; True when there is more to do."""
         turn = self.hub.turn
         busy = True
-        left = _TURNS
+        left = _TURNS_WHILE_SAVING if self.saving.is_active or self.rewriting.is_active else _TURNS
         while busy and left:
             busy = turn()
             left -= 1

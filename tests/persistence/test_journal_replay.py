@@ -14,8 +14,10 @@ from support.random_company import steps as random_steps
 from support.random_company import take_step
 
 from broker.commands.all import command_table
-from broker.commands.registry import WRITE
+from broker.commands.registry import RW, WRITE, Command
+from broker.commands.registry import key as key_spec
 from broker.keyspace.digest import dataset_digest
+from broker.keyspace.events import STRING
 from broker.persistence.aof_format import LogReader
 from broker.protocol.replies import ErrorReply
 
@@ -243,6 +245,36 @@ def test_random_requests_replayed_from_their_journal_give_the_same_data(steps):
         if who >= 0 and after != before:
             assert journaled, what
         assert digest(copy.harness) == after, what
+
+
+def test_a_command_that_breaks_off_in_the_middle_is_journaled_as_it_left_things():
+    """Its request, replayed, might break off again: the server would not start."""
+
+    def push_and_fail(ctx, argv):
+        value = ctx.db.peek(argv[1])
+        value.push_right(argv[2])  # changed, and neither reported nor journaled
+        ctx.db.replace(argv[3], b"made")
+        ctx.changed(argv[3], b"set", STRING)
+        raise ZeroDivisionError("a bug")
+
+    harness = Harness()
+    copy = Copy(harness)
+    places = [key_spec(RW, at=1), key_spec(RW, at=3), key_spec(RW, at=4)]
+    harness.engine.commands[b"FAIL"] = Command(
+        b"FAIL", push_and_fail, -1, WRITE, "test", places, (), "1", "", "", "", False
+    )
+    for line in ("RPUSH list a", "PEXPIREAT list 33177117420000", "SET gone x", "SET other y"):
+        harness.run(line)
+    for in_multi in (False, True):
+        request = "FAIL list x made gone"
+        if in_multi:
+            harness.run("MULTI")
+            harness.run(request)
+        with pytest.raises(ZeroDivisionError):
+            harness.run("EXEC" if in_multi else request)
+        copy.follow()
+        assert digest(copy.harness) == digest(harness)
+    assert copy.harness.run("LRANGE list 0 -1") == [b"a", b"x", b"x"]
 
 
 def test_a_transaction_that_meets_an_expired_key_is_replayed_as_it_went():
