@@ -15,6 +15,8 @@ from broker.commands.registry import Command
 from broker.errors import CommandError
 from broker.protocol.replies import Map, Reply, Set, Simple
 
+OUR_MODULE: Final = b"millstream"  # as whose commands those are shown that Redis has not
+
 _INTEGERS: Final = frozenset(
     "bit bits client-id count cursor db db1 db2 decrement destination-db end entries-added entries-read entriesread "
     "frequency id-count idle-ms index index1 index2 last-count len limit maxage milliseconds min-idle-time "
@@ -244,7 +246,7 @@ def documentation(command: Command) -> Reply:
     _add(flat, b"since", command.since)
     _add(flat, b"group", command.group.replace("_", "-"))
     _add(flat, b"complexity", command.cost)
-    _add(flat, b"module", "millstream" if command.ours else "")
+    _add(flat, b"module", OUR_MODULE.decode() if command.ours else "")
     arguments = parse_syntax(command.syntax)
     if arguments:
         flat.append(b"arguments")

@@ -3,7 +3,7 @@
 from typing import Final
 
 from broker.commands.context import Context
-from broker.commands.docs import documentation, help_of
+from broker.commands.docs import OUR_MODULE, documentation, help_of
 from broker.commands.registry import (
     ADMIN,
     BLOCKING,
@@ -208,7 +208,7 @@ def _names(ctx: Context, kind: bytes, wanted: bytes) -> list[Reply]:
 
 def _passes(each: Command, kind: bytes, wanted: bytes) -> bool:
     if kind == b"MODULE":
-        return False  # there are none
+        return each.ours and wanted == OUR_MODULE  # there are no others
     if kind == b"ACLCAT":
         return wanted.lower().decode("utf-8", "surrogateescape") in categories(each)
     return kind == b"" or matches(wanted.lower(), each.wire_name)

@@ -1,5 +1,7 @@
 """COMMAND: all of it comes from the registry."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -117,6 +119,9 @@ def test_list_names_commands_and_subcommands(h: Harness) -> None:
     }  # fmt: skip
     assert h.run("COMMAND LIST FILTERBY ACLCAT nosuch") == []
     assert h.run("COMMAND LIST FILTERBY MODULE any") == []
+    ours = h.run("COMMAND LIST FILTERBY MODULE millstream")
+    assert {b"xrenew", b"xgroup|policy", b"channel|resume"} <= set(ours)
+    assert {b"xadd", b"xgroup", b"xnack"}.isdisjoint(ours)
     assert wire(h, "COMMAND LIST FILTERBY PATTERN get")[1] == b"*1\r\n$3\r\nget\r\n"
 
 
@@ -197,6 +202,15 @@ def test_docs_of_a_container_hold_those_of_its_subcommands(h: Harness) -> None:
     assert b"memory|usage" in subcommands
     assert as_map(subcommands[b"memory|usage"])[b"group"] == b"server"
     assert h.run("COMMAND DOCS memory|usage") == [b"memory|usage", subcommands[b"memory|usage"]]
+
+
+def test_docs_mark_the_commands_that_redis_has_not(h: Harness) -> None:
+    known = json.loads(Path(__file__).with_name("command_facts.json").read_text(encoding="ascii"))
+    for command in list(h.engine.commands.values()):
+        for each in [command, *command.subcommands.values()]:
+            module = as_map(h.run("COMMAND", "DOCS", each.wire_name)[1]).get(b"module")
+            assert module == (b"millstream" if each.ours else None), each.name
+            assert each.ours == (each.name.decode() not in known), each.name
 
 
 def test_docs_of_everything_can_be_made(h: Harness) -> None:
