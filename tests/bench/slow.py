@@ -37,7 +37,7 @@ class Row:
 
 
 def batches(
-    head: tuple[str, str], size: int, part: Callable[[int], tuple[bytes | str | int, ...]]
+    head: tuple[str, ...], size: int, part: Callable[[int], tuple[bytes | str | int, ...]]
 ) -> Iterator[Request]:
     for start in range(0, size, AT_ONCE):
         argv: list[bytes | str | int] = list(head)
@@ -68,6 +68,31 @@ def hash_of(size: int) -> Iterator[Request]:
     return batches(("HSET", "h"), size, lambda i: (b"field:%d" % i, b"value:%d" % i))
 
 
+def keys(size: int) -> Iterator[Request]:
+    return batches(("MSET",), size, lambda i: (b"key:%d" % i, b"value:%d" % i))
+
+
+def bitmap(size: int) -> Iterator[Request]:
+    """64 MiB for a million members, of which a pseudo-random half of the bits is set."""
+    piece = Random(1).randbytes(size * 64 // 1_000_000 * 1024)
+    for i in range(1024):
+        yield ("SETRANGE", "b", i * len(piece), piece)
+    yield ("BITOP", "NOT", "c", "b")
+    yield ("SETRANGE", "zeros", 1024 * len(piece) - 1, "\x01")
+
+
+def sketches(size: int) -> Iterator[Request]:
+    yield from batches(("PFADD", "p"), size // 10, lambda i: (b"element:%d" % i,))
+    yield from batches(("PFADD", "q"), size // 10, lambda i: (b"other:%d" % i,))
+    yield from batches(("PFADD", "small"), 300, lambda i: (b"element:%d" % i,))
+
+
+def unsorted(size: int) -> Iterator[Request]:
+    """A tenth of the members: Redis takes seconds for all of them."""
+    yield from batches(("RPUSH", "u"), size // 10, lambda i: (i * 7919 % size,))
+    yield from batches(("MSET",), size // 10, lambda i: (b"w_%d" % (i * 7919 % size), i))
+
+
 def near(rng: Random, kilometres: int, *rest: str) -> Request:
     where = (f"{rng.uniform(-170, 170):.6f}", f"{rng.uniform(-75, 75):.6f}")
     return ("GEOSEARCH", "g", "FROMLONLAT", *where, "BYRADIUS", kilometres, "km", *rest)
@@ -90,10 +115,33 @@ ROWS = [
     Row("SDIFF of two", "s", two_sets, lambda rng, n: ("SDIFF", "s", "t"), 3),
     Row("SSCAN COUNT 100", "s", two_sets, lambda rng, n: ("SSCAN", "s", rng.randrange(1 << 16), "COUNT", 100), 5_000),
     Row("HRANDFIELD 10", "h", hash_of, lambda rng, n: ("HRANDFIELD", "h", 10), 5_000),
+    Row("SCAN COUNT 100", "k", keys, lambda rng, n: ("SCAN", rng.randrange(1 << 15), "COUNT", 100), 10_000),
+    Row("SCAN COUNT 100 MATCH", "k", keys,
+        lambda rng, n: ("SCAN", rng.randrange(1 << 15), "COUNT", 100, "MATCH", "key:*7*"), 10_000),
+    Row("BITCOUNT of 64 MiB", "b", bitmap, lambda rng, n: ("BITCOUNT", "b"), 5),
+    Row("BITCOUNT of 64 MiB, bits", "b", bitmap, lambda rng, n: ("BITCOUNT", "b", 3, -5, "BIT"), 5),
+    Row("BITPOS of 64 MiB", "b", bitmap, lambda rng, n: ("BITPOS", "zeros", 1), 20),
+    Row("BITOP AND of 64 MiB", "b", bitmap, lambda rng, n: ("BITOP", "AND", "d", "b", "c"), 3),
+    Row("SETBIT in 64 MiB", "b", bitmap, lambda rng, n: ("SETBIT", "b", rng.randrange(n * 64), 1), 20_000),
+    Row("APPEND to 64 MiB", "b", bitmap, lambda rng, n: ("APPEND", "b", b"x" * 20), 20_000),
+    Row("PFADD, dense", "p", sketches, lambda rng, n: ("PFADD", "p", rng.getrandbits(60)), 20_000),
+    Row("PFADD, sparse", "p", sketches, lambda rng, n: ("PFADD", "small", rng.randrange(400)), 20_000),
+    Row("PFCOUNT", "p", sketches, lambda rng, n: ("PFCOUNT", "p"), 20_000),
+    Row("PFCOUNT after a change", "p", sketches, lambda rng, n: _change_or_count(rng), 2_000),
+    Row("PFCOUNT of two", "p", sketches, lambda rng, n: ("PFCOUNT", "p", "q"), 500),
+    Row("PFMERGE of two", "p", sketches, lambda rng, n: ("PFMERGE", "r", "p", "q"), 500),
+    Row("SORT of 100k", "u", unsorted, lambda rng, n: ("SORT", "u", "LIMIT", 0, 10), 3),
+    Row("SORT of 100k, ALPHA", "u", unsorted, lambda rng, n: ("SORT", "u", "ALPHA", "LIMIT", 0, 10), 3),
+    Row("SORT of 100k BY w_*", "u", unsorted, lambda rng, n: ("SORT", "u", "BY", "w_*", "LIMIT", 0, 10), 3),
     Row("GEOSEARCH 50 km", "g", places, lambda rng, n: near(rng, 50), 3_000),
     Row("GEOSEARCH 500 km", "g", places, lambda rng, n: near(rng, 500), 100),
     Row("GEOSEARCH 500 km, the nearest 10", "g", places, lambda rng, n: near(rng, 500, "ASC", "COUNT", "10"), 100),
 ]  # fmt: skip
+
+
+def _change_or_count(rng: Random) -> Request:
+    """The last byte of the head says that the estimate is not known: half of the requests make it say so again."""
+    return ("SETRANGE", "p", 15, b"\x80") if rng.random() < 0.5 else ("PFCOUNT", "p")
 
 
 def _ranks(rng: Random, size: int, count: int) -> Request:

@@ -7,6 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.engine import Harness
 
+from broker.keyspace.glob import matches
+
 
 @pytest.fixture
 def h() -> Harness:
@@ -87,19 +89,33 @@ _write = st.tuples(st.sampled_from(["add", "remove", "expire"]), st.integers(0, 
 
 
 @settings(max_examples=40, deadline=None)
-@given(size=st.integers(0, 600), writes=st.lists(_write, min_size=1, max_size=20), kind=st.sampled_from("khs"))
+@given(
+    size=st.integers(0, 600),
+    writes=st.lists(_write, min_size=1, max_size=20),
+    kind=st.sampled_from("khsz"),
+    count=st.sampled_from(["", "COUNT 1", "COUNT 7", "COUNT 100"]),
+    match=st.sampled_from(["", "MATCH *", "MATCH n*", "MATCH *7*", "MATCH n[1-3]?", "MATCH x"]),
+    by_type=st.booleans(),
+)
 def test_a_walk_returns_whatever_is_there_from_beginning_to_end(
-    size: int, writes: list[tuple[str, int, int]], kind: str
+    size: int, writes: list[tuple[str, int, int]], kind: str, count: str, match: str, by_type: bool
 ) -> None:
     """Over keys, fields of a hash and members of a set, with writes between the calls."""
     h = Harness()
-    add = {"k": ("SET", "{}", "v"), "h": ("HSET", "x", "{}", "v"), "s": ("SADD", "x", "{}")}[kind]
-    remove = {"k": ("DEL", "{}"), "h": ("HDEL", "x", "{}"), "s": ("SREM", "x", "{}")}[kind]
-    scan = {"k": ("SCAN",), "h": ("HSCAN", "x"), "s": ("SSCAN", "x")}[kind]
-    options = ("NOVALUES",) if kind == "h" else ()
+    add = {
+        "k": ("SET", "{}", "v"),
+        "h": ("HSET", "x", "{}", "v"),
+        "s": ("SADD", "x", "{}"),
+        "z": ("ZADD", "x", 1, "{}"),
+    }
+    remove = {"k": ("DEL", "{}"), "h": ("HDEL", "x", "{}"), "s": ("SREM", "x", "{}"), "z": ("ZREM", "x", "{}")}
+    scan = {"k": ("SCAN",), "h": ("HSCAN", "x"), "s": ("SSCAN", "x"), "z": ("ZSCAN", "x")}[kind]
+    options = [*count.split(), *match.split(), *(["NOVALUES"] if kind == "h" else [])]
+    options += ["TYPE", "string"] if kind == "k" and by_type else []
+    pattern = (match.split() or ["", "*"])[1].encode()
 
-    def run(words: tuple[str, ...], number: int) -> None:
-        h.run(*(word.format(f"n{number}") for word in words))
+    def run(words: dict[str, tuple[str | int, ...]], number: int) -> None:
+        h.run(*(str(word).format(f"n{number}") for word in words[kind]))
 
     for i in range(size):
         run(add, i)
@@ -109,7 +125,7 @@ def test_a_walk_returns_whatever_is_there_from_beginning_to_end(
     pending = list(writes)
     while True:
         cursor, items = h.run(*scan, cursor, *options)
-        found.update(items)
+        found.update(items[::2] if kind == "z" else items)
         if cursor == b"0":
             break
         if pending:
@@ -124,4 +140,5 @@ def test_a_walk_returns_whatever_is_there_from_beginning_to_end(
                     else:
                         run(remove, number)
             h.time.advance(0.1)
-    assert always <= found
+    assert {name for name in always if matches(pattern, name)} <= found
+    assert all(matches(pattern, name) for name in found)
