@@ -513,6 +513,10 @@ class Engine:
             return NOTHING
         return self._run_queue(ctx, argv)
 
+    def unfinished(self) -> int:
+        """Requests that go on in the turns to come."""
+        return len(self._unfinished)
+
     def _go_on(self) -> None:
         """A step of each request that takes several turns."""
         for ctx, unfinished in list(self._unfinished.items()):

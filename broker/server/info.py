@@ -207,6 +207,8 @@ class Info:
             "client_query_buffer_limit_disconnections": int(traffic.query_limit_cuts),
             "client_output_buffer_limit_disconnections": int(traffic.output_limit_cuts),
             "pubsub_messages_dropped": int(traffic.messages_dropped),
+            "scheduled_messages": sum(len(db.agenda) for db in keyspace.databases),
+            "unfinished_requests": self._engine.unfinished(),
             "paused_reason": "none" if action == "none" else "client_pause",
             "paused_actions": action,
             "paused_timeout_milliseconds": left_ms,

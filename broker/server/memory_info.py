@@ -5,6 +5,7 @@ bounds. used_memory_rss is the whole process as the system sees it, with the int
 that was freed and is kept for later.
 """
 
+from broker.datatypes.packed_entries import SHARED
 from broker.datatypes.trash import TRASH
 from broker.engine.engine import Engine
 from broker.engine.memory import START_BYTES
@@ -67,6 +68,10 @@ def memory_fields(engine: Engine, hub: Hub, statistics: Statistics, log_bytes: i
         "rss_overhead_bytes": 0,
         "mem_fragmentation_ratio": ratio,
         "mem_fragmentation_bytes": max(0, resident - used),
+        "mem_stream_cache": int(SHARED.cached_bytes),
+        "mem_stream_cache_limit": int(SHARED.cache_bytes),
+        "mem_retained_channels": sum(rule.bytes for rule in engine.keyspace.channel_log.rules.values()),
+        "mem_retained_channels_limit": sum(rule.max_bytes for rule in engine.keyspace.channel_log.rules.values()),
         "mem_not_counted_for_evict": 0,
         "mem_replication_backlog": 0,
         "mem_total_replication_buffers": 0,
