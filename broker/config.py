@@ -240,8 +240,8 @@ class Config:
         if name not in self.warnings:
             self.warnings.append(name)
 
-    def rewrite(self) -> None:
-        """CONFIG REWRITE: bring the file up to the present values.
+    def rewrite(self, everything: bool = False) -> None:
+        """CONFIG REWRITE: bring the file up to the present values. everything: also those that are defaults.
 
         Comments, order and lines that say the present value already stay as the user wrote them.
         """
@@ -249,14 +249,14 @@ class Config:
             raise CommandError("ERR", "The server is running without a config file")
         try:
             rewrite = Rewrite(read_text(str(self.file)))
-            self._rewrite_into(rewrite)
+            self._rewrite_into(rewrite, everything)
             replace_file(self.file, rewrite.text())
         except OSError as error:
             raise CommandError("ERR", f"Rewriting config file: {error.strerror}") from None
         except ConfigError as error:
             raise CommandError("ERR", f"Rewriting config file: {error}") from None
 
-    def _rewrite_into(self, rewrite: Rewrite) -> None:
+    def _rewrite_into(self, rewrite: Rewrite, everything: bool) -> None:
         places: dict[str, list[tuple[int, Line]]] = {}
         for index, line in rewrite.parsed():
             setting = SETTINGS.get(line.words[0])
@@ -267,7 +267,7 @@ class Config:
             value = self._values[setting.name]
             there = places.get(setting.name)
             if there is None:
-                if value != _default(setting):
+                if everything or value != _default(setting):
                     added += [f"{setting.name} {text}" for text in setting.kind.lines(value)]
             elif _said(setting, [line for _, line in there]) != value:
                 name = there[0][1].words[0]

@@ -3,6 +3,7 @@
 from broker.commands import (  # noqa: F401  (imported for what their decorators do)
     bitmaps,
     channels,
+    client_list,
     clients,
     command_log,
     connection,

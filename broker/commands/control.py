@@ -20,6 +20,16 @@ class Control(Protocol):
     def client_buffers(self, session: Session) -> tuple[int, int, int]:
         """(bytes of unfinished requests, pieces of unsent output, bytes of unsent output)."""
 
+    def change_replication_id(self) -> None: ...
+
+    def pause_housekeeping(self, paused: bool) -> None: ...
+
+    def log(self, message: str) -> None:
+        """A line in the server's log."""
+
+    def client_traffic(self, session: Session) -> tuple[int, int, int, int]:
+        """(bytes in, bytes out, requests executed, memory held) of a client."""
+
     def group_idle(self, database: int, key: bytes, group: bytes, idle_ms: int) -> None:
         """Warn that a stream drops what a group has yet to read, because nobody of it showed up for so long."""
 

@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 
 from broker.commands.args import to_positive
 from broker.commands.context import Context
+from broker.commands.debug_server import SUBCOMMANDS, USAGES
 from broker.commands.docs import bad_subcommand, help_from
 from broker.commands.encodings import encoding
 from broker.commands.registry import ADMIN, LOADING, NOSCRIPT, PROTECTED, STALE, Group
@@ -51,7 +52,7 @@ def debug(ctx: Context, argv: list[bytes]) -> Reply:
             "local connection, otherwise you need to set this option in the configuration file, and then restart the "
             "server.",
         )
-    found = _SUBCOMMANDS.get(argv[1].upper())
+    found = _SUBCOMMANDS.get(argv[1].upper()) or SUBCOMMANDS.get(argv[1].upper())
     if found is None or len(argv) < found[1] or (found[2] and len(argv) > found[2]):
         raise bad_subcommand(argv)
     return found[0](ctx, argv)
@@ -209,7 +210,7 @@ _USAGES: Final[list[tuple[bytes, bytes]]] = [
 
 
 def _help(ctx: Context, argv: list[bytes]) -> Reply:
-    return help_from(b"DEBUG", _USAGES)
+    return help_from(b"DEBUG", sorted(_USAGES + USAGES))
 
 
 # {name: (function, fewest arguments, most or 0)}, with DEBUG and the name

@@ -26,7 +26,7 @@ from broker.commands.registry import (
 )
 from broker.commands.session import Session
 from broker.errors import CommandError, syntax_error
-from broker.keyspace.memory import key_bytes
+from broker.keyspace.memory import EXPIRY_BYTES, KEY_BYTES, key_bytes
 from broker.protocol.numbers import parse_int
 from broker.protocol.replies import NOTHING, OK, Double, Map, Reply, Verbatim
 from broker.version import COMPATIBLE_WITH, VERSION
@@ -210,32 +210,63 @@ _MEMORY_FIELDS: Final = (
     (b"replication.backlog", b"mem_replication_backlog"),
     (b"clients.slaves", b"mem_clients_slaves"),
     (b"clients.normal", b"mem_clients_normal"),
+    (b"cluster.links", b"mem_cluster_links"),
     (b"aof.buffer", b"mem_aof_buffer"),
-    (b"overhead.total", b"used_memory_overhead"),
-    (b"dataset.bytes", b"used_memory_dataset"),
-    (b"allocator.resident", b"used_memory_rss"),
+    (b"lua.caches", b"used_memory_scripts_eval"),
+    (b"functions.caches", b"used_memory_functions"),
+)
+_ALLOCATOR_FIELDS: Final = (
+    (b"allocator.allocated", b"allocator_allocated"),
+    (b"allocator.active", b"allocator_active"),
+    (b"allocator.resident", b"allocator_resident"),
+    (b"allocator-fragmentation.bytes", b"allocator_frag_bytes"),
+    (b"allocator-rss.bytes", b"allocator_rss_bytes"),
+    (b"rss-overhead.bytes", b"rss_overhead_bytes"),
+    (b"fragmentation.bytes", b"mem_fragmentation_bytes"),
+)
+_RATIO_FIELDS: Final = (
+    (b"allocator-fragmentation.ratio", b"allocator_frag_ratio"),
+    (b"allocator-rss.ratio", b"allocator_rss_ratio"),
+    (b"rss-overhead.ratio", b"rss_overhead_ratio"),
+    (b"fragmentation", b"mem_fragmentation_ratio"),
 )
 
 
 @command("MEMORY|STATS", arity=2, since="4.0.0", summary="Where the memory is", cost="O(n), n databases")
 def memory_stats(ctx: Context, argv: list[bytes]) -> Reply:
-    """Only the figures that there are: what belongs to an allocator of Redis has no equal here."""
+    """What belongs to an allocator of Redis has no equal here: those figures are of the whole process."""
     fields = _info_fields(ctx, "memory")
     flat: list[Reply] = []
     for name, source in _MEMORY_FIELDS:
-        figure = parse_int(fields.get(source, b""))
-        if figure is not None:
-            flat.append(name)
-            flat.append(figure)
+        flat.extend([name, _figure(fields, source)])
     keys = 0
+    tables = 0
     for db in ctx.keyspace.databases:
-        keys += db.size()
-    used = parse_int(fields.get(b"used_memory", b"")) or 0
-    start = parse_int(fields.get(b"used_memory_startup", b"")) or 0
-    peak = parse_int(fields.get(b"used_memory_peak", b"")) or 0
-    flat.extend([b"keys.count", keys, b"keys.bytes-per-key", max(0, used - start) // keys if keys else 0])
-    flat.extend([b"peak.percentage", Double(round(100.0 * used / peak, 2) if peak else 0.0)])
+        if db.size():
+            keys += db.size()
+            main, expires = db.size() * KEY_BYTES, len(db.expires) * EXPIRY_BYTES
+            tables += main + expires
+            flat.extend(
+                [b"db.%d" % db.index, Map([b"overhead.hashtable.main", main, b"overhead.hashtable.expires", expires])]
+            )
+    used, start = _figure(fields, b"used_memory"), _figure(fields, b"used_memory_startup")
+    dataset = _figure(fields, b"used_memory_dataset")
+    flat.extend(
+        [b"overhead.db.hashtable.lut", tables, b"overhead.db.hashtable.rehashing", 0, b"db.dict.rehashing.count", 0]
+    )
+    flat.extend([b"overhead.total", _figure(fields, b"used_memory_overhead"), b"keys.count", keys])
+    flat.extend([b"keys.bytes-per-key", max(0, used - start) // keys if keys else 0, b"dataset.bytes", dataset])
+    flat.extend([b"dataset.percentage", Double(100.0 * dataset / max(1, used - start))])
+    flat.extend([b"peak.percentage", Double(100.0 * used / max(1, _figure(fields, b"used_memory_peak")))])
+    for name, source in _ALLOCATOR_FIELDS:
+        flat.extend([name, _figure(fields, source)])
+    for name, source in _RATIO_FIELDS:
+        flat.extend([name, Double(float(fields.get(source, b"0")))])
     return Map(flat)
+
+
+def _figure(fields: dict[bytes, bytes], name: bytes) -> int:
+    return parse_int(fields.get(name, b"")) or 0
 
 
 @command("MEMORY|DOCTOR", arity=2, since="4.0.0", summary="What is wrong with the memory, if anything", cost="O(1)")

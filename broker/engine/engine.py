@@ -69,6 +69,7 @@ _EXPIRE_PER_TURN: Final = 200  # keys removed by time in one turn at most; the h
 _FIELDS_PER_TURN: Final = 1000  # fields of hashes removed by time in one go, likewise
 _RETAIN_SECONDS: Final = 0.004  # of a turn at most, about: a look may be quick, or take back a hundred leases
 _RETAIN_PER_TURN: Final = 200  # streams that are looked at for entries to remove in one go, likewise
+_UNBLOCKED: Final = ErrorReply(b"UNBLOCKED")  # as INFO errorstats counts it
 _INTERNAL_ERROR: Final = ErrorReply(b"ERR internal error")
 _MOST_SPELLINGS: Final = 10_000  # of names of commands; a client may write one in 2**n ways
 _COMPRESSION: Final = {"no": 0, "fast": 1, "high": 6}  # levels of zlib
@@ -638,7 +639,8 @@ class Engine:
         requests = self.shared.unblock_requests
         self.shared.unblock_requests = []
         for session_id, with_error in requests:
-            self.blocking.unblock(session_id, with_error)
+            if self.blocking.unblock(session_id, with_error) and with_error:
+                self._count_error(_UNBLOCKED)
 
     def log_durable(self, batch: i64) -> bool:
         """All of the log up to that batch is on the disk. True when a turn is needed: somebody waits for that."""

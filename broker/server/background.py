@@ -39,15 +39,24 @@ class Timer:
 class Housekeeping:
     """Once a second: idle clients, soft output limits, rates, memory peak, garbage."""
 
-    def __init__(self, hub: Hub, idle_seconds: Callable[[], int], sample: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        idle_seconds: Callable[[], int],
+        sample: Callable[[], None],
+        is_paused: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._hub = hub
         self._idle_seconds = idle_seconds
         self._sample = sample
+        self._is_paused = is_paused
         self._executed = 0
 
     async def run(self) -> None:
         while True:
             await trio.sleep(1)
+            if self._is_paused():
+                continue
             self._sample()
             self._check_clients()
             executed = int(self._hub.engine.executed)

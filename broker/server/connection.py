@@ -11,7 +11,7 @@ from typing import Final
 from mypy_extensions import i64
 
 from broker.commands.context import Context
-from broker.commands.session import DROP_NEWEST, NEEDS_AUTH, REPLY_ON, REPLY_SKIP, REPLY_SKIP_NEXT
+from broker.commands.session import DROP_NEWEST, NEEDS_AUTH, REPLY_ON, REPLY_SKIP, REPLY_SKIP_NEXT, TRACKS
 from broker.engine.admission import POSTPONED
 from broker.engine.engine import Engine
 from broker.errors import ProtocolError
@@ -47,6 +47,8 @@ class Traffic:
     """Counters of all connections together."""
 
     def __init__(self) -> None:
+        self.reads: i64 = 0
+        self.writes: i64 = 0
         self.bytes_in: i64 = 0
         self.bytes_out: i64 = 0
         self.output_limit_cuts: i64 = 0
@@ -71,6 +73,7 @@ class Connection:
         self.bytes_in: i64 = 0
         self.bytes_out: i64 = 0
         self.requests: i64 = 0  # executed
+        self.received: i64 = 0  # bytes of the requests that were executed last
         self._came: i64 = 0  # bytes since it last had sent nothing that was not executed
         self.events: i64 = 1  # what epoll watches for; kept by the hub
         self._engine: Final = engine
@@ -110,6 +113,7 @@ class Connection:
             self.end_if_done()
             return
         size: i64 = len(data)
+        self._traffic.reads += 1
         self._traffic.bytes_in += size
         self.bytes_in += size
         self._came += size
@@ -176,6 +180,7 @@ class Connection:
                 self.closing = "protocol_error"
                 return _REQUESTS_PER_TURN - left
             if not self._take():
+                self.received = self._came
                 self._came = self._parser.pending
                 return _REQUESTS_PER_TURN - left
 
@@ -264,6 +269,9 @@ class Connection:
                 self._keep(pieces)
             return
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        if not messages and self._exceeds(len(data)):
+            self._cut()  # Redis gathers a turn's output before it sends, and cuts a client that is owed too much
+            return
         try:
             sent: i64 = self._send(data)
         except BlockingIOError:
@@ -271,6 +279,7 @@ class Connection:
         except OSError:
             self.closing = "connection_reset"
             return
+        self._traffic.writes += 1
         self._traffic.bytes_out += sent
         self.bytes_out += sent
         if sent < len(data):
@@ -361,6 +370,11 @@ class Connection:
             self._soft_since = monotonic()
         return monotonic() - self._soft_since > seconds
 
+    def _exceeds(self, size: i64) -> bool:
+        """Whether so many bytes at once are beyond the hard limit of the client's class."""
+        hard = self._limits.pubsub[0] if self.session.subscriptions else self._limits.normal[0]
+        return hard != 0 and size > hard
+
     def check_soft_limit(self) -> None:
         """Called now and then: the soft limit runs out even if nothing more is sent."""
         if self._unsent and self._over_limit():
@@ -409,7 +423,10 @@ class Connection:
             queued += _size_of(self._queue[i])
         owed = _size(self._sealed, 0) if self._sealed else 0
         held: i64 = _OWN_BYTES + self._parser.pending + self._unsent_bytes + owed + queued + session.queue_bytes
-        return int(held) + 120 * session.subscriptions
+        held += 120 * (session.subscriptions + len(session.watcher.keys))
+        if session.special & TRACKS:
+            held += 120 * len(self._engine.keyspace.tracking.trackers[session.id].prefixes)
+        return int(held)
 
     @property
     def has_unsent(self) -> bool:

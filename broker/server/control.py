@@ -59,6 +59,7 @@ class ServerControl:
         self._saving: Saving | None = None
         self._rewriting: Rewriting | None = None
         self._reloading: Reloading | None = None
+        self.housekeeping_paused = False
         self._idle_lines = LineLimit(_PER_MINUTE)
 
     def connect(
@@ -112,6 +113,27 @@ class ServerControl:
         if connection is None:
             return 0, 0, 0
         return connection.query_bytes, connection.unsent_pieces, connection.unsent_bytes
+
+    def change_replication_id(self) -> None:
+        if self._info:
+            self._info.change_replication_id()
+
+    def pause_housekeeping(self, paused: bool) -> None:
+        self.housekeeping_paused = paused
+
+    def log(self, message: str) -> None:
+        log.warning("debug.log", message=message)
+
+    def client_traffic(self, session: Session) -> tuple[int, int, int, int]:
+        connection = self._hub.connection_of(session) if self._hub else None
+        if connection is None:
+            return 0, 0, 0, 0
+        return (
+            int(connection.bytes_in),
+            int(connection.bytes_out),
+            int(connection.requests),
+            connection.memory_bytes(),
+        )
 
     def group_idle(self, database: int, key: bytes, group: bytes, idle_ms: int) -> None:
         now_ms = self._engine.clock.monotonic_ms() if self._engine else 0

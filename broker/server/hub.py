@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable
 from select import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, epoll
 from socket import socket
+from time import perf_counter
 from typing import Final
 
 from mypy_extensions import i64
@@ -47,6 +48,7 @@ class Hub:
         self.traffic: Final = Traffic()
         self.connections: dict[int, Connection] = {}  # {file descriptor: connection}
         self.turns: i64 = 0
+        self.busy_seconds: float = 0.0  # spent in turns
         self.clients_limit: i64 = 0  # bytes that all clients may hold together (maxmemory-clients), 0: any
         self.evicted_clients: i64 = 0
         self.measures = False  # what clients hold is kept up to date
@@ -146,6 +148,7 @@ class Hub:
         """Run one; False when there was nothing to do."""
         events: list[tuple[int, int]] = self._epoll.poll(0, _MAX_EVENTS)
         engine = self.engine
+        started = perf_counter()
         engine.begin_turn()
         self.turns += 1
         connections = self.connections
@@ -167,6 +170,9 @@ class Hub:
                     outgoing.append(session)
                 if self.measures:
                     self._measure(connection)
+                    if connection.received > self.clients_limit > 0 and not connection.session.no_evict:
+                        self.evicted_clients += 1  # one request took more than all clients may have
+                        connection.closing = "client_eviction"
                 if connection.closing or connection.has_work or not connection.wants_input:
                     self._unusual(connection)
                     if connection.closing:
@@ -185,6 +191,7 @@ class Hub:
         self._finish()
         if self.clients_limit and engine.memory.clients_bytes > self.clients_limit:
             self._evict_clients()
+        self.busy_seconds += perf_counter() - started
         return busy or self._fresh
 
     def _crashed(self, connection: Connection, error: Exception) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import secrets
 import sys
 from collections.abc import Callable
 from typing import Final
@@ -32,6 +33,7 @@ class Facts:
     port: int
     started_ms: int
     executable: str
+    replication_id: str = ""  # once it was changed
 
 
 class Info:
@@ -71,6 +73,9 @@ class Info:
             "cluster": self.cluster,
             "keyspace": self.keyspace,
         }
+
+    def change_replication_id(self) -> None:
+        self._facts.replication_id = secrets.token_hex(20)
 
     def text(self, asked: list[str]) -> bytes:
         """asked: section names in lower case; `default`, `all`, `everything` are several. Unknown ones: no text."""
@@ -212,6 +217,11 @@ class Info:
             "paused_reason": "none" if action == "none" else "client_pause",
             "paused_actions": action,
             "paused_timeout_milliseconds": left_ms,
+            "total_reads_processed": int(traffic.reads),
+            "total_writes_processed": int(traffic.writes),
+            "eventloop_cycles": int(self._hub.turns),
+            "eventloop_duration_sum": int(self._hub.busy_seconds * 1e6),
+            "eventloop_duration_cmd_sum": int(sum(command.seconds for command in self.commands()) * 1e6),
             "turns": int(self._hub.turns),
         }
 
@@ -220,7 +230,7 @@ class Info:
             "role": "master",
             "connected_slaves": 0,
             "master_failover_state": "no-failover",
-            "master_replid": self._facts.run_id,
+            "master_replid": self._facts.replication_id or self._facts.run_id,
             "master_replid2": "0" * 40,
             "master_repl_offset": 0,
             "second_repl_offset": -1,

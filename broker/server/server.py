@@ -140,7 +140,9 @@ class Server:
             tcp, unix, started = await self._listen(nursery)
             nursery.start_soon(self._turn_forever)
             nursery.start_soon(self._timer.run)
-            housekeeping = Housekeeping(self.hub, lambda: self.config.integer("timeout"), self._sample)
+            housekeeping = Housekeeping(
+                self.hub, lambda: self.config.integer("timeout"), self._sample, lambda: self.control.housekeeping_paused
+            )
             nursery.start_soon(housekeeping.run)
             async with trio.open_nursery() as accept_nursery:
                 for listener in [*tcp, *([unix] if unix else [])]:
@@ -265,6 +267,12 @@ class Server:
 
     def _owes(self) -> bool:
         return any(connection.owes for connection in self.hub.connections.values())
+
+    def _idle_seconds(self) -> int:
+        return self.config.integer("timeout")
+
+    def _is_paused(self) -> bool:
+        return self.control.housekeeping_paused
 
     def _sample(self) -> None:
         traffic = self.hub.traffic

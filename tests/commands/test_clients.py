@@ -100,10 +100,11 @@ def test_reply_off_outlasts_skip(h: Harness) -> None:
 
 def test_a_line_has_the_fields_of_redis_in_their_order(h: Harness) -> None:
     line = h.run("CLIENT INFO")
-    assert line.endswith(b" resp=2 lib-name= lib-ver=\n")
+    assert line.endswith(b" resp=2 lib-name= lib-ver= tot-net-in=0 tot-net-out=0 tot-cmds=0\n")
     expected = (
         "id addr laddr fd name age idle flags db sub psub ssub multi watch qbuf qbuf-free argv-mem multi-mem rbs rbp "
-        "obl oll omem tot-mem events cmd user redir resp lib-name lib-ver"
+        "obl oll omem tot-mem events cmd user redir resp lib-name lib-ver tot-net-in "
+        "tot-net-out tot-cmds"
     )
     assert " ".join(fields(line)) == expected
 
@@ -124,7 +125,7 @@ def test_a_line_tells_the_state_of_the_client(h: Harness) -> None:
     assert shown["age"] == "90"
     assert shown["flags"] == "Px"
     assert (shown["db"], shown["sub"], shown["psub"], shown["multi"], shown["watch"]) == ("2", "2", "1", "1", "2")
-    assert shown["multi-mem"] == str(len("SETkabc"))
+    assert int(shown["multi-mem"]) > len("SETkabc")
     assert shown["resp"] == "3"
     assert shown["user"] == "default"
 
@@ -305,3 +306,29 @@ def test_help_is_made_from_the_subcommands(h: Harness) -> None:
     for sub in h.engine.commands[b"CLIENT"].subcommands.values():
         name = sub.name.decode().partition("|")[2]
         assert any(line.split(" ")[0] == name for line in lines)
+
+
+def test_filters_of_list_and_kill_can_be_combined_and_negated(h: Harness) -> None:
+    one, two, three = h.client(), h.client(), h.client()
+    one.run("HELLO 3 SETNAME a")
+    two.run("CLIENT SETINFO lib-name lib")
+    two.run("SELECT 3")
+    three.run("CLIENT NO-EVICT ON")
+    numbers = {client.session.id: name for client, name in ((h.main, "me"), (one, "1"), (two, "2"), (three, "3"))}
+
+    def named(*request: str) -> str:
+        return " ".join(numbers[number] for number in listed(h, *request))
+
+    assert named("NAME", "a") == "1"
+    assert named("LIB-NAME", "lib", "DB", "3") == "2"
+    assert named("FLAGS", "e") == "3"
+    assert named("NOT-NAME", "a", "SKIPME", "yes") == "2 3"
+    assert named("ID", str(three.session.id), str(one.session.id), "NOT-FLAGS", "e") == "1"
+    assert named("NOT-ID", str(one.session.id), "TYPE", "normal") == "me 2 3"
+    h.advance(10)
+    two.session.active_ms = h.engine.clock.now_ms()
+    assert named("IDLE", "5") == "me 1 3"
+    assert h.run("CLIENT LIST DB x") == "-ERR value is not an integer or out of range"
+    assert h.run("CLIENT LIST NAME") == SYNTAX
+    assert h.run("CLIENT KILL DB 3 NOT-NAME a") == 1
+    assert killed(h) == [two.session.id]

@@ -47,6 +47,18 @@ class RecordingControl:
     def client_buffers(self, session: Session) -> tuple[int, int, int]:
         return 0, 0, 0
 
+    def change_replication_id(self) -> None:
+        self.asked.append(("change_replication_id",))
+
+    def pause_housekeeping(self, paused: bool) -> None:
+        self.asked.append(("pause_housekeeping", paused))
+
+    def log(self, message: str) -> None:
+        self.asked.append(("log", message))
+
+    def client_traffic(self, session: Session) -> tuple[int, int, int, int]:
+        return 0, 0, 0, 0
+
     def group_idle(self, database: int, key: bytes, group: bytes, idle_ms: int) -> None:
         self.asked.append(("group_idle", database, key, group, idle_ms))
 
