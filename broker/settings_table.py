@@ -100,6 +100,8 @@ _NETWORK: Final = _used(
     Setting("timeout", Integer(), "0"),
     Setting("tcp-keepalive", Integer(), "300"),
     Setting("maxclients", Integer(1, UINT_MAX), "10000"),
+    Setting("busy-reply-threshold", _LONG, "5000", aliases=("lua-time-limit",)),
+    Setting("script-memory-limit", Memory(1 << 20), "256mb"),  # ours: of each of the two interpreters
     Setting("requirepass", Text(), ""),
     Setting("client-output-buffer-limit", OutputLimits(), _LIMITS, several=True),
     Setting("pubsub-overflow", Enum(("disconnect", "drop-oldest", "drop-newest")), "disconnect"),  # ours
@@ -186,7 +188,6 @@ _NOT_YET: Final = [
     Setting("activerehashing", Boolean(), "yes"),
     Setting("hz", Integer(clamp=(1, 500)), "10"),
     Setting("zset-max-listpack-value", Memory(), "64", aliases=("zset-max-ziplist-value",)),
-    Setting("busy-reply-threshold", _LONG, "5000", aliases=("lua-time-limit",)),
     Setting("shutdown-timeout", Integer(), "10"),
 ]
 

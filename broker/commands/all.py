@@ -28,6 +28,7 @@ from broker.commands import (  # noqa: F401  (imported for what their decorators
     pubsub,
     scan,
     schedules,
+    scripting,
     server,
     sets,
     sort,

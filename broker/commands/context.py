@@ -9,11 +9,13 @@ from broker.commands.control import Control
 from broker.commands.log_progress import LogProgress
 from broker.commands.logs import CommandLog, Latency
 from broker.commands.registry import Command
+from broker.commands.script_run import Scripts
 from broker.commands.session import Session
 from broker.config import Config
 from broker.keyspace import events
 from broker.keyspace.database import Database, Keyspace
 from broker.keyspace.subscriptions import Subscriptions
+from broker.protocol.replies import ErrorReply
 
 
 def _always() -> bool:
@@ -44,6 +46,7 @@ class Shared:
         self.is_journaled: Callable[[], bool] = _always  # whether anybody reads the journal; the engine knows
         self.log = LogProgress()
         self.durability_clients: i64 = 0  # that chose another durability than the server's
+        self.scripts: Scripts | None = None  # set by whoever puts the broker together; None: no Lua
 
 
 def set_durability(shared: Shared, session: Session, durability: int) -> None:
@@ -84,6 +87,15 @@ class Context:
     def select(self, index: int) -> None:
         self.session.database = index
         self.db = self.keyspace.databases[index]
+
+    def count_error(self, reply: ErrorReply) -> None:
+        """In INFO errorstats. The engine does it for every CommandError; this is for errors that are values."""
+        code = reply.text.split(b" ", 1)[0]
+        errors = self.shared.errors
+        if code in errors or len(errors) < 128:
+            errors[code] = errors.get(code, 0) + 1
+        if self.command is not None:
+            self.command.failed += 1
 
     # -- reporting a change
 

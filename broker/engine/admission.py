@@ -5,7 +5,7 @@ The engine comes here only when a bit of Session.gate or of Engine.gate is set: 
 
 from typing import Final
 
-from broker.commands.registry import DENYOOM, LOADING, MAY_REPLICATE, NO_AUTH, NO_MULTI, WRITE, Command
+from broker.commands.registry import ALLOW_BUSY, DENYOOM, LOADING, MAY_REPLICATE, NO_AUTH, NO_MULTI, WRITE, Command
 from broker.commands.session import IN_MULTI, NEEDS_AUTH, SUBSCRIBED, Session
 from broker.protocol.replies import QUEUED, ErrorReply, Reply
 
@@ -16,6 +16,8 @@ SAVES_FAIL: Final = 1 << 17  # the last BGSAVE failed, and stop-writes-on-bgsave
 PAUSED_WRITES: Final = 4
 PAUSED_ALL: Final = 8
 LIMITED: Final = 16  # maxmemory is set
+BUSY_SCRIPT: Final = 1 << 8  # a script runs for long; other clients' requests are read meanwhile, and mostly refused
+BUSY_FUNCTION: Final = 1 << 9
 IS_KEPT: Final = 1 << 16  # of one request alone: it publishes to a retained channel, which is a write
 OUT_OF_MEMORY: Final = 1 << 18  # of one request alone: there is no room, and nothing more to evict
 
@@ -28,17 +30,21 @@ POSTPONED: Final = Postponed()
 
 _NO_AUTH: Final = ErrorReply(b"NOAUTH Authentication required.")
 _LOADING: Final = ErrorReply(b"LOADING Redis is loading the dataset in memory")
-_DISK: Final = ErrorReply(
+DISK_FAILS: Final = ErrorReply(
     b"MISCONF Errors writing to the AOF file: the log can't be written. Reads go on; see the server's log."
 )
-_NOT_SAVED: Final = ErrorReply(
+NOT_SAVED: Final = ErrorReply(
     b"MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands that "
     b"may modify the data set are disabled, because this instance is configured to report errors during writes if RDB "
     b"snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB "
     b"error."
 )
-_NO_MEMORY: Final = ErrorReply(b"OOM command not allowed when used memory > 'maxmemory'.")
+NO_MEMORY: Final = ErrorReply(b"OOM command not allowed when used memory > 'maxmemory'.")
 _ENDS_QUEUE: Final = frozenset([b"EXEC", b"DISCARD", b"QUIT", b"RESET"])
+_BUSY: Final = (
+    ErrorReply(b"BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE."),
+    ErrorReply(b"BUSY Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE."),
+)
 _RUN_AT_ONCE: Final = frozenset([b"EXEC", b"DISCARD", b"MULTI", b"WATCH", b"QUIT", b"RESET"])
 _WHILE_SUBSCRIBED: Final = frozenset(
     [b"PING", b"SUBSCRIBE", b"SSUBSCRIBE", b"UNSUBSCRIBE", b"SUNSUBSCRIBE", b"PSUBSCRIBE", b"PUNSUBSCRIBE", b"QUIT"]
@@ -56,11 +62,11 @@ def admit(session: Session, command: Command, argv: list[bytes], gate: int) -> R
     if session.gate & IN_MULTI and command.flags & NO_MULTI:
         return ErrorReply(b"ERR Command not allowed inside a transaction")
     if gate & OUT_OF_MEMORY and _takes_memory(session, command):
-        return _NO_MEMORY
+        return NO_MEMORY
     if gate & WRITES_REFUSED and (_writes(session, command) or gate & IS_KEPT or command.name == b"PING"):
-        return _DISK
+        return DISK_FAILS
     if gate & SAVES_FAIL and (_writes(session, command) or command.name == b"PING"):
-        return _NOT_SAVED
+        return NOT_SAVED
     if session.gate & SUBSCRIBED and command.name not in _WHILE_SUBSCRIBED:
         return ErrorReply(
             b"ERR Can't execute '%b': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in "
@@ -68,6 +74,8 @@ def admit(session: Session, command: Command, argv: list[bytes], gate: int) -> R
         )
     if gate & IS_LOADING and not command.flags & LOADING:
         return _LOADING
+    if gate & (BUSY_SCRIPT | BUSY_FUNCTION) and not _may_interrupt(command, argv):
+        return _BUSY[0] if gate & BUSY_SCRIPT else _BUSY[1]
     if gate & (PAUSED_ALL | PAUSED_WRITES) and _is_paused(session, command, gate):
         return POSTPONED
     if session.gate & IN_MULTI and command.name not in _RUN_AT_ONCE:
@@ -88,6 +96,13 @@ def _takes_memory(session: Session, command: Command) -> bool:
     if command.name == b"EXEC":
         return session.queue_takes_memory
     return command.flags & DENYOOM != 0 or (session.in_multi and command.name not in _ENDS_QUEUE)
+
+
+def _may_interrupt(command: Command, argv: list[bytes]) -> bool:
+    """While a script runs: what is marked so, and of SHUTDOWN only the form that saves nothing."""
+    if not command.flags & ALLOW_BUSY:
+        return False
+    return command.name != b"SHUTDOWN" or b"NOSAVE" in [word.upper() for word in argv[1:]]
 
 
 def _is_paused(session: Session, command: Command, gate: int) -> bool:

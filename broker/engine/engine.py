@@ -21,7 +21,7 @@ from broker.commands.group_policy import look_at_groups
 from broker.commands.hash_fields import expire_fields
 from broker.commands.monitor import show
 from broker.commands.present_state import journal_present_state
-from broker.commands.registry import ADMIN, BLOCKING, DENYOOM, SKIP_MONITOR, WRITE, Command
+from broker.commands.registry import ADMIN, BLOCKING, DENYOOM, MAY_REPLICATE, SKIP_MONITOR, WRITE, Command
 from broker.commands.session import (
     DISCONNECT,
     DROP_NEWEST,
@@ -40,6 +40,8 @@ from broker.datatypes.packed_entries import SHARED
 from broker.datatypes.trash import TRASH
 from broker.engine import observation
 from broker.engine.admission import (
+    BUSY_FUNCTION,
+    BUSY_SCRIPT,
     IS_KEPT,
     IS_LOADING,
     LIMITED,
@@ -54,6 +56,7 @@ from broker.engine.journal import Journal
 from broker.engine.memory import MemoryLimit
 from broker.engine.notifications import event_entries, publish_events
 from broker.engine.schedules import Schedules
+from broker.engine.script_calls import ScriptCalls
 from broker.errors import CommandError
 from broker.keyspace import events
 from broker.keyspace.database import COUNTED, LAST_USE, UNNOTED, Keyspace
@@ -64,6 +67,7 @@ from broker.keyspace.subscriptions import RELEASED_AT_ONCE
 from broker.keyspace.usage import TICK_BITS
 from broker.protocol.replies import NOTHING, ErrorReply, Reply
 
+_MAY_WANT_MEMORY: Final = DENYOOM | MAY_REPLICATE  # flags: a script may write, too
 _HELD_UP: Final = IS_LOADING | WRITES_REFUSED | PAUSED_ALL | PAUSED_WRITES  # then nothing that is due may be written
 _EXPIRE_PER_TURN: Final = 200  # keys removed by time in one turn at most; the hub comes back at once for the rest
 _FIELDS_PER_TURN: Final = 1000  # fields of hashes removed by time in one go, likewise
@@ -99,6 +103,7 @@ class Engine:
         self.shared.is_journaled = self.journal.is_read
         self.blocking = Blocking(self.keyspace, self._retry)
         self.schedules = Schedules(self.keyspace, self.journal, self._fire, self.settle)
+        self.script_calls = ScriptCalls(self)
         self._nobody = Context(Session(0, []), self.shared)  # whose requests are those that the broker makes itself
         self.observation = observation.Observation(self.shared)
         self.memory = MemoryLimit(self.shared, self.journal, self.settle)
@@ -233,9 +238,9 @@ class Engine:
                 break
             self._keeper.select(place[0])
             if look_at(self._keeper, place[1]):
-                self._record(self._keeper, [])
+                self.record(self._keeper, [])
             if look_at_groups(self._keeper, place[1]):
-                self._record(self._keeper, [])
+                self.record(self._keeper, [])
         self.settle()
 
     def _expire_fields(self) -> None:
@@ -332,7 +337,7 @@ class Engine:
         if command is None:
             command = self._spellings.get(argv[0])
         if command is None or command.subcommands:
-            found = self._find(argv)
+            found = self.find(argv)
             if isinstance(found, ErrorReply):
                 return self._refuse(session, found)
             command = found
@@ -345,7 +350,11 @@ class Engine:
             )
         if session.gate | self.gate:
             gate = int(self.gate)
-            if gate & LIMITED and not session.is_replay and (command.flags & DENYOOM or session.gate & IN_MULTI):
+            if (
+                gate & LIMITED
+                and not session.is_replay
+                and (command.flags & _MAY_WANT_MEMORY or session.gate & IN_MULTI)
+            ):
                 if not self.memory.has_room() and not self.memory.make_room():
                     gate |= OUT_OF_MEMORY
             if gate & WRITES_REFUSED and command.name == b"PUBLISH":
@@ -374,7 +383,7 @@ class Engine:
             ):
                 self.journal.write(int(session.database), argv)  # the common case, without any of what follows
                 return reply
-            self._record(ctx, argv)
+            self.record(ctx, argv)
             self.settle()
         elif keyspace.expired or keyspace.events or keyspace.ready or ctx.decisions is not None:
             self.settle()
@@ -447,7 +456,7 @@ class Engine:
     def report_bug(self, where: str, error: Exception) -> None:
         self._on_bug(where, error)
 
-    def _record(self, ctx: Context, argv: list[bytes]) -> None:
+    def record(self, ctx: Context, argv: list[bytes]) -> None:
         """Note the effects of the call that just changed something."""
         if self.keyspace.expired_fields:
             self._record_expired_fields()
@@ -467,6 +476,8 @@ class Engine:
 
     def settle(self) -> None:
         """End of a request that had effects: journal them, notify, serve who waited."""
+        if self.gate & (BUSY_SCRIPT | BUSY_FUNCTION):
+            return  # this is another client's request, while a script runs: its effects are settled at its own end
         self._commit()
         if self.keyspace.ready:
             self.blocking.serve()
@@ -529,7 +540,7 @@ class Engine:
                 self._on_bug("unfinished", error)
                 reply = _INTERNAL_ERROR
             if self.keyspace.dirty != dirty:
-                self._record(ctx, [])
+                self.record(ctx, [])
             self.settle()
             if reply is not NOTHING:
                 del self._unfinished[ctx]
@@ -544,7 +555,7 @@ class Engine:
         dirty = self.keyspace.dirty
         reply = self.call(ctx, command, argv)
         if self.keyspace.dirty != dirty:
-            self._record(ctx, argv)
+            self.record(ctx, argv)
         if self.keyspace.dirty != dirty or self.keyspace.events:
             self._commit()
         return reply
@@ -557,7 +568,7 @@ class Engine:
         dirty = self.keyspace.dirty
         reply = self.call(ctx, command, argv)
         if self.keyspace.dirty != dirty:
-            self._record(ctx, argv)
+            self.record(ctx, argv)
         return reply if isinstance(reply, ErrorReply) else None
 
     def _run_queue(self, ctx: Context, argv: list[bytes]) -> Reply:
@@ -572,14 +583,14 @@ class Engine:
         replies: list[Reply] = []
         session.in_exec = True
         for request in queue:
-            found = self._find(request)
+            found = self.find(request)
             if isinstance(found, ErrorReply):
                 replies.append(found)
                 continue
             dirty = self.keyspace.dirty
             reply = self.call(ctx, found, request)
             if self.keyspace.dirty != dirty:
-                self._record(ctx, request)
+                self.record(ctx, request)
             replies.append(reply.in_multi if isinstance(reply, Blocked) else reply)
         session.in_exec = False
         if self.shared.monitors:
@@ -591,7 +602,7 @@ class Engine:
             self._unblock()
         return replies
 
-    def _find(self, argv: list[bytes]) -> Command | ErrorReply:
+    def find(self, argv: list[bytes]) -> Command | ErrorReply:
         """The command that a request names, in any case."""
         command = self.commands.get(argv[0]) or self._spellings.get(argv[0])
         if command is None:
@@ -615,7 +626,7 @@ class Engine:
         """Count an error that came before execution; it fails the transaction being queued."""
         if session.gate & IN_MULTI:
             session.queue_failed = True
-        self._count_error(reply)
+        self.count_error(reply)
         return reply
 
     def _abort(self, ctx: Context, why: ErrorReply) -> ErrorReply:
@@ -625,10 +636,10 @@ class Engine:
 
     def _failed(self, command: Command, reply: ErrorReply) -> ErrorReply:
         command.failed += 1
-        self._count_error(reply)
+        self.count_error(reply)
         return reply
 
-    def _count_error(self, reply: ErrorReply) -> None:
+    def count_error(self, reply: ErrorReply) -> None:
         self.error_replies += 1
         code = reply.text.split(b" ", 1)[0]
         errors = self.shared.errors

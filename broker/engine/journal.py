@@ -45,6 +45,11 @@ class Journal:
         self._unit.clear()
         self._unit_databases.clear()
 
+    def abandon(self) -> None:
+        """Forget the effects of the request being executed."""
+        self._unit.clear()
+        self._unit_databases.clear()
+
     def write(self, database: int, argv: list[bytes]) -> None:
         """record() and commit() in one, for the common request with one effect."""
         if self.enabled:

@@ -62,6 +62,7 @@ class Keyspace:
         self.ready: list[tuple[int, bytes]] = []  # (database, key) written to while somebody waits for it
         self.events: list[tuple[int, bytes, bytes, int]] = []  # (database, key, event, class) to notify of
         self.event_classes: i64 = 0  # notify-keyspace-events as bits; 0 keeps `events` empty
+        self.libraries: dict[bytes, bytes] = {}  # {name: text}: of FUNCTION, which belong to no database
         self.planned: dict[int, None] = {}  # databases that may have scheduled messages; pruned by engine/schedules.py
         self.retention = RetentionAgenda()  # streams of which something goes by time, kept by stream_retention.py
         self.tick: i64 = 0  # now_ms >> TICK_BITS

@@ -47,6 +47,8 @@ def dataset_digest(keyspace: Keyspace, exact: bool) -> bytes:
             total ^= _hash(_bytes_of(_key_digest(db, key, _mix(_ZERO, key), exact, int(db.keyspace.now_ms))))
     if exact:
         total ^= channels_digest(keyspace.channel_log)
+        for source in keyspace.libraries.values():
+            total ^= _hash(source)
     return _hex(total)
 
 

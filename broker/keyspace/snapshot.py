@@ -28,6 +28,7 @@ class Snapshot:
         self.sizes: dict[int, tuple[int, int]] = {}  # {database: (keys, keys that expire)}
         self.agendas: dict[int, Agenda] = {}  # {database: scheduled messages}, without those that have none
         self.channel_log: ChannelLog = keyspace.channel_log if is_still else keyspace.channel_log.frozen()
+        self.libraries: list[bytes] = list(keyspace.libraries.values())
         self._is_still = is_still
         self._shards: list[dict[bytes, object]] = []  # of a still one: those of the database that is walked
         self._items: list[tuple[bytes, object]] = []

@@ -110,20 +110,26 @@ def load_log(
         with path.open("rb") as stream:
             tail = b""
             if _is_rdb(stream):
-                tail = yield from _load_rdb(stream, path, keyspace, 0, True, progress)
+                tail = yield from _load_rdb(stream, path, keyspace, 0, True, progress, apply)
             apply([b"SELECT", b"0"])  # each file begins so; one that is cut, or empty, does not say it
             yield from _load_commands(stream, path, tail, apply, cut_torn and is_last, progress)
         progress.done = before + path.stat().st_size
 
 
 def load_rdb(
-    path: Path, keyspace: Keyspace, now_ms: int, checks: bool, progress: Progress, merges: bool = False
+    path: Path,
+    keyspace: Keyspace,
+    now_ms: int,
+    checks: bool,
+    progress: Progress,
+    apply: Apply,
+    merges: bool = False,
 ) -> Iterator[None]:
     """Load an RDB file, without the keys whose time has come by `now_ms`; the rest as load_log(). merges: into keys
     that there are, which give way."""
     progress.total = path.stat().st_size
     with path.open("rb") as stream:
-        yield from _load_rdb(stream, path, keyspace, now_ms, checks, progress, merges)
+        yield from _load_rdb(stream, path, keyspace, now_ms, checks, progress, apply, merges)
     progress.done = progress.total
 
 
@@ -140,6 +146,7 @@ def _load_rdb(
     now_ms: int,
     checks: bool,
     progress: Progress,
+    apply: Apply,
     merges: bool = False,
 ) -> Generator[None, None, bytes]:
     """The bytes that were read beyond it."""
@@ -153,6 +160,10 @@ def _load_rdb(
         more = reader.step(_ELEMENTS)
         progress.done = before + reader.offset
         yield
+    for library in reader.functions:
+        failure = apply([b"FUNCTION", b"LOAD", b"REPLACE", library])
+        if failure is not None:
+            raise CorruptFile(str(path), reader.offset, f"a library of functions can't be loaded: {failure}")
     progress.keys, progress.expired, progress.empty = int(reader.loaded), int(reader.expired), int(reader.empty)
     if reader.empty:
         log.warning("rdb.empty_keys_left_out", file=str(path), keys=progress.empty)

@@ -13,6 +13,7 @@ from broker.keyspace.snapshot import Snapshot
 from broker.keyspace.unsaved import Piece
 from broker.persistence.rdb_state import AgendaWriter, ChannelsWriter
 from broker.persistence.rdb_writer import begin_key, put_database, put_header
+from broker.rdb.functions import put_libraries
 from broker.rdb.limits import Format
 from broker.rdb.values_out import Pieces
 
@@ -46,6 +47,7 @@ class SnapshotBytes:
         if not self._begun:
             self._begun = True
             put_header(self._form, self._facts, out)
+            put_libraries(self.snapshot.libraries, self._form.compressed, out)
             return True
         if self._state:
             if not self._state[-1].put_some(out):

@@ -9,6 +9,7 @@ from mypy_extensions import i64
 
 from broker.protocol.numbers import format_double
 from broker.protocol.replies import (
+    BigNumber,
     Boolean,
     Double,
     DoubleText,
@@ -120,6 +121,8 @@ def _encode_rare(value: Reply, out: list[bytes], resp3: bool) -> None:
             out.append(b"=%d\r\n%b:%b\r\n" % (len(value.text) + 4, value.kind, value.text))
         else:
             out.append(b"$%d\r\n%b\r\n" % (len(value.text), value.text))
+    elif isinstance(value, BigNumber):
+        out.append(b"(%b\r\n" % value.digits if resp3 else b"$%d\r\n%b\r\n" % (len(value.digits), value.digits))
     else:
         raise TypeError(f"no reply: {type(value).__name__}")
 

@@ -99,6 +99,13 @@ class Verbatim:
         self.kind: Final = kind
 
 
+class BigNumber:
+    """Digits of any length: `(` in RESP3, a bulk string in RESP2."""
+
+    def __init__(self, digits: bytes) -> None:
+        self.digits: Final = digits.replace(b"\r", b" ").replace(b"\n", b" ")
+
+
 class Raw:
     """Bytes of the wire, encoded already: a message that many subscribers share."""
 

@@ -194,6 +194,41 @@ class Hub:
         self.busy_seconds += perf_counter() - started
         return busy or self._fresh
 
+    def answer_others(self, caller: Session) -> None:
+        """A turn within a turn, while a request of `caller` runs for long: read and answer everybody else.
+
+        The time of the turn stands still, nothing falls due, and what the request has changed so far is in no unit of
+        the journal yet; what others were owed before goes out behind the log as ever.
+        """
+        for fd, mask in self._epoll.poll(0, _MAX_EVENTS):
+            connection = self.connections.get(fd)
+            if connection is None or connection.session is caller:
+                continue
+            if mask & EPOLLIN:
+                try:
+                    connection.on_readable()
+                except Exception as error:
+                    self._crashed(connection, error)
+                if connection.session.out:
+                    connection.session.mark()
+            elif mask & (_GONE | EPOLLRDHUP):
+                connection.closing = "connection_reset"
+            if mask & _OUT:
+                connection.on_writable()
+            self._unusual(connection)
+        if caller.queued_for_sending:
+            self.engine.outgoing.remove(caller)
+            caller.queued_for_sending = False  # its output is being made
+        data = self.engine.journal.take()
+        if data:
+            self._write_log(data)
+        if not self.engine.outgoing:
+            return
+        if self._replies_wait() and not self._syncing:
+            self._begin_sync()  # sent when the script has ended: only then the end of an fsync is heard of
+        elif not self._syncing:
+            self._send_all()
+
     def _crashed(self, connection: Connection, error: Exception) -> None:
         """A bug of ours met one client: it ends, with what it is owed possibly cut in the middle; the others go on."""
         self.engine.report_bug("connection", error)

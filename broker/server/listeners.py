@@ -89,19 +89,32 @@ def _remove_stale(path: Path) -> None:
 async def accept_forever(listener: trio.SocketListener, accepted: Accepted, keepalive: int) -> None:
     """Hand each connection over. keepalive: seconds, 0 is off."""
     while True:
+        await trio.lowlevel.wait_readable(listener.socket.fileno())
         try:
-            sock, address = await listener.socket.accept()
+            accept_waiting(listener, accepted, keepalive)
         except OSError as error:
-            if error.errno in _GIVEN_UP:
-                continue
             if error.errno not in _OUT_OF_RESOURCES:
                 raise
             log.error("listener.out_of_resources", error=str(error))
             await trio.sleep(0.1)
-            continue
-        plain = socket.socket(fileno=sock.detach())
-        plain.setblocking(False)
-        accepted(plain, *_names(plain, address, keepalive))
+
+
+def accept_waiting(listener: trio.SocketListener, accepted: Accepted, keepalive: int) -> None:
+    """Hand over whoever is waiting. In one piece: between accept() and the handing over nothing else runs, so that a
+    connection is known to the hub when a script begins that takes its time. Raises OSError: no descriptor is left."""
+    with socket.socket(fileno=os.dup(listener.socket.fileno())) as waiting:
+        waiting.setblocking(False)
+        while True:
+            try:
+                plain, address = waiting.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in _GIVEN_UP:
+                    continue
+                raise
+            plain.setblocking(False)
+            accepted(plain, *_names(plain, address, keepalive))
 
 
 def _names(sock: socket.socket, address: object, keepalive: int) -> tuple[bytes, bytes]:

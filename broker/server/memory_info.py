@@ -51,11 +51,7 @@ def memory_fields(engine: Engine, hub: Hub, statistics: Statistics, log_bytes: i
         "total_system_memory": total,
         "total_system_memory_human": human(total),
     }
-    fields |= dict.fromkeys(("used_memory_lua", "used_memory_vm_eval"), 0)
-    fields |= {"used_memory_lua_human": human(0), "used_memory_scripts_eval": 0}
-    fields |= dict.fromkeys(("number_of_cached_scripts", "number_of_functions", "number_of_libraries"), 0)
-    fields |= {"used_memory_vm_functions": 0, "used_memory_vm_total": 0, "used_memory_vm_total_human": human(0)}
-    fields |= {"used_memory_functions": 0, "used_memory_scripts": 0, "used_memory_scripts_human": human(0)}
+    fields |= _of_scripts(engine)
     fields |= {
         "maxmemory": limit,
         "maxmemory_human": human(limit),
@@ -98,3 +94,25 @@ def human(size: int) -> str:
         if amount < 1024:
             return f"{amount:.2f}{unit}"
     return f"{amount:.2f}P"
+
+
+def _of_scripts(engine: Engine) -> dict[str, str | int | float]:
+    """The interpreters' memory, and what is cached and loaded. They are made when first needed."""
+    scripts = engine.shared.scripts
+    of_eval, of_functions, texts = scripts.memory() if scripts else (0, 0, 0)
+    libraries, functions = scripts.function_counts() if scripts else (0, 0)
+    return {
+        "used_memory_lua": of_eval,
+        "used_memory_vm_eval": of_eval,
+        "used_memory_lua_human": human(of_eval),
+        "used_memory_scripts_eval": texts,
+        "number_of_cached_scripts": scripts.cached_count() if scripts else 0,
+        "number_of_functions": functions,
+        "number_of_libraries": libraries,
+        "used_memory_vm_functions": of_functions,
+        "used_memory_vm_total": of_eval + of_functions,
+        "used_memory_vm_total_human": human(of_eval + of_functions),
+        "used_memory_functions": sum(map(len, engine.keyspace.libraries.values())),
+        "used_memory_scripts": texts,
+        "used_memory_scripts_human": human(texts),
+    }

@@ -33,8 +33,9 @@ class Reloading:
         path = Path(config.text("dir")) / config.text("dbfilename")
         checks = config.boolean("rdbchecksum")
         now_ms = int(keyspace.now_ms)
+        apply = self._loading.apply()
         self._again(flush, lambda: self._loading.at_once(
-            lambda progress: load_rdb(path, keyspace, now_ms, checks, progress, merge)
+            lambda progress: load_rdb(path, keyspace, now_ms, checks, progress, apply, merge)
         ), "Error trying to load the RDB dump, check server logs.")  # fmt: skip
         log.warning("rdb.reloaded", keys=self._loading.keys)
 
@@ -80,4 +81,6 @@ class Reloading:
         keyspace = self._engine.keyspace
         for db in keyspace.databases:
             db.clear()
+        if self._engine.shared.scripts is not None:
+            self._engine.shared.scripts.flush_libraries()
         keyspace.channel_log = ChannelLog()

@@ -1,5 +1,6 @@
 """The only wiring: config, engine, log, hub, listeners and tasks, put together and taken apart."""
 
+import contextlib
 import os
 import secrets
 import socket
@@ -24,6 +25,7 @@ from broker.persistence.aof_format import Manifest
 from broker.persistence.file_lock import FileLock
 from broker.persistence.recovery import load_log, load_rdb, read_manifest
 from broker.persistence.upgrade import upgrade
+from broker.scripting.scripts import Scripting
 from broker.server import listeners
 from broker.server.background import Housekeeping, Timer, take_over_garbage_collection
 from broker.server.control import ServerControl
@@ -86,6 +88,9 @@ class Server:
         self._rdb_lock = FileLock()
         self._failure: Exception | None = None  # of loading
         self._facts = Facts(secrets.token_hex(20), 0, self.clock.now_ms(), sys.argv[0])
+        self._listening: list[trio.SocketListener] = []
+        self.scripts = Scripting(config, self.engine.script_calls, self._answer_others)
+        self.engine.shared.scripts = self.scripts
         self._watch_settings()
 
     # -- life
@@ -138,6 +143,7 @@ class Server:
         """Until the end is asked for and everybody has what he is owed."""
         with trio.CancelScope() as accepting:
             tcp, unix, started = await self._listen(nursery)
+            self._listening = [*tcp, *([unix] if unix else [])]
             nursery.start_soon(self._turn_forever)
             nursery.start_soon(self._timer.run)
             housekeeping = Housekeeping(
@@ -145,7 +151,7 @@ class Server:
             )
             nursery.start_soon(housekeeping.run)
             async with trio.open_nursery() as accept_nursery:
-                for listener in [*tcp, *([unix] if unix else [])]:
+                for listener in self._listening:
                     accept_nursery.start_soon(
                         listeners.accept_forever, listener, self._accepted, self.config.integer("tcp-keepalive")
                     )
@@ -167,7 +173,7 @@ class Server:
                     self.hub.wake()
                 accepting.cancel()
         with trio.CancelScope(shield=True):
-            for listener in [*tcp, *([unix] if unix else [])]:
+            for listener in self._listening:
                 await listener.aclose()
             self._remove_unix_socket()
             with self.shutdown.patience:
@@ -252,6 +258,16 @@ class Server:
         self._timer.set(None if deadline is None else deadline / 1000)
         return busy
 
+    def _answer_others(self) -> bool:
+        """While a script runs for long: serve the other clients, new ones too. True when the server is to end."""
+        run = self.scripts.current()
+        if run is not None:
+            for listener in self._listening:
+                with contextlib.suppress(OSError):  # no descriptor is left: said by accept_forever() when it runs again
+                    listeners.accept_waiting(listener, self._accepted, self.config.integer("tcp-keepalive"))
+            self.hub.answer_others(run.caller.session)
+        return self.shutdown.asked
+
     def _accepted(self, sock: socket.socket, address: bytes, local: bytes) -> None:
         self.statistics.connections_received += 1
         refusal = b""
@@ -324,8 +340,9 @@ class Server:
             if not path.exists():
                 return True
             checks = self.config.boolean("rdbchecksum")
+            apply = loading.apply()
             whole = await loading.run(
-                lambda progress: load_rdb(path, keyspace, int(keyspace.now_ms), checks, progress), self._is_asked
+                lambda progress: load_rdb(path, keyspace, int(keyspace.now_ms), checks, progress, apply), self._is_asked
             )
             if whole:
                 done, seconds = loading.progress, round(loading.seconds, 3)

@@ -11,6 +11,7 @@ from random import Random
 import pytest
 from support.dumped import DUMPED
 from support.engine import Client, Harness
+from support.libraries import LIBRARY, OTHER, dumped, quoted
 from support.point_in_time import Slow, loaded
 
 from broker.commands.all import command_table
@@ -51,9 +52,12 @@ WORDS = {
     "$lex": ["-", "[a", "(b", "+", "x"],
     "$consumer": ["c", "d"],
     "$ticket": ["t", "u"],
+    "$library": [quoted(LIBRARY), quoted(OTHER)],
+    "$payload": [dumped(LIBRARY), dumped(LIBRARY, OTHER)],
 }
 
 SET_UP = [
+    f"FUNCTION LOAD {quoted(LIBRARY)}",
     "SET string hello",
     "SET number 10",
     "PFADD sketch a",
@@ -98,6 +102,10 @@ REQUESTS = {
         "new OVERFLOW FAIL SET u2 9 9",
     ]
     + ["number INCRBY i5 $index $int"],
+    "FUNCTION|DELETE": ["lib", "missing"],
+    "FUNCTION|FLUSH": ["", "ASYNC"],
+    "FUNCTION|LOAD": ["$library", "REPLACE $library"],
+    "FUNCTION|RESTORE": ["$payload", "$payload REPLACE", "$payload FLUSH"],
     "BITOP": [
         "AND $any $string number",
         "NOT $any $any",
@@ -305,6 +313,8 @@ UNWATCHED |= {"XSETID", "XCFGSET", "XIDMPRECORD"}  # likewise, in Redis 8.6 and 
 UNWATCHED |= {"CHANNEL|APPEND", "CHANNEL|RETAIN"}  # channels are no keys
 # Scheduled messages belong to a database, not to a value: they stand under a name that no key has.
 SCHEDULES = b"\0schedules"
+LIBRARIES = b"\0libraries"
+ASIDE = (SCHEDULES, LIBRARIES)  # no keys: nobody can watch them
 
 
 def writers() -> list[str]:
@@ -327,11 +337,16 @@ def spelled(template: str, rng: Random) -> str:
     return " ".join(rng.choice(WORDS[word]) if word in WORDS else word for word in template.split(" "))
 
 
+def libraries_digest(h: Harness) -> bytes:
+    return b"|".join(sorted(h.engine.keyspace.libraries.values()))
+
+
 def digests(h: Harness) -> dict[tuple[int, bytes], bytes]:
     """{(database, key): digest}"""
     databases = h.engine.keyspace.databases
     found = {(db.index, key): key_digest(db, key, True) for db in databases for key in list(db.table.keys())}
     found |= {(db.index, SCHEDULES): b"%x" % agenda_digest(db.agenda) for db in databases if len(db.agenda)}
+    found[0, LIBRARIES] = libraries_digest(h)
     found[0, b"(channels)"] = b"%x" % channels_digest(h.engine.keyspace.channel_log)
     return found
 
@@ -392,7 +407,7 @@ def test_changes_are_reported_and_journaled(name: str) -> None:
             assert reported, f"{request}: a change that was not reported"
             assert written, f"{request}: a change that was not journaled"
             for place, watcher in watching.items():
-                if before.get(place) != after.get(place) and name not in UNWATCHED and place[1] != SCHEDULES:
+                if before.get(place) != after.get(place) and name not in UNWATCHED and place[1] not in ASIDE:
                     assert watcher.session.watcher.dirty, f"{request}: {place} changed, and its watcher does not know"
         if not reported:
             assert not written, f"{request}: journaled, but nothing changed"

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from support.dumped import DUMPED
 from support.engine import Harness
+from support.libraries import LIBRARY, OTHER, dumped, quoted
 from support.random_company import steps as random_steps
 from support.random_company import take_step
 
@@ -155,6 +156,10 @@ CHANGES = {
     "XAUTOCLAIM": "XADD k 1-1 f v; XGROUP CREATE k g 0; XREADGROUP GROUP g c STREAMS k >; XAUTOCLAIM k g d 0 0",
     "XCFGSET": "XADD k * f v; XCFGSET k MAXLEN 5 IDMP-DURATION 7",
     "XCLAIM": "XADD k 1-1 f v; XGROUP CREATE k g 0; XREADGROUP GROUP g c STREAMS k >; XCLAIM k g d 0 1-1 IDLE 500",
+    "FUNCTION LOAD": f"FUNCTION LOAD {quoted(LIBRARY)}",
+    "FUNCTION DELETE": f"FUNCTION LOAD {quoted(LIBRARY)}; FUNCTION DELETE lib",
+    "FUNCTION FLUSH": f"FUNCTION LOAD {quoted(LIBRARY)}; FUNCTION FLUSH",
+    "FUNCTION RESTORE": f"FUNCTION RESTORE {dumped(LIBRARY, OTHER)}",
     "XDEL": "XADD k 1-1 f v; XADD k 1-2 f v; XDEL k 1-2",
     "XDELEX": "XADD k 1-1 f v; XGROUP CREATE k g 0; XREADGROUP GROUP g c STREAMS k >; XDELEX k DELREF IDS 1 1-1",
     "XGROUP CREATE": "XGROUP CREATE k g $ MKSTREAM ENTRIESREAD 3",

@@ -1,8 +1,12 @@
 """An engine without a server: commands in, replies out, time and journal in the test's hand."""
 
+import io
 import shlex
+from collections.abc import Callable
 from random import Random
 from typing import Any
+
+from support.wire import Reader
 
 from broker.clock import Clock
 from broker.commands.context import Context
@@ -11,8 +15,10 @@ from broker.config import load
 from broker.datatypes.trash import TRASH
 from broker.engine.engine import Engine
 from broker.keyspace.disposal import parts_of
+from broker.protocol.encoder import encode
 from broker.protocol.replies import ErrorReply, PairMap, Simple
 from broker.protocol.requests import RequestParser
+from broker.scripting.scripts import Scripting
 
 
 class Time:
@@ -121,6 +127,9 @@ class Harness:
             lambda name, error: self.bugs.append((name, error)),
         )
         self.engine.journal.enabled = True
+        self.scripts = Scripting(self.engine.config, self.engine.script_calls, lambda: self.answer_others())
+        self.engine.shared.scripts = self.scripts
+        self.answer_others: Callable[[], bool] = lambda: False  # what other clients do while a script is slow
         self.main = Client(self)
 
     def client(self) -> "Client":
@@ -128,6 +137,18 @@ class Harness:
 
     def run(self, *request: str | bytes | int | float) -> Any:
         return self.main.run(*request)
+
+    def wire(self, resp3: bool) -> Callable[..., Any]:
+        """A new client whose replies come as a client reads them off the wire (support.wire.Reader)."""
+        client = self.client()
+        client.session.resp3 = resp3
+
+        def ask(*request: str | bytes | int | float) -> Any:
+            out: list[bytes] = []
+            encode(client.raw(*request), out, resp3)
+            return Reader(io.BytesIO(b"".join(out))).read()
+
+        return ask
 
     def advance(self, seconds: float) -> None:
         """Let time pass: time-outs and expiries that fall due happen."""
@@ -176,7 +197,7 @@ class Client:
 
 def _argv(request: tuple[str | bytes | int | float, ...]) -> list[bytes]:
     if len(request) == 1 and isinstance(request[0], str):
-        return [word.encode() for word in shlex.split(request[0])]
+        return [word.encode("utf-8", "surrogateescape") for word in shlex.split(request[0])]
     return [part if isinstance(part, bytes) else str(part).encode() for part in request]
 
 

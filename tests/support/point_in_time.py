@@ -61,5 +61,6 @@ def loaded(slow: Slow) -> Keyspace:
     for database, tickets in slow.tickets.items():
         for ticket in tickets:
             keyspace.databases[database].agenda.add(ticket)
+    keyspace.libraries = {source: source for source in slow.snapshot.libraries}
     keyspace.channel_log = slow.snapshot.channel_log
     return keyspace

@@ -36,6 +36,8 @@ class Reader:
             return int(rest)
         if kind == b",":
             return float(rest)
+        if kind == b"(":
+            return rest
         if kind == b"#":
             return rest == b"t"
         if kind == b"_":

@@ -1,0 +1,125 @@
+"""A script while it runs, and what commands may ask of the scripts (implemented by broker/scripting)."""
+
+from typing import TYPE_CHECKING, Protocol
+
+from mypy_extensions import i64
+
+from broker.protocol.replies import Reply
+
+if TYPE_CHECKING:
+    from broker.commands.context import Context
+
+# Bits of ScriptRun.flags: what the script's first line, or redis.register_function, declares.
+NO_WRITES = 1
+ALLOW_OOM = 2
+ALLOW_STALE = 4
+NO_CLUSTER = 8
+ALLOW_CROSS_SLOT = 16
+UNDECLARED = 32  # an EVAL without a first line: as before Redis 7
+
+FLAG_NAMES: dict[bytes, int] = {
+    b"no-writes": NO_WRITES,
+    b"allow-oom": ALLOW_OOM,
+    b"allow-stale": ALLOW_STALE,
+    b"no-cluster": NO_CLUSTER,
+    b"allow-cross-slot-keys": ALLOW_CROSS_SLOT,
+}
+
+# ScriptRun.replicate, the numbers of redis.set_repl
+REPLICATE_LOG = 1
+REPLICATE_REPLICAS = 2
+
+
+class ScriptRun:
+    """One run. ctx: a session of its own, so that SELECT and RESP3 of a script are not those of its client."""
+
+    def __init__(self, ctx: "Context", caller: "Context", name: bytes, is_eval: bool, flags: int) -> None:
+        self.ctx = ctx
+        self.caller = caller
+        self.name = name  # SHA-1 in hexadecimal, or a function's name
+        self.is_eval = is_eval
+        self.argv: list[bytes] = []  # the request that runs it
+        self.read_only = False
+        self.allow_oom = False
+        self.flags: i64 = flags
+        self.replicate: i64 = REPLICATE_LOG | REPLICATE_REPLICAS
+        self.wrote = False  # it called a WRITE command: it can't be killed any more
+        self.started: float = 0.0  # perf_counter()
+        self.slow = False  # it has run longer than busy-reply-threshold
+        self.killed = False
+        self.aborted = False  # by the end of the server: what it changed is not journaled
+
+
+class ScriptEngine(Protocol):
+    """What running scripts needs of the engine (engine/script_calls.py)."""
+
+    library_sources: dict[bytes, bytes]
+    """Texts of the libraries that are loaded, by name: part of the data set, kept by who loads them."""
+
+    def open_run(self, caller: "Context") -> "Context":
+        """The session that a script of `caller` has."""
+
+    def call(self, run: ScriptRun, argv: list[bytes]) -> Reply:
+        """Execute a command for a script."""
+
+    def is_full(self) -> bool:
+        """Is maxmemory exceeded?"""
+
+    def cannot_write(self) -> bool:
+        """Are writes refused, since the disk fails?"""
+
+    def set_busy(self, on: bool, is_eval: bool) -> None:
+        """Refuse what other clients ask for, but for a few commands."""
+
+    def abandon(self) -> None:
+        """Forget what the script has noted for the journal: the server ends."""
+
+
+class Scripts(Protocol):
+    """What the commands of scripting need. Errors come as CommandError."""
+
+    def run_script(self, ctx: "Context", argv: list[bytes], read_only: bool) -> Reply:
+        """EVAL and EVAL_RO."""
+
+    def run_cached(self, ctx: "Context", argv: list[bytes], read_only: bool) -> Reply:
+        """EVALSHA and EVALSHA_RO."""
+
+    def run_function(self, ctx: "Context", argv: list[bytes], read_only: bool) -> Reply:
+        """FCALL and FCALL_RO."""
+
+    def load_script(self, source: bytes) -> bytes:
+        """Into the cache; its SHA-1 in hexadecimal."""
+
+    def source_of(self, sha: bytes) -> bytes | None:
+        """The text of a cached script."""
+
+    def flush_scripts(self) -> None: ...
+
+    def load_library(self, source: bytes, replace: bool, patient: bool) -> bytes:
+        """FUNCTION LOAD: the library's name. patient: no time limit (a log is being read)."""
+
+    def delete_library(self, name: bytes) -> bool: ...
+
+    def flush_libraries(self) -> None: ...
+
+    def list_libraries(self, pattern: bytes | None, with_code: bool) -> list[Reply]: ...
+
+    def restore_libraries(self, sources: list[bytes], policy: bytes) -> None:
+        """policy: FLUSH, APPEND or REPLACE. All or nothing."""
+
+    def function_counts(self) -> tuple[int, int]:
+        """(libraries, functions)."""
+
+    def memory(self) -> tuple[int, int, int]:
+        """Bytes of (the interpreter of scripts, that of functions, the cached texts)."""
+
+    def cached_count(self) -> int: ...
+
+    def current(self) -> ScriptRun | None:
+        """What is running."""
+
+    def running_ms(self) -> int:
+        """For how long."""
+
+    def kill(self, is_eval: bool) -> None:
+        """End what is running, if it has written nothing."""

@@ -1,0 +1,235 @@
+-- cjson for scripts: encoding here, since it walks Lua's tables; decoding by the host (broker/scripting/json_text.py).
+-- Behaviour and texts: lua-cjson 2.1 as Redis ships it.
+
+local tools = ...
+local host, null, is_null = tools.host, tools.null, tools.is_null
+local type, next, error, tostring, floor, select, rawget = tools.type, tools.next, tools.error, tools.tostring,
+    tools.floor, tools.select, tools.rawget
+local format, gsub, find, concat = tools.string.format, tools.string.gsub, tools.string.find, tools.table.concat
+local huge, pcall = tools.math.huge, tools.pcall
+tools.setfenv(1, tools.env)
+
+local escapes = { ['"'] = '\\"', ["\\"] = "\\\\", ["/"] = "\\/", ["\b"] = "\\b", ["\t"] = "\\t", ["\n"] = "\\n",
+                  ["\f"] = "\\f", ["\r"] = "\\r", ["\127"] = "\\u007f" }
+for code = 0, 31 do
+    local char = tools.string.char(code)
+    escapes[char] = escapes[char] or format("\\u%04x", code)
+end
+local ESCAPED = '[%z\1-\31"\\/\127]'
+
+local function quoted(text)
+    if find(text, ESCAPED) then text = gsub(text, ESCAPED, escapes) end
+    return '"' .. text .. '"'
+end
+
+local function new_library()
+    local convert, ratio, safe, encode_depth, decode_depth, invalid_out, invalid_in, precision, keep
+    local number_format
+    local changed = true
+
+    local function reset()
+        if not changed then return end
+        changed = false
+        convert, ratio, safe = false, 2, 10
+        encode_depth, decode_depth = 1000, 1000
+        invalid_out, invalid_in = 0, true
+        precision, keep = 14, true
+        number_format = "%.14g"
+    end
+    reset()
+
+    local function unserialisable(value, why)
+        error("Cannot serialise " .. type(value) .. ": " .. why, 0)
+    end
+
+    local function number_text(value)
+        if value ~= value or value == huge or value == -huge then
+            if invalid_out == 0 then unserialisable(value, "must not be NaN or Inf") end
+            if invalid_out == 2 then return "null" end
+            if value ~= value then return "nan" end
+            return value > 0 and "inf" or "-inf"
+        end
+        return format(number_format, value)
+    end
+
+    -- The highest index of a table that is an array, -1 for an object.
+    local function array_length(t)
+        local highest, items = 0, 0
+        for key in next, t do
+            if type(key) ~= "number" or key < 1 or floor(key) ~= key then return -1 end
+            if key > highest then highest = key end
+            items = items + 1
+        end
+        if ratio > 0 and highest > items * ratio and highest > safe then
+            if not convert then unserialisable(t, "excessively sparse array") end
+            return -1
+        end
+        return highest
+    end
+
+    local append
+    local function append_object(t, out, n, depth)
+        n = n + 1
+        local first = n
+        out[n] = "{"
+        for key, value in next, t do
+            local kind = type(key)
+            local lead = n == first and "" or ","
+            n = n + 1
+            if kind == "string" then
+                out[n] = lead .. quoted(key) .. ":"
+            elseif kind == "number" then
+                out[n] = lead .. '"' .. number_text(key) .. '":'
+            else
+                unserialisable(key, "table key must be a number or string")
+            end
+            n = append(value, out, n, depth)
+        end
+        out[n + 1] = "}"
+        return n + 1
+    end
+
+    append = function(value, out, n, depth)
+        local kind = type(value)
+        if kind == "string" then
+            out[n + 1] = quoted(value)
+        elseif kind == "number" then
+            out[n + 1] = number_text(value)
+        elseif kind == "boolean" then
+            out[n + 1] = value and "true" or "false"
+        elseif kind == "table" then
+            depth = depth + 1
+            if depth > encode_depth then error("Cannot serialise, excessive nesting (" .. depth .. ")", 0) end
+            local length = array_length(value)
+            if length <= 0 then return append_object(value, out, n, depth) end
+            n = n + 1
+            out[n] = "["
+            for i = 1, length do
+                if i > 1 then
+                    n = n + 1
+                    out[n] = ","
+                end
+                n = append(rawget(value, i), out, n, depth)
+            end
+            out[n + 1] = "]"
+        elseif kind == "nil" or is_null(value) then
+            out[n + 1] = "null"
+        else
+            unserialisable(value, "type not supported")
+        end
+        return n + 1
+    end
+
+    local function encoded(value)
+        local out = {}
+        append(value, out, 0, 0)
+        return concat(out)
+    end
+
+    local library = { null = null, _NAME = "cjson", _VERSION = "2.1.0" }
+
+    function library.encode(...)
+        if select("#", ...) ~= 1 then error("bad argument #1 to 'encode' (expected 1 argument)", 2) end
+        local ok, text = pcall(encoded, (...))
+        if not ok then error(text, 2) end
+        return text
+    end
+
+    function library.decode(...)
+        local text = ...
+        if select("#", ...) ~= 1 then error("bad argument #1 to 'decode' (expected 1 argument)", 2) end
+        if type(text) == "number" then text = tostring(text) end
+        if type(text) ~= "string" then
+            error("bad argument #1 to 'decode' (string expected, got " .. type(text) .. ")", 2)
+        end
+        local ok, value = host.json_decode(null, text, invalid_in, decode_depth)
+        if not ok then
+            host.relimit()
+            error(value, 2)
+        end
+        return value
+    end
+
+    local function too_many(count, limit, name)
+        if count > limit then error("bad argument #" .. (limit + 1) .. " to '" .. name .. "' (found too many arguments)", 3) end
+    end
+    local function integer(value, current, low, high, name, index)
+        if value == nil then return current end
+        local number = tools.tonumber(value)
+        if not number then
+            error("bad argument #" .. index .. " to '" .. name .. "' (number expected, got " .. type(value) .. ")", 3)
+        end
+        number = floor(number)
+        if number < low or number > high then
+            error("bad argument #1 to '" .. name .. "' (expected integer between " .. format("%d and %d", low, high) .. ")", 3)
+        end
+        return number
+    end
+    local function flag(value, current, name)
+        if value == nil then return current end
+        if value == true or value == "on" then return true end
+        if value == false or value == "off" then return false end
+        error("bad argument #1 to '" .. name .. "' (invalid option '" .. tostring(value) .. "')", 3)
+    end
+
+    local MAX = 2147483647
+    function library.encode_sparse_array(...)
+        too_many(select("#", ...), 3, "encode_sparse_array")
+        local a, b, c = ...
+        changed = true
+        convert = flag(a, convert, "encode_sparse_array")
+        ratio = integer(b, ratio, 0, MAX, "encode_sparse_array", 2)
+        safe = integer(c, safe, 0, MAX, "encode_sparse_array", 3)
+        return convert, ratio, safe
+    end
+    function library.encode_max_depth(...)
+        too_many(select("#", ...), 1, "encode_max_depth")
+        changed = true
+        encode_depth = integer((...), encode_depth, 1, MAX, "encode_max_depth", 1)
+        return encode_depth
+    end
+    function library.decode_max_depth(...)
+        too_many(select("#", ...), 1, "decode_max_depth")
+        changed = true
+        decode_depth = integer((...), decode_depth, 1, MAX, "decode_max_depth", 1)
+        return decode_depth
+    end
+    function library.encode_number_precision(...)
+        too_many(select("#", ...), 1, "encode_number_precision")
+        changed = true
+        precision = integer((...), precision, 1, 14, "encode_number_precision", 1)
+        number_format = "%." .. precision .. "g"
+        return precision
+    end
+    function library.encode_keep_buffer(...)
+        too_many(select("#", ...), 1, "encode_keep_buffer")
+        changed = true
+        keep = flag((...), keep, "encode_keep_buffer")
+        return keep
+    end
+    function library.encode_invalid_numbers(...)
+        too_many(select("#", ...), 1, "encode_invalid_numbers")
+        local value = ...
+        changed = true
+        if value == "null" then
+            invalid_out = 2
+        elseif value ~= nil then
+            invalid_out = flag(value, false, "encode_invalid_numbers") and 1 or 0
+        end
+        if invalid_out == 2 then return "null" end
+        return invalid_out == 1
+    end
+    function library.decode_invalid_numbers(...)
+        too_many(select("#", ...), 1, "decode_invalid_numbers")
+        changed = true
+        invalid_in = flag((...), invalid_in, "decode_invalid_numbers")
+        return invalid_in
+    end
+    return library, reset
+end
+
+local library, reset = new_library()
+function library.new() -- a library of its own, with the default settings
+    return (new_library())
+end
+return library, reset

@@ -1,0 +1,637 @@
+-- What a script sees, and nothing else. Run once for each interpreter, before any script, with the functions of the
+-- host (broker/scripting/interpreter.py); gives back the entry points that the host calls.
+--
+-- Promises: no Python object, file, process or byte code is reachable; no table that outlives a run can be changed.
+-- Stock Lua has no read-only tables, so each library is an empty proxy whose metatable leads to the real one, and the
+-- few functions that write without asking the metatable (rawset, table.insert ...) are wrapped.
+
+local host, version, version_number, for_functions = ...
+
+local assert, debug, error, floor, ceil, getfenv, getmetatable, ipairs, loadstring, math, next, pairs, pcall, rawequal =
+    assert, debug, error, math.floor, math.ceil, getfenv, getmetatable, ipairs, loadstring, math, next, pairs, pcall, rawequal
+local rawget, rawset, select, setfenv, setmetatable, string, table, tonumber, tostring, type, unpack, xpcall, load, os_clock =
+    rawget, rawset, select, setfenv, setmetatable, string, table, tonumber, tostring, type, unpack, xpcall, load, os.clock
+local coroutine, collectgarbage, gcinfo, newproxy = coroutine, collectgarbage, gcinfo, newproxy
+local getinfo, sethook, sub, find, byte = debug.getinfo, debug.sethook, string.sub, string.find, string.byte
+local create, resume, status, yield, running = coroutine.create, coroutine.resume, coroutine.status, coroutine.yield, coroutine.running
+local insert, setn = table.insert, table.setn
+local base = getfenv(0)
+
+local READONLY = "Attempt to modify a readonly table"
+local HOOK_COUNT = 100000
+local MAX_PATTERN = 2000 -- items; the matcher of Lua recurses on the C stack, about once for each
+local CHUNK = 4000 -- values at a time between Lua and the host: the C stack takes 8,000
+local MAX_DEPTH = 128 -- of a reply: its reader and its writer recurse, too
+
+-- Tables that nobody may change: {table: true}. Weak, or nothing here would ever be freed.
+local protected = setmetatable({}, { __mode = "k" })
+
+local function refuse() error(READONLY, 2) end
+
+local function proxy(real)
+    local shown = setmetatable({}, { __index = real, __newindex = refuse, __metatable = false })
+    protected[shown] = true
+    return shown
+end
+
+local globals = {} -- the real global table of scripts; they see `env`
+local env = setmetatable({}, { __index = globals, __newindex = refuse, __metatable = false })
+protected[env] = true
+
+local function missing(_, name)
+    error("Script attempted to access nonexistent global variable '" .. tostring(name) .. "'", 2)
+end
+setmetatable(globals, { __index = missing })
+setfenv(1, env)
+
+-- The hook: it lets the host answer other clients, and ends a script that was killed.
+
+local INTERNAL = { ["@sandbox"] = true, ["@cjson"] = true, ["@cmsgpack"] = true }
+local killed = false
+local function hook()
+    local message = host.tick()
+    if message then
+        if killed and INTERNAL[getinfo(2, "S").source] then return end -- the way out of a killed script
+        if not killed then
+            killed = true
+            sethook(hook, "l") -- from now on at each line, so that no pcall saves the script
+        end
+        error({ err = message, ignore_error_stats_update = false }, 0)
+    end
+end
+
+-- Base library
+
+globals._G = env
+globals._VERSION = base._VERSION
+for _, name in ipairs({ "tostring", "next", "assert", "tonumber", "rawequal", "type", "select", "unpack", "pairs",
+                        "rawget", "ipairs", "error", "gcinfo", "xpcall" }) do
+    globals[name] = base[name]
+end
+
+local function protected_result(ok, ...)
+    if not ok then
+        local problem = ...
+        if type(problem) == "table" then -- scripts of before Redis 7 expect a text
+            local text = rawget(problem, "err")
+            if type(text) == "string" then return false, text end
+        end
+    end
+    return ok, ...
+end
+globals.pcall = function(...) return protected_result(pcall(...)) end
+
+globals.rawset = function(t, key, value)
+    if protected[t] then error(READONLY, 0) end
+    return rawset(t, key, value)
+end
+globals.setmetatable = function(t, meta)
+    if protected[t] then error(READONLY, 0) end
+    return setmetatable(t, meta)
+end
+local no_meta = proxy({})
+globals.getmetatable = function(t)
+    local meta = getmetatable(t)
+    if meta == false then return no_meta end
+    return meta
+end
+
+local function compiled(text, name)
+    if byte(text) == 27 then return nil, "attempt to load chunk with wrong mode" end
+    local f, problem = loadstring(text, name)
+    if not f then return nil, problem end
+    return setfenv(f, env)
+end
+globals.loadstring = function(text, name)
+    if type(text) ~= "string" then error("bad argument #1 to 'loadstring' (string expected, got " .. type(text) .. ")", 2) end
+    return compiled(text, name or text)
+end
+globals.load = function(reader, name)
+    if type(reader) ~= "function" then error("bad argument #1 to 'load' (function expected, got " .. type(reader) .. ")", 2) end
+    local pieces = {}
+    while true do
+        local piece = reader()
+        if piece == nil or piece == "" then break end
+        if type(piece) ~= "string" then return nil, "reader function must return a string" end
+        pieces[#pieces + 1] = piece
+    end
+    return compiled(table.concat(pieces), name or "=(load)")
+end
+globals.collectgarbage = function(what, argument)
+    if what == "count" then return collectgarbage("count") end
+    if what == nil or what == "collect" or what == "step" then
+        return collectgarbage(what or "collect", argument)
+    end
+    return 0 -- tuning and stopping the collector is the host's business
+end
+
+-- Coroutines: each has a hook of its own, or a script could run in one for ever.
+
+local co = {}
+for name, f in pairs(coroutine) do co[name] = f end
+co.create = function(f)
+    if type(f) ~= "function" then error("bad argument #1 to 'create' (Lua function expected)", 2) end
+    local thread = create(f)
+    if killed then sethook(thread, hook, "l") else sethook(thread, hook, "", HOOK_COUNT) end
+    return thread
+end
+local function resumed(ok, ...)
+    if not ok then error((...), 3) end -- at the caller of what co.wrap() made, which called this as its last act
+    return ...
+end
+co.wrap = function(f)
+    if type(f) ~= "function" then error("bad argument #1 to 'wrap' (Lua function expected)", 2) end
+    local thread = co.create(f)
+    return function(...) return resumed(resume(thread, ...)) end
+end
+globals.coroutine = proxy(co)
+
+-- string, table, math, os
+
+local strings = {}
+for name, f in pairs(string) do strings[name] = f end
+local function guarded(f, name)
+    return function(text, pattern, ...)
+        if type(pattern) == "string" and #pattern > MAX_PATTERN then error("pattern too complex", 2) end
+        if host.is_slow_pattern and type(pattern) == "string" and type(text) == "string" and #text > 64 then
+            local _, repeats = string.gsub(pattern, "[*+%-?]", "")
+            if repeats > 1 and host.is_slow_pattern(text, pattern) then error("pattern too complex", 2) end
+        end
+        return f(text, pattern, ...)
+    end
+end
+for _, name in ipairs({ "find", "match", "gmatch", "gsub", "gfind" }) do
+    strings[name] = guarded(string[name], name)
+end
+globals.string = proxy(strings)
+local string_meta = getmetatable("")
+string_meta.__index = strings
+string_meta.__metatable = proxy({ __index = globals.string })
+
+local tables = {}
+for name, f in pairs(table) do tables[name] = f end
+tables.setn = nil
+tables.insert = function(t, ...)
+    if type(t) ~= "table" then
+        error("bad argument #1 to 'insert' (table expected, got " .. (t == nil and "nil" or type(t)) .. ")", 2)
+    end
+    if protected[t] then error(READONLY, 0) end
+    local count = select("#", ...)
+    if count == 1 then
+        t[#t + 1] = (...)
+        return
+    elseif count ~= 2 then
+        error("wrong number of arguments to 'insert'", 2)
+    end
+    return insert(t, ...)
+end
+globals.table = proxy(tables)
+
+local maths = {}
+for name, f in pairs(math) do maths[name] = f end
+local LIMIT = 2147483647
+local function checked_int(value, index, name)
+    local number = tonumber(value)
+    if not number then
+        local got = value == nil and "no value" or type(value)
+        error("bad argument #" .. index .. " to '" .. name .. "' (number expected, got " .. got .. ")", 3)
+    end
+    return number >= 0 and floor(number) or ceil(number)
+end
+maths.random = function(...)
+    local count = select("#", ...)
+    local r = (host.random() % LIMIT) / LIMIT
+    if count == 0 then return r end
+    local low, high = 1, nil
+    if count == 1 then
+        high = checked_int((...), 1, "random")
+    elseif count == 2 then
+        low, high = checked_int((...), 1, "random"), checked_int(select(2, ...), 2, "random")
+    else
+        error("wrong number of arguments", 2)
+    end
+    if low > high then error("bad argument #" .. count .. " to 'random' (interval is empty)", 2) end
+    return floor(r * (high - low + 1)) + low
+end
+maths.randomseed = function(seed) host.seed(checked_int(seed, 1, "randomseed")) end
+globals.math = proxy(maths)
+globals.os = proxy({ clock = os_clock })
+
+-- redis
+
+local function failure(text) return { err = text } end
+
+local function number_or_text(...)
+    for i = 1, select("#", ...) do
+        local kind = type((select(i, ...)))
+        if kind ~= "string" and kind ~= "number" then return false end
+    end
+    return true
+end
+
+-- The host gives a value, and for what is no plain value its kind: 1 status, 2 error, 3 double, 4 big number,
+-- 5 verbatim text.
+local function value_of(value, kind, more)
+    if kind == nil then return value end
+    if kind == 1 then return { ok = value } end
+    if kind == 6 then -- no room: the host has lifted the limit to be able to say so
+        host.relimit()
+        kind = 2
+    end
+    if kind == 2 then return { err = value, ignore_error_stats_update = true } end
+    if kind == 3 then return { double = value } end
+    if kind == 4 then return { big_number = value } end
+    return { verbatim_string = { string = value, format = more } }
+end
+
+local function call(...)
+    if select("#", ...) == 0 then
+        error(failure("ERR Please specify at least one argument for this redis lib call"), 0)
+    end
+    local value, kind, more = host.call(...)
+    if kind == nil then return value end
+    local made = value_of(value, kind, more)
+    if kind == 2 or kind == 6 then error(made, 0) end
+    return made
+end
+local function protected_call(...)
+    if select("#", ...) == 0 then
+        return failure("ERR Please specify at least one argument for this redis lib call")
+    end
+    local value, kind, more = host.call(...)
+    if kind == nil then return value end
+    return value_of(value, kind, more)
+end
+
+-- A function of the host that gives (true, results ...) or (false, message).
+local function checked(ok, ...)
+    if not ok then
+        host.relimit()
+        error((...), 3)
+    end
+    return ...
+end
+local function from_host(f)
+    return function(...) return checked(f(...)) end
+end
+local function raising_table(f) -- the error is a table, as the functions of redis.* raise it
+    return function(...)
+        local ok, value = f(...)
+        if not ok then error(failure(value), 0) end
+        return value
+    end
+end
+
+local function logging(api)
+    api.log = raising_table(host.log)
+    api.LOG_DEBUG, api.LOG_VERBOSE, api.LOG_NOTICE, api.LOG_WARNING = 0, 1, 2, 3
+    api.REDIS_VERSION, api.REDIS_VERSION_NUM = version, version_number
+    api.SERVER_NAME, api.SERVER_VERSION, api.SERVER_VERSION_NUM = "millstream", version, version_number
+    return api
+end
+
+local api = logging({ call = call, pcall = protected_call })
+api.sha1hex = function(...)
+    if select("#", ...) ~= 1 then error(failure("ERR wrong number of arguments"), 0) end
+    local text = ...
+    if type(text) == "number" then text = tostring(text) end
+    if type(text) ~= "string" then text = "" end
+    return host.sha1hex(text)
+end
+api.error_reply = function(...)
+    local text = ...
+    if select("#", ...) ~= 1 or type(text) ~= "string" then return failure("ERR wrong number or type of arguments") end
+    if byte(text) == 45 then text = sub(text, 2) end
+    if not find(text, " ", 1, true) then text = "ERR " .. text end
+    return failure(text)
+end
+api.status_reply = function(...)
+    local text = ...
+    if select("#", ...) ~= 1 or type(text) ~= "string" then return failure("ERR wrong number or type of arguments") end
+    return { ok = text }
+end
+api.setresp = raising_table(host.setresp)
+api.set_repl = raising_table(host.set_repl)
+api.REPL_NONE, api.REPL_AOF, api.REPL_SLAVE, api.REPL_REPLICA, api.REPL_ALL = 0, 1, 2, 2, 3
+api.acl_check_cmd = raising_table(host.acl_check_cmd)
+if not for_functions then
+    api.breakpoint = function() return false end
+    api.debug = function() end
+    api.replicate_commands = function() return true end
+else
+    api.register_function = function()
+        error(failure("ERR redis.register_function can only be called on FUNCTION LOAD command"), 0)
+    end
+end
+globals.redis = proxy(api)
+globals.server = globals.redis
+
+-- cjson, cmsgpack, struct, bit
+
+local null = newproxy()
+local function is_null(value) return rawequal(value, null) end
+
+local function library(functions)
+    local real = {}
+    for name, f in pairs(functions) do real[name] = f end
+    return real
+end
+
+local tools = {
+    checked = checked,    host = host, null = null, is_null = is_null, from_host = from_host, CHUNK = CHUNK,
+    string = string, table = table, type = type, pairs = pairs, ipairs = ipairs, next = next, error = error,
+    tostring = tostring, tonumber = tonumber, floor = floor, select = select, unpack = unpack, rawget = rawget,
+    setmetatable = setmetatable, env = env, setfenv = setfenv, math = math, rawset = rawset, pcall = pcall,
+}
+local reset_cjson
+if host.libraries then
+    local json
+    json, reset_cjson = host.libraries.cjson(tools)
+    globals.cjson = proxy(json)
+    globals.cmsgpack = proxy(host.libraries.cmsgpack(tools))
+    local packing = {}
+    for _, name in ipairs({ "pack", "unpack", "size" }) do packing[name] = from_host(host.struct[name]) end
+    globals.struct = proxy(packing)
+    local bits = {}
+    for _, name in ipairs({ "tobit", "bnot", "band", "bor", "bxor", "lshift", "rshift", "arshift", "rol", "ror",
+                            "bswap", "tohex" }) do
+        bits[name] = from_host(host.bit[name])
+    end
+    globals.bit = proxy(bits)
+end
+
+-- Functions: while a library is loaded, only redis.register_function and the log are there.
+
+local loading_api = logging({})
+local loading = { redis = proxy(setmetatable(loading_api, { __index = missing })) }
+loading.server = loading.redis
+setmetatable(loading, { __index = missing })
+local env_meta = { __index = globals, __newindex = refuse, __metatable = false }
+debug.setmetatable(env, env_meta)
+
+local FLAGS = { ["no-writes"] = true, ["allow-oom"] = true, ["allow-stale"] = true, ["no-cluster"] = true,
+                ["allow-cross-slot-keys"] = true }
+local function read_named(arguments)
+    if type(arguments) ~= "table" then
+        return nil, "calling redis.register_function with a single argument is only applicable to Lua table " ..
+            "(representing named arguments)."
+    end
+    local found = { flags = {} }
+    for key, value in pairs(arguments) do
+        if type(key) ~= "string" then return nil, "named argument key given to redis.register_function is not a string" end
+        local lowered = string.lower(key)
+        if lowered == "function_name" or lowered == "description" then
+            if type(value) == "number" then value = tostring(value) end
+            if type(value) ~= "string" then
+                return nil, lowered .. " argument given to redis.register_function must be a string"
+            end
+            found[lowered] = value
+        elseif lowered == "callback" then
+            if type(value) ~= "function" then
+                return nil, "callback argument given to redis.register_function must be a function"
+            end
+            found.callback = value
+        elseif lowered == "flags" then
+            if type(value) ~= "table" then
+                return nil, "flags argument to redis.register_function must be a table representing function flags"
+            end
+            local i = 1
+            while value[i] ~= nil do
+                if type(value[i]) ~= "string" or not FLAGS[string.lower(value[i])] then return nil, "unknown flag given" end
+                found.flags[i] = string.lower(value[i])
+                i = i + 1
+            end
+        else
+            return nil, "unknown argument given to redis.register_function"
+        end
+    end
+    if not found.function_name then return nil, "redis.register_function must get a function name argument" end
+    if not found.callback then return nil, "redis.register_function must get a callback argument" end
+    return found
+end
+local function read_positional(name, callback)
+    if type(name) == "number" then name = tostring(name) end
+    if type(name) ~= "string" then return nil, "first argument to redis.register_function must be a string" end
+    if type(callback) ~= "function" then return nil, "second argument to redis.register_function must be a function" end
+    return { function_name = name, callback = callback, flags = {} }
+end
+loading_api.register_function = function(...)
+    local count = select("#", ...)
+    if count < 1 or count > 2 then error(failure("ERR wrong number of arguments to redis.register_function"), 0) end
+    local found, problem
+    if count == 1 then found, problem = read_named(...) else found, problem = read_positional(...) end
+    if not found then error(failure("ERR " .. problem), 0) end
+    local refused = host.register(found.function_name, found.callback, found.description or false,
+                                  table.concat(found.flags, ","))
+    if refused then error(failure("ERR " .. refused), 0) end
+end
+
+-- Results, as a flat row of values that the host reads: a plain value stands for itself, anything else begins with
+-- nil and the letter of its kind.
+
+local function flatten(value, row, n, depth)
+    local kind = type(value)
+    if kind == "string" or kind == "boolean" then
+        row[n + 1] = value
+        return n + 1
+    elseif kind == "number" then
+        row[n + 1] = value >= 0 and floor(value) or ceil(value)
+        return n + 1
+    elseif kind ~= "table" then
+        row[n + 2] = "0"
+        return n + 2
+    elseif depth > MAX_DEPTH then
+        row[n + 2], row[n + 3] = "e", "ERR reached lua stack limit"
+        return n + 3
+    end
+    local field = rawget(value, "err")
+    if type(field) == "string" then
+        row[n + 2], row[n + 3] = "e", field
+        return n + 3
+    end
+    field = rawget(value, "ok")
+    if type(field) == "string" then
+        row[n + 2], row[n + 3] = "s", field
+        return n + 3
+    end
+    field = rawget(value, "double")
+    if type(field) == "number" then
+        row[n + 2], row[n + 3] = "d", field
+        return n + 3
+    end
+    field = rawget(value, "map")
+    if type(field) == "table" then
+        local at, count = n + 3, 0
+        row[n + 2] = "m"
+        n = at
+        for k, v in next, field do
+            n = flatten(k, row, n, depth + 1)
+            n = flatten(v, row, n, depth + 1)
+            count = count + 1
+        end
+        row[at] = count
+        return n
+    end
+    field = rawget(value, "set")
+    if type(field) == "table" then
+        local at, count = n + 3, 0
+        row[n + 2] = "S"
+        n = at
+        for k in next, field do
+            n = flatten(k, row, n, depth + 1)
+            count = count + 1
+        end
+        row[at] = count
+        return n
+    end
+    field = rawget(value, "big_number")
+    if type(field) == "string" then
+        row[n + 2], row[n + 3] = "n", field
+        return n + 3
+    end
+    field = rawget(value, "verbatim_string")
+    if type(field) == "table" then
+        local text, format = rawget(field, "string"), rawget(field, "format")
+        if type(text) == "string" and type(format) == "string" then
+            row[n + 2], row[n + 3], row[n + 4] = "v", format, text
+            return n + 4
+        end
+    end
+    local at, i = n + 3, 1
+    row[n + 2] = "a"
+    n = at
+    while true do
+        local item = rawget(value, i)
+        if item == nil then break end
+        n = flatten(item, row, n, depth + 1)
+        i = i + 1
+    end
+    row[at] = i - 1
+    return n
+end
+
+-- Where an error came from: the innermost function of the script itself.
+local function locate(problem)
+    if type(problem) ~= "table" then problem = { err = "ERR " .. tostring(problem) } end
+    for level = 2, 40 do
+        local info = getinfo(level, "Sl")
+        if not info then break end
+        if info.what ~= "C" and info.what ~= "tail" and not INTERNAL[info.source] then
+            rawset(problem, "source", info.source)
+            rawset(problem, "line", info.currentline)
+            break
+        end
+    end
+    return problem
+end
+
+local function outcome(ok, value)
+    if killed then
+        sethook(hook, "", HOOK_COUNT) -- before the next line, at which the other one would fire
+        killed = false
+    end
+    if not ok then
+        if type(value) ~= "table" then return "!", "ERR " .. tostring(value), false, 0, false end
+        local text = rawget(value, "err")
+        return "!", type(text) == "string" and text or "ERR unknown error", rawget(value, "source") or false, rawget(value, "line") or 0,
+            rawget(value, "ignore_error_stats_update") == true
+    end
+    local kind = type(value)
+    if kind == "string" or kind == "boolean" or kind == "nil" then return value end
+    if kind == "number" then return value >= 0 and floor(value) or ceil(value) end
+    local row = {}
+    local n = flatten(value, row, 0, 0)
+    if n > CHUNK then return "*", row, n end
+    return "=", unpack(row, 1, n)
+end
+
+local entry = {}
+
+function entry.compile(source, name)
+    return compiled(source, name)
+end
+
+-- Run a script: the first `count` of the values are its KEYS, the others its ARGV.
+function entry.run(f, count, ...)
+    local keys, argv = {}, { ... }
+    if count > 0 then
+        local total = #argv
+        for i = 1, count do keys[i] = argv[i] end
+        for i = 1, total - count do argv[i] = argv[i + count] end
+        for i = total - count + 1, total do argv[i] = nil end
+    end
+    rawset(globals, "KEYS", keys)
+    rawset(globals, "ARGV", argv)
+    return outcome(xpcall(f, locate))
+end
+
+function entry.run_tables(f, keys, argv)
+    rawset(globals, "KEYS", keys)
+    rawset(globals, "ARGV", argv)
+    return outcome(xpcall(f, locate))
+end
+
+function entry.run_function(f, keys, argv)
+    return outcome(xpcall(function() return f(keys, argv) end, locate))
+end
+
+function entry.load_library(f)
+    env_meta.__index = loading
+    local ok, problem = pcall(f)
+    env_meta.__index = globals
+    if killed then
+        sethook(hook, "", HOOK_COUNT) -- before the next line, at which the other one would fire
+        killed = false
+    end
+    if ok then return nil end
+    if type(problem) == "table" then
+        local text = rawget(problem, "err")
+        return type(text) == "string" and text or ""
+    end
+    return "ERR " .. tostring(problem)
+end
+
+function entry.list(...) return { ... } end
+function entry.append(t, n, ...)
+    for i = 1, select("#", ...) do t[n + i] = (select(i, ...)) end
+end
+function entry.pairs(...) -- key, value, key, value ...
+    local made = {}
+    for i = 1, select("#", ...), 2 do
+        local key, value = select(i, ...)
+        made[key] = value
+    end
+    return made
+end
+function entry.add_pairs(made, ...)
+    for i = 1, select("#", ...), 2 do
+        local key, value = select(i, ...)
+        made[key] = value
+    end
+end
+function entry.map(...) -- key, value, key, value ...
+    local made = {}
+    for i = 1, select("#", ...), 2 do
+        local key, value = select(i, ...)
+        made[key] = value
+    end
+    return { map = made }
+end
+function entry.set(...)
+    local made = {}
+    for i = 1, select("#", ...) do made[(select(i, ...))] = true end
+    return { set = made }
+end
+function entry.value(value, kind, more) return value_of(value, kind, more) end
+function entry.slice(row, from, to) return unpack(row, from, to) end
+function entry.reset() if reset_cjson then reset_cjson() end end
+function entry.memory() return collectgarbage("count") end
+function entry.collect(step) return collectgarbage("step", step) end
+
+-- Nothing dangerous stays where a stray reference could find it.
+for _, name in ipairs({ "python", "io", "os", "package", "require", "module", "debug", "dofile", "loadfile", "print",
+                        "newproxy" }) do
+    rawset(base, name, nil)
+end
+sethook(hook, "", HOOK_COUNT)
+return entry

@@ -1,0 +1,109 @@
+"""Small scripts, and random values through them, on us and on redis-server: the same replies, byte for byte."""
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.engine import Harness
+from support.servers import RedisServer
+from support.small_scripts import SCRIPTS
+from support.wire import Wire
+
+EXAMPLES = int(os.environ.get("DIFFERENTIAL_EXAMPLES", "60"))
+
+
+@pytest.fixture(scope="module")
+def oracle() -> Iterator[RedisServer]:
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def theirs(oracle: RedisServer) -> Iterator[dict[bool, Wire]]:
+    """{RESP3?: connection}."""
+    with Wire(oracle.port) as resp2, Wire(oracle.port) as resp3:
+        resp3("HELLO", 3)
+        yield {False: resp2, True: resp3}
+
+
+@pytest.fixture(scope="module")
+def ours() -> dict[bool, Callable[..., Any]]:
+    harness = Harness()
+    return {False: harness.wire(False), True: harness.wire(True)}
+
+
+def run_all(ask: Callable[..., Any]) -> list[Any]:
+    replies = []
+    for script in SCRIPTS:
+        ask("SET", "k", "v")
+        replies.append((script, ask("EVAL", script, 1, "k", "a1", "a2")))
+    return replies
+
+
+@pytest.mark.parametrize("resp3", [False, True], ids=["resp2", "resp3"])
+def test_small_scripts_reply_as_redis_does(theirs: Any, resp3: bool) -> None:
+    theirs[resp3]("FLUSHALL")
+    pairs = zip(run_all(Harness().wire(resp3)), run_all(theirs[resp3]), strict=True)
+    assert [pair for pair in pairs if pair[0] != pair[1]] == []
+
+
+# -- values through a script and back
+
+TEXTS = st.binary(max_size=8)
+SCALARS = st.one_of(TEXTS, st.integers(-(2**53), 2**53))
+VALUES = st.recursive(st.one_of(SCALARS, st.booleans()), lambda inner: st.lists(inner, max_size=4), max_leaves=12)
+
+
+def lua(value: Any) -> str:
+    """As a literal of Lua."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, bytes):
+        return "'" + "".join(f"\\{byte:03d}" for byte in value) + "'"
+    if isinstance(value, list):
+        return "{" + ",".join(map(lua, value)) + "}"
+    return repr(value)
+
+
+@settings(max_examples=EXAMPLES)
+@given(VALUES, st.sampled_from(["", "redis.setresp(3) "]), st.booleans())
+def test_any_value_is_returned_as_by_redis(ours: Any, theirs: Any, value: Any, begin: str, resp3: bool) -> None:
+    request = ("EVAL", begin + "return " + lua(value), 0)
+    assert ours[resp3](*request) == theirs[resp3](*request)
+
+
+TABLES = st.recursive(
+    st.one_of(SCALARS, st.booleans(), st.floats(allow_nan=False, allow_infinity=False)),
+    lambda inner: st.lists(inner, max_size=4),
+    max_leaves=10,
+)
+
+
+@settings(max_examples=EXAMPLES)
+@given(TABLES, st.sampled_from(["cjson.encode", "cmsgpack.pack"]))
+def test_any_table_is_encoded_as_by_redis(ours: Any, theirs: Any, value: Any, function: str) -> None:
+    request = ("EVAL", f"return {function}({lua(value)})", 0)
+    assert ours[False](*request) == theirs[False](*request)
+
+
+TOKENS = ["{", "}", "[", "]", ",", ":", '"a"', '"\\u00e9"', "1", "-2.5", "1e3", "true", "null", "nul", " ", "x"]
+
+
+@settings(max_examples=EXAMPLES * 3)
+@given(st.lists(st.sampled_from(TOKENS), max_size=9).map("".join))
+def test_any_text_is_decoded_or_refused_as_by_redis(ours: Any, theirs: Any, text: str) -> None:
+    request = ("EVAL", "return cjson.encode(cjson.decode(ARGV[1]))", 0, text)
+    assert ours[False](*request) == theirs[False](*request)
+
+
+FORMATS = st.lists(st.sampled_from([*"<>bBhHlLiI!fds", "i3", "I8", "c0", "c2", "x", "!4"]), max_size=6)
+
+
+@settings(max_examples=EXAMPLES)
+@given(FORMATS.map("".join), st.lists(st.one_of(st.integers(-(2**40), 2**40), TEXTS), min_size=2, max_size=6))
+def test_any_format_packs_as_by_redis(ours: Any, theirs: Any, form: str, values: list[Any]) -> None:
+    request = ("EVAL", f"return struct.pack('{form}',{','.join(map(lua, values))})", 0)
+    assert ours[False](*request) == theirs[False](*request)
