@@ -130,11 +130,14 @@ _PERSISTENCE: Final = _used(
     ),
     *_booleans("no", "aof-disable-auto-gc"),
     Setting("auto-aof-rewrite-percentage", Integer(), "100"),
+    Setting("backup-sealed-ttl", Integer(), "0"),
     Setting("auto-aof-rewrite-min-size", Memory(), "64mb"),
     *_immutable(*_booleans("yes", "rdbchecksum")),
     *_immutable(
         Setting("appendfilename", Text(bare_name("appendfilename")), "appendonly.aof"),
         Setting("appenddirname", Text(bare_name("appenddirname", "dirname")), "appendonlydir"),
+        Setting("backupdirname", Text(bare_name("backupdirname", "dirname")), "backupdir"),
+        Setting("preload-file", Text(), ""),
     ),
 )
 

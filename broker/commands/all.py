@@ -1,6 +1,7 @@
 """Imports every file of commands, which fills the registry."""
 
 from broker.commands import (  # noqa: F401  (imported for what their decorators do)
+    backup,
     bitmaps,
     channels,
     client_list,

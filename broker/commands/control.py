@@ -62,6 +62,20 @@ class Control(Protocol):
     def load_log(self) -> None:
         """DEBUG LOADAOF. Raises CommandError."""
 
+    def backup_start(self) -> None:
+        """Raises CommandError, as the others do."""
+
+    def backup_seal(self, again: bool) -> bool:
+        """again: somebody waits for it already. False: it is not done yet."""
+
+    def backup_status(self) -> list[bytes]: ...
+
+    def backup_paths(self) -> list[bytes]: ...
+
+    def backup_abort(self) -> None: ...
+
+    def backup_clean_up(self) -> None: ...
+
     def shutdown(self, session: Session, save: bool | None, now: bool, force: bool) -> None:
         """Begin to end the server."""
 

@@ -550,8 +550,8 @@ class Engine:
 
     def _retry(self, ctx: Context, argv: list[bytes]) -> Reply | Blocked:
         """Execute a parked request again, in the turn of whoever wrote to one of its keys."""
-        command = self.commands.get(argv[0].upper())
-        assert command is not None, "a parked request was found before"
+        command = self._find(argv)
+        assert isinstance(command, Command), "a parked request was found before"
         dirty = self.keyspace.dirty
         reply = self.call(ctx, command, argv)
         if self.keyspace.dirty != dirty:

@@ -1,11 +1,14 @@
 """What commands may ask of the server (commands/control.py), done."""
 
+import os
 from typing import Final
 
 import structlog
 
 from broker.commands.session import Session
 from broker.engine.engine import Engine
+from broker.errors import CommandError
+from broker.server.backup import FAILED, INCREMENTING, SEALED, SEALING, Backup
 from broker.server.hub import Hub
 from broker.server.info import Info
 from broker.server.reloading import Reloading
@@ -171,6 +174,38 @@ class ServerControl:
 
     def begin_rewrite(self, in_transaction: bool) -> bool:
         return self._rewriting is not None and self._rewriting.begin(in_transaction)
+
+    @property
+    def _backup(self) -> Backup:
+        assert self._rewriting is not None, "commands come after connect()"
+        return self._rewriting.backup
+
+    def backup_start(self) -> None:
+        self._backup.start()
+
+    def backup_seal(self, again: bool) -> bool:
+        backup = self._backup
+        if not again:
+            backup.seal()
+        elif backup.state == FAILED:
+            raise CommandError("ERR", f"The backup failed: {backup.error}")
+        return backup.state == SEALED
+
+    def backup_status(self) -> list[bytes]:
+        backup = self._backup
+        state = INCREMENTING if backup.state == SEALING else backup.state
+        facts = [("state", state), ("error", backup.error)]
+        facts += [("start_time", str(backup.start_time)), ("end_time", str(backup.end_time))]
+        return [word.encode() for fact in facts for word in fact]
+
+    def backup_paths(self) -> list[bytes]:
+        return [os.fsencode(path) for path in self._backup.paths()]
+
+    def backup_abort(self) -> None:
+        self._backup.abort()
+
+    def backup_clean_up(self) -> None:
+        self._backup.clean_up()
 
     def shutdown(self, session: Session, save: bool | None, now: bool, force: bool) -> None:
         self._shutdown.ask(force, at_once=now, save=save, asker=session)

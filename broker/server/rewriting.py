@@ -21,6 +21,7 @@ from broker.persistence.aof_format import Manifest
 from broker.persistence.recovery import read_manifest
 from broker.persistence.snapshot import Saved, Target, save
 from broker.persistence.snapshot_bytes import SnapshotBytes
+from broker.server.backup import LOG_OF_BACKUP, SEALING, Backup
 from broker.server.saving import Saving, facts_of, form_of
 
 log = structlog.get_logger()
@@ -41,6 +42,8 @@ class Rewriting:
         turn_off: Callable[[], Awaitable[None]],
         turn_on: Callable[[], None],
     ) -> None:
+        self.backup = Backup(engine, log_of)
+        self.backup.look = self.look
         self.is_scheduled = False
         self.is_active = False
         self.works = True
@@ -68,7 +71,7 @@ class Rewriting:
         """BGREWRITEAOF. False: scheduled."""
         if self.is_active:
             raise already_rewriting()
-        if self._saving.is_active or in_transaction:
+        if self._saving.is_active or in_transaction or self.backup.holds_log:
             self.is_scheduled = True
             self._wake.set()
             return False
@@ -116,17 +119,27 @@ class Rewriting:
             self._wake = trio.Event()
             if not self.is_active:
                 await self._follow_setting()
-            if not self.is_active and not self._saving.is_active and (self.is_scheduled or self._has_grown()):
+            self.backup.expire()
+            if self.backup.state == SEALING:
+                await self.backup.seal_now()
+            if self._may_begin() and (self.is_scheduled or self.backup.wants_rewrite or self._has_grown()):
                 self._begin()
             if self.is_active:
                 await self._work()
                 self._saving.look()
 
+    def _may_begin(self) -> bool:
+        return not (self.is_active or self._saving.is_active or self.backup.holds_log)
+
     async def _follow_setting(self) -> None:
         """`CONFIG SET appendonly`: done between two turns."""
-        wanted = self._engine.config.boolean("appendonly")
+        wanted = self._engine.config.boolean("appendonly") or self.backup.needs_log
         current = self._log_of()
-        if not wanted and current is not None:
+        if current is not None and current.folder.name == LOG_OF_BACKUP and self._engine.config.boolean("appendonly"):
+            self.backup.fail("appendonly was turned on meanwhile")
+            await self._turn_off()
+            self._wake.set()
+        elif not wanted and current is not None:
             await self._turn_off()
         elif wanted and (current is None or current.is_aside) and self._engine.clock.monotonic() >= self._retry_at:
             try:
@@ -163,7 +176,10 @@ class Rewriting:
                 self._scope.cancel()
             try:
                 await trio.lowlevel.checkpoint()
+                if self._log_of() is not None:
+                    self.backup.rewriting()
                 saved = await self._rewrite()
+                await self.backup.rewritten()
             except (OSError, CorruptFile) as error:
                 self._failed(error)
             except Exception as error:
@@ -238,6 +254,7 @@ class Rewriting:
         self.last_seconds = int(self._engine.clock.monotonic() - self._begun)
         self.works = False
         self.failures += 1
+        self.backup.fail(str(error))
         few = self.failures < _FAILURES
         self._pause = 1.0 if few else min(max(60.0, self._pause * 2), _LONGEST_PAUSE)
         self._retry_at = self._engine.clock.monotonic() + self._pause

@@ -3,8 +3,10 @@
 import contextlib
 import os
 import secrets
+import shutil
 import socket
 import sys
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -28,6 +30,7 @@ from broker.persistence.upgrade import upgrade
 from broker.scripting.scripts import Scripting
 from broker.server import listeners
 from broker.server.background import Housekeeping, Timer, take_over_garbage_collection
+from broker.server.backup import LOG_OF_BACKUP
 from broker.server.control import ServerControl
 from broker.server.hub import Hub
 from broker.server.info import Facts, Info
@@ -80,12 +83,14 @@ class Server:
         self.rewriting = Rewriting(
             self.engine, self.saving, lambda: self.log, self._new_log, self._turn_log_off, self._turn_log_on
         )
+        self.rewriting.backup.told = self._backup_told
         self._nursery: trio.Nursery | None = None
         self._listeners: list[trio.SocketListener] = []
         self._log_task = trio.CancelScope()
         self._log_task_ended = trio.Event()
         self.loading = Loading(self.engine)
         self._rdb_lock = FileLock()
+        self._is_preloaded = False
         self._failure: Exception | None = None  # of loading
         self._facts = Facts(secrets.token_hex(20), 0, self.clock.now_ms(), sys.argv[0])
         self._listening: list[trio.SocketListener] = []
@@ -134,6 +139,8 @@ class Server:
             self.hub.close_all()
             if self.log:
                 self.log.unlock()
+                if self.log.folder.name == LOG_OF_BACKUP:
+                    shutil.rmtree(self.log.folder, ignore_errors=True)
             self._rdb_lock.release()
         log.warning("server.stopped")
 
@@ -322,7 +329,9 @@ class Server:
         """Load what the server had when it ended. False: the end was asked for meanwhile, or it failed."""
         try:
             whole = await self._load_files(manifest)
-            if whole and self.log:
+            if whole and self.log and self._is_preloaded:
+                self.rewriting.begin(False)  # the log gets a base of its own
+            elif whole and self.log:
                 self.log.open(manifest)
                 self.engine.journal.enabled = self.engine.shared.log.enabled = True
         except (CorruptFile, OSError) as error:
@@ -335,6 +344,10 @@ class Server:
     async def _load_files(self, manifest: Manifest | None) -> bool:
         loading = self.loading
         keyspace = self.engine.keyspace
+        preload = self.config.text("preload-file")
+        if preload and manifest is None and not self._has_rdb():
+            self._is_preloaded = True
+            return await self._preload(preload)
         if self.log is None:
             path = Path(self.config.text("dir")) / self.config.text("dbfilename")
             if not path.exists():
@@ -360,12 +373,34 @@ class Server:
             log.warning("log.loaded", commands=done.commands, keys=done.keys, bytes=done.done, seconds=seconds)
         return whole
 
+    def _has_rdb(self) -> bool:
+        return self.log is None and (Path(self.config.text("dir")) / self.config.text("dbfilename")).exists()
+
+    async def _preload(self, where: str) -> bool:
+        """preload-file: `aof:<manifest>`, as BACKUP leaves it, for a server that has no data yet."""
+        kind, _, text = where.partition(":")
+        path = Path(text)
+        if kind != "aof" or path.suffix != ".manifest":
+            raise CorruptFile(where, 0, "preload-file has to be aof:<path of a manifest>")
+        manifest = read_manifest(path.parent, path.stem)
+        if manifest is None:
+            raise CorruptFile(text, 0, "preload-file names a manifest that is not there")
+        apply, keyspace = self.loading.apply(), self.engine.keyspace
+        log.warning("log.preloading", manifest=text)
+        return await self.loading.run(
+            lambda progress: load_log(path.parent, manifest, apply, keyspace, False, progress), self._is_asked
+        )
+
     def _is_asked(self) -> bool:
         return self.shutdown.asked
 
-    def _new_log(self) -> AppendOnlyLog:
+    def _backup_told(self) -> None:
+        self.engine.log_moved = True
+        self.hub.wake()
+
+    def _new_log(self, folder: str = "") -> AppendOnlyLog:
         return AppendOnlyLog(
-            Path(self.config.text("dir")) / self.config.text("appenddirname"),
+            Path(self.config.text("dir")) / (folder or self.config.text("appenddirname")),
             self.config.text("appendfilename"),
             self.config.text("appendfsync"),
             self._synced,
@@ -385,9 +420,12 @@ class Server:
             self._log_task_ended.set()
 
     def _turn_log_on(self) -> None:
-        """`CONFIG SET appendonly yes`: rewriting.py writes its base and begins to journal. Raises OSError."""
+        """`CONFIG SET appendonly yes`: rewriting.py writes its base and begins to journal. Raises OSError.
+
+        Without appendonly, it is one for a backup: in a folder of its own, which goes when it is turned off.
+        """
         if self.log is None:
-            current = self._new_log()
+            current = self._new_log("" if self.config.boolean("appendonly") else LOG_OF_BACKUP)
             current.lock()
             self.log = current
             if self._nursery:
@@ -403,12 +441,15 @@ class Server:
         current.append(self.engine.journal.take())
         self.engine.journal.enabled = self.engine.shared.log.enabled = False
         self.log = None
-        try:
-            await trio.to_thread.run_sync(current.close)
-        except OSError as error:
-            log.error("log.close_failed", error=str(error))
-        finally:
-            current.unlock()
+        with trio.CancelScope(shield=True):
+            try:
+                await trio.to_thread.run_sync(current.close)
+            except OSError as error:
+                log.error("log.close_failed", error=str(error))
+            finally:
+                current.unlock()
+            if current.folder.name == LOG_OF_BACKUP:
+                await trio.to_thread.run_sync(partial(shutil.rmtree, current.folder, ignore_errors=True))
         self._log_state(True)
         self._log_durable(int(self.engine.shared.log.batch))
         self._synced()

@@ -101,6 +101,25 @@ class RecordingControl:
     def load_log(self) -> None:
         self.asked.append(("load_log",))
 
+    def backup_start(self) -> None:
+        self.asked.append(("backup_start",))
+
+    def backup_seal(self, again: bool) -> bool:
+        self.asked.append(("backup_seal", again))
+        return True
+
+    def backup_status(self) -> list[bytes]:
+        return [b"state", b"idle"]
+
+    def backup_paths(self) -> list[bytes]:
+        return []
+
+    def backup_abort(self) -> None:
+        self.asked.append(("backup_abort",))
+
+    def backup_clean_up(self) -> None:
+        self.asked.append(("backup_clean_up",))
+
     def shutdown(self, session: Session, save: bool | None, now: bool, force: bool) -> None:
         self.asked.append(("shutdown", save, now, force))
 
