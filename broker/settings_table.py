@@ -128,7 +128,8 @@ _PERSISTENCE: Final = _used(
     *_booleans(
         "yes", "rdbcompression rdb-save-incremental-fsync stop-writes-on-bgsave-error aof-rewrite-incremental-fsync"
     ),
-    *_booleans("no", "aof-disable-auto-gc"),
+    *_booleans("no", "aof-disable-auto-gc aof-timestamp-enabled"),
+    Setting("aof-load-corrupt-tail-max-size", Memory(), "0"),
     Setting("auto-aof-rewrite-percentage", Integer(), "100"),
     Setting("backup-sealed-ttl", Integer(), "0"),
     Setting("auto-aof-rewrite-min-size", Memory(), "64mb"),
@@ -199,8 +200,7 @@ _PERSISTENCE_WITHOUT_EFFECT: Final = [
         "yes",
         "aof-use-rdb-preamble",
     ),
-    *_booleans("no", "rdb-del-sync-files no-appendfsync-on-rewrite aof-timestamp-enabled"),
-    Setting("aof-load-corrupt-tail-max-size", Memory(), "0"),
+    *_booleans("no", "rdb-del-sync-files no-appendfsync-on-rewrite"),
     Setting("sanitize-dump-payload", Enum(("no", "yes", "clients")), "no"),
     Setting("rdb-version-check", Enum(("strict", "relaxed")), "strict"),
     *_hidden(

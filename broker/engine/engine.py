@@ -550,7 +550,7 @@ class Engine:
 
     def _retry(self, ctx: Context, argv: list[bytes]) -> Reply | Blocked:
         """Execute a parked request again, in the turn of whoever wrote to one of its keys."""
-        command = self._find(argv)
+        command = self.find(argv)
         assert isinstance(command, Command), "a parked request was found before"
         dirty = self.keyspace.dirty
         reply = self.call(ctx, command, argv)
@@ -651,7 +651,7 @@ class Engine:
         self.shared.unblock_requests = []
         for session_id, with_error in requests:
             if self.blocking.unblock(session_id, with_error) and with_error:
-                self._count_error(_UNBLOCKED)
+                self.count_error(_UNBLOCKED)
 
     def log_durable(self, batch: i64) -> bool:
         """All of the log up to that batch is on the disk. True when a turn is needed: somebody waits for that."""

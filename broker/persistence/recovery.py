@@ -93,12 +93,19 @@ def recover(folder: Path, manifest: Manifest, apply: Apply, keyspace: Keyspace, 
 
 
 def load_log(
-    folder: Path, manifest: Manifest, apply: Apply, keyspace: Keyspace, cut_torn: bool, progress: Progress
+    folder: Path,
+    manifest: Manifest,
+    apply: Apply,
+    keyspace: Keyspace,
+    cut_torn: bool,
+    progress: Progress,
+    corrupt_tail: int = 0,
 ) -> Iterator[None]:
     """Load a log, oldest file first: commands by `apply`, which tells why one failed; an RDB file, which a base may be
     or begin with, into the keyspace.
 
-    Yields now and then, so that others get on. cut_torn: aof-load-truncated. Raises CorruptFile.
+    Yields now and then, so that others get on. cut_torn: aof-load-truncated; corrupt_tail: bytes at the end that are
+    cut even if they are no torn command, but damaged. Raises CorruptFile.
     """
     files = manifest.files()
     progress.total = sum((folder / file.name).stat().st_size for file in files)
@@ -112,7 +119,7 @@ def load_log(
             if _is_rdb(stream):
                 tail = yield from _load_rdb(stream, path, keyspace, 0, True, progress, apply)
             apply([b"SELECT", b"0"])  # each file begins so; one that is cut, or empty, does not say it
-            yield from _load_commands(stream, path, tail, apply, cut_torn and is_last, progress)
+            yield from _load_commands(stream, path, tail, apply, cut_torn and is_last, progress, corrupt_tail * is_last)
         progress.done = before + path.stat().st_size
 
 
@@ -171,7 +178,7 @@ def _load_rdb(
 
 
 def _load_commands(
-    stream: BinaryIO, path: Path, head: bytes, apply: Apply, cut_torn: bool, progress: Progress
+    stream: BinaryIO, path: Path, head: bytes, apply: Apply, cut_torn: bool, progress: Progress, corrupt_tail: int
 ) -> Iterator[None]:
     """head: bytes that were read already; they end where the file goes on."""
     start = stream.tell() - len(head)
@@ -192,7 +199,7 @@ def _load_commands(
         progress.done = before + reader.whole - start
         chunk = stream.read(_CHUNK)
     if size > reader.whole:
-        _end(path, reader, size, cut_torn)
+        _end(path, reader, size, cut_torn, corrupt_tail)
         progress.cut += size - reader.whole
 
 
@@ -218,8 +225,11 @@ def _offset_of(path: Path, begin: int, index: int) -> int:
     return begin
 
 
-def _end(path: Path, reader: LogReader, size: int, allowed: bool) -> None:
+def _end(path: Path, reader: LogReader, size: int, allowed: bool, corrupt_tail: int) -> None:
     """The file does not end with a whole unit: cut it, or raise CorruptFile."""
+    if size - reader.whole <= corrupt_tail:
+        _cut(path, reader.whole, size - reader.whole, True)
+        return
     with path.open("rb") as stream:
         stream.seek(reader.complete)
         tail = stream.read(_LOOK_AT)

@@ -91,6 +91,8 @@ class Server:
         self.loading = Loading(self.engine)
         self._rdb_lock = FileLock()
         self._is_preloaded = False
+        self._stamps = False
+        self._stamped = 0  # Unix time of the last annotation
         self._failure: Exception | None = None  # of loading
         self._facts = Facts(secrets.token_hex(20), 0, self.clock.now_ms(), sys.argv[0])
         self._listening: list[trio.SocketListener] = []
@@ -364,9 +366,11 @@ class Server:
         if manifest is None:
             return True
         folder, cut_torn = self.log.folder, self.config.boolean("aof-load-truncated")
+        corrupt_tail = self.config.memory("aof-load-corrupt-tail-max-size")
         apply = loading.apply()
         whole = await loading.run(
-            lambda progress: load_log(folder, manifest, apply, keyspace, cut_torn, progress), self._is_asked
+            lambda progress: load_log(folder, manifest, apply, keyspace, cut_torn, progress, corrupt_tail),
+            self._is_asked,
         )
         if whole:
             done, seconds = loading.progress, round(loading.seconds, 3)
@@ -456,7 +460,17 @@ class Server:
 
     def _write_log(self, data: bytes) -> None:
         if self.log:
+            if self._stamps:
+                data = self._stamp() + data
             self.log.append(data)
+
+    def _stamp(self) -> bytes:
+        """aof-timestamp-enabled: the time, where another second has begun. `redis-check-aof` can cut a log there."""
+        second = self.clock.now_ms() // 1000
+        if second == self._stamped:
+            return b""
+        self._stamped = second
+        return b"#TS:%d\r\n" % second
 
     def _synced(self) -> None:
         self.hub.synced()
@@ -501,6 +515,8 @@ class Server:
         self._read_client_memory()
         self.config.on_change("appendfsync", self._read_policy)
         self.config.on_change("loglevel", self._read_loglevel)
+        self.config.on_change("aof-timestamp-enabled", self._read_stamps)
+        self._read_stamps()
         self.config.on_change("appendonly", self._note_appendonly)
         for name in ("save", "stop-writes-on-bgsave-error"):
             self.config.on_change(name, self.saving.note_settings)
@@ -526,6 +542,9 @@ class Server:
     def _read_policy(self) -> None:
         if self.log:
             self.log.policy = self.config.text("appendfsync")
+
+    def _read_stamps(self) -> None:
+        self._stamps = self.config.boolean("aof-timestamp-enabled")
 
     def _note_appendonly(self) -> None:
         if not self.config.boolean("appendonly"):

@@ -14,6 +14,8 @@ from support.inside import Client, serving
 from support.servers import RedisServer
 from support.wire import Wire
 
+from broker.errors import CorruptFile
+
 NAME = "appendonly.aof"
 ON = ["--appendonly", "yes", "--enable-debug-command", "yes", "--auto-aof-rewrite-percentage", "0"]
 
@@ -77,6 +79,40 @@ async def test_history_stays_when_the_settings_say_so(tmp_path: Path) -> None:
         await client("BGREWRITEAOF")
         await rewritten(client, 2)
     assert files(tmp_path) == [f"{NAME}.3.base.rdb", f"{NAME}.3.incr.aof", f"{NAME}.manifest"]
+
+
+async def test_the_log_has_the_time_when_it_is_to_have_it(tmp_path: Path) -> None:
+    async with serving(tmp_path, *ON, "--aof-timestamp-enabled", "yes") as (server, client):
+        await client("SET", "k", "1")
+        server.clock.wall = lambda: 2_000_000_000.5
+        await client("SET", "k", "2")
+        await client("SET", "k", "3")
+        await client("CONFIG", "SET", "aof-timestamp-enabled", "no")
+        server.clock.wall = lambda: 2_000_000_100.5
+        await client("SET", "k", "4")
+    path = tmp_path / "appendonlydir" / f"{NAME}.1.incr.aof"
+    data = path.read_bytes()
+    assert data.startswith(b"#TS:") and data.count(b"#TS:") == 2
+    assert data.count(b"#TS:2000000000\r\n*3\r\n$3\r\nSET") == 1
+    async with serving(tmp_path, *ON) as (_, client):
+        assert await client("GET", "k") == b"4"
+
+
+async def test_a_corrupt_tail_of_a_size_that_is_allowed_is_cut(tmp_path: Path) -> None:
+    async with serving(tmp_path, *ON) as (_, client):
+        await client("SET", "k", "1")
+        await client("SET", "k", "2")
+    path = tmp_path / "appendonlydir" / f"{NAME}.1.incr.aof"
+    whole = path.read_bytes()
+    path.write_bytes(whole + b"garbage!\r\n" * 3)
+    with pytest.raises(BaseExceptionGroup) as caught:
+        async with serving(tmp_path, *ON, "--aof-load-corrupt-tail-max-size", "29"):
+            pass
+    assert caught.group_contains(CorruptFile)
+    assert path.read_bytes() == whole + b"garbage!\r\n" * 3
+    async with serving(tmp_path, *ON, "--aof-load-corrupt-tail-max-size", "30") as (_, client):
+        assert await client("GET", "k") == b"2"
+    assert path.read_bytes().startswith(whole)
 
 
 async def test_rewriting_and_saving_take_turns(tmp_path: Path) -> None:
