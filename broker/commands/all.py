@@ -27,6 +27,7 @@ from broker.commands import (  # noqa: F401  (imported for what their decorators
     monitor,
     persistence,
     pubsub,
+    replication,
     scan,
     schedules,
     scripting,
