@@ -17,8 +17,6 @@ from broker.commands.all import command_table
 from broker.commands.blocked import Blocked, RunQueue, Unfinished
 from broker.commands.context import Context, Shared
 from broker.commands.control import Control
-from broker.commands.group_policy import look_at_groups
-from broker.commands.hash_fields import expire_fields
 from broker.commands.monitor import show
 from broker.commands.present_state import journal_present_state
 from broker.commands.registry import ADMIN, BLOCKING, DENYOOM, MAY_REPLICATE, SKIP_MONITOR, WRITE, Command
@@ -32,18 +30,16 @@ from broker.commands.session import (
     UNTOUCHING,
     Session,
 )
-from broker.commands.stream_retention import after_groups, look_at
-from broker.commands.tracking import end_of_transaction, note_reads, stop_tracking, tell_broadcasts
+from broker.commands.stream_retention import after_groups
+from broker.commands.tracking import end_of_transaction, note_reads, stop_tracking
 from broker.commands.transactions import discard_queue
 from broker.config import Config
 from broker.datatypes.packed_entries import SHARED
-from broker.datatypes.trash import TRASH
 from broker.engine import observation
 from broker.engine.admission import (
     BUSY_FUNCTION,
     BUSY_SCRIPT,
     IS_KEPT,
-    IS_LOADING,
     LIMITED,
     OUT_OF_MEMORY,
     PAUSED_ALL,
@@ -53,29 +49,22 @@ from broker.engine.admission import (
 )
 from broker.engine.blocking import Blocking
 from broker.engine.journal import Journal
+from broker.engine.lookup import Lookup
 from broker.engine.memory import MemoryLimit
 from broker.engine.notifications import event_entries, publish_events
 from broker.engine.schedules import Schedules
 from broker.engine.script_calls import ScriptCalls
+from broker.engine.upkeep import Upkeep
 from broker.errors import CommandError
 from broker.keyspace import events
 from broker.keyspace.database import COUNTED, LAST_USE, UNNOTED, Keyspace
-from broker.keyspace.disposal import parts_of
 from broker.keyspace.events import parse_classes
-from broker.keyspace.retention import NEVER
-from broker.keyspace.subscriptions import RELEASED_AT_ONCE
 from broker.keyspace.usage import TICK_BITS
 from broker.protocol.replies import NOTHING, ErrorReply, Reply
 
 _MAY_WANT_MEMORY: Final = DENYOOM | MAY_REPLICATE  # flags: a script may write, too
-_HELD_UP: Final = IS_LOADING | WRITES_REFUSED | PAUSED_ALL | PAUSED_WRITES  # then nothing that is due may be written
-_EXPIRE_PER_TURN: Final = 200  # keys removed by time in one turn at most; the hub comes back at once for the rest
-_FIELDS_PER_TURN: Final = 1000  # fields of hashes removed by time in one go, likewise
-_RETAIN_SECONDS: Final = 0.004  # of a turn at most, about: a look may be quick, or take back a hundred leases
-_RETAIN_PER_TURN: Final = 200  # streams that are looked at for entries to remove in one go, likewise
 _UNBLOCKED: Final = ErrorReply(b"UNBLOCKED")  # as INFO errorstats counts it
 _INTERNAL_ERROR: Final = ErrorReply(b"ERR internal error")
-_MOST_SPELLINGS: Final = 10_000  # of names of commands; a client may write one in 2**n ways
 _COMPRESSION: Final = {"no": 0, "fast": 1, "high": 6}  # levels of zlib
 _OVERFLOW: Final = {"disconnect": DISCONNECT, "drop-oldest": DROP_OLDEST, "drop-newest": DROP_NEWEST}
 
@@ -104,6 +93,7 @@ class Engine:
         self.blocking = Blocking(self.keyspace, self._retry)
         self.schedules = Schedules(self.keyspace, self.journal, self._fire, self.settle)
         self.script_calls = ScriptCalls(self)
+        self.upkeep = Upkeep(self)
         self._nobody = Context(Session(0, []), self.shared)  # whose requests are those that the broker makes itself
         self.observation = observation.Observation(self.shared)
         self.memory = MemoryLimit(self.shared, self.journal, self.settle)
@@ -116,14 +106,13 @@ class Engine:
         self._unfinished: dict[Context, Unfinished] = {}  # requests that go on in each turn, oldest first
         self._may_split = False  # the call that comes may return Unfinished
         self._next_session: i64 = 1
-        self._spellings: dict[bytes, Command] = {}  # {as a client wrote it: command}
+        self._lookup = Lookup(self.commands)
         self._on_bug = on_bug
         self._mark: float = 0.0  # perf_counter() when the request being executed began
-        self._unpause_ms: i64 = 0
+        self.unpause_ms: i64 = 0
         self._overflow: i64 = DISCONNECT
         self._event_stream = b""  # notify-keyspace-stream; empty: none
         self._event_stream_length: int = 0
-        self._keeper = Context(Session(0, []), self.shared)  # who removes entries of streams as time passes
         self._configure()
 
     def _configure(self) -> None:
@@ -217,116 +206,20 @@ class Engine:
         self._mark = perf_counter()
         if self.keyspace.now_ms >> TICK_BITS != self.keyspace.tick:
             self.keyspace.advance()
-        if self.gate & (PAUSED_ALL | PAUSED_WRITES) and self.keyspace.now_ms >= self._unpause_ms:
+        if self.gate & (PAUSED_ALL | PAUSED_WRITES) and self.keyspace.now_ms >= self.unpause_ms:
             self.unpause()
         if self.keyspace.retention.next_ms <= self.keyspace.now_ms:
-            self._retain()  # before anybody looks: an entry whose time is over is gone for every request of this turn
+            self.upkeep.retain()  # before anybody looks: what is over is gone for every request of this turn
         if self.keyspace.fields_due_ms <= self.keyspace.now_ms:
-            self._expire_fields()  # likewise
-
-    def _retain(self) -> None:
-        """Remove entries of streams whose time is over."""
-        keyspace = self.keyspace
-        if not keyspace.expiry or self.gate & _HELD_UP:
-            return
-        enough = perf_counter() + _RETAIN_SECONDS
-        for _ in range(_RETAIN_PER_TURN):
-            if perf_counter() > enough:
-                break
-            place = keyspace.retention.take(int(keyspace.now_ms))
-            if place is None:
-                break
-            self._keeper.select(place[0])
-            if look_at(self._keeper, place[1]):
-                self.record(self._keeper, [])
-            if look_at_groups(self._keeper, place[1]):
-                self.record(self._keeper, [])
-        self.settle()
-
-    def _expire_fields(self) -> None:
-        """Remove fields of hashes whose time has come."""
-        keyspace = self.keyspace
-        if not self._may_expire() or self.gate & IS_LOADING:
-            return
-        left = _FIELDS_PER_TURN
-        while left > 0:
-            place = keyspace.take_due_hash()
-            if place is None:
-                break
-            self._keeper.select(place[0])
-            left -= max(expire_fields(self._keeper, place[1], left), 1)
-            for database, key, fields in keyspace.expired_fields:
-                for field in fields:
-                    self.journal.write(database, [b"HDEL", key, field])
-            keyspace.expired_fields.clear()
-        self.settle()
+            self.upkeep.expire_fields()  # likewise
 
     def end_turn(self) -> None:
         """Append what was scheduled, answer whose time is up, remove what has expired."""
-        if self.keyspace.planned and not self.gate & _HELD_UP:
-            self.schedules.run_due(int(self.keyspace.now_ms))
-        monotonic_ms = self.clock.monotonic_ms()
-        self.blocking.expire(monotonic_ms)
-        if self.log_moved:
-            self.log_moved = False
-            self.blocking.retry_log()
-        if self.blocking.retry_due(int(self.keyspace.now_ms)):
-            self.settle()
-        if self.keyspace.retention.next_ms <= self.keyspace.now_ms:
-            self._retain()
-        if self.keyspace.fields_due_ms <= self.keyspace.now_ms:
-            self._expire_fields()
-        if self._may_expire() and not self.gate & IS_LOADING:
-            if self.keyspace.expire_due(_EXPIRE_PER_TURN):
-                self.settle()
-        if self.gate & LIMITED and not self.gate & IS_LOADING:
-            self.memory.end_turn()
-        if self.keyspace.tracking.broadcasts:
-            tell_broadcasts(self.shared)
-        if self._unfinished and not self.gate & _HELD_UP:
-            self._go_on()
-        if self.shared.subscriptions.is_releasing:
-            self.shared.subscriptions.release(RELEASED_AT_ONCE)
-        if TRASH.size:
-            TRASH.sweep(TRASH.steps(), parts_of)
-
-    def _may_expire(self) -> bool:
-        keyspace = self.keyspace
-        return keyspace.active_expiry and keyspace.expiry and keyspace.removal
+        self.upkeep.end_turn()
 
     def next_deadline_ms(self) -> int | None:
         """Milliseconds from now until end_turn() has something to do without any request; None: nothing is planned."""
-        if TRASH.size or self.shared.subscriptions.is_releasing:
-            return 0
-        if self._unfinished and not self.gate & _HELD_UP:
-            return 0
-        waits: list[int] = []
-        deadline = self.blocking.next_deadline_ms()
-        if deadline is not None:
-            waits.append(deadline - self.clock.monotonic_ms())
-        now = self.clock.now_ms()
-        if self.gate & (PAUSED_ALL | PAUSED_WRITES):
-            waits.append(int(self._unpause_ms) - now)
-        retry = self.blocking.next_retry_ms()
-        if retry is not None:
-            waits.append(retry - now)
-        if self.keyspace.planned:
-            wait = self.schedules.wait_ms(now, self.gate & _HELD_UP != 0)
-            if wait is not None:
-                waits.append(wait)
-        if self.gate & LIMITED and self.memory.has_work:
-            waits.append(0)
-        if self._may_expire():
-            due = self.keyspace.next_expiry_ms()
-            if due is not None:
-                waits.append(due - now)
-            if self.keyspace.fields_due_ms != NEVER:
-                waits.append(int(self.keyspace.fields_due_ms) - now)
-        if self.keyspace.expiry and not self.gate & _HELD_UP:
-            retention_ms = int(self.keyspace.retention.next_ms)
-            if retention_ms != NEVER:
-                waits.append(retention_ms - now)
-        return max(0, min(waits)) if waits else None
+        return self.upkeep.next_deadline_ms()
 
     # -- requests
 
@@ -335,9 +228,9 @@ class Engine:
         session = ctx.session
         command = self.commands.get(argv[0])
         if command is None:
-            command = self._spellings.get(argv[0])
+            command = self._lookup.spellings.get(argv[0])
         if command is None or command.subcommands:
-            found = self.find(argv)
+            found = self._lookup.find(argv)
             if isinstance(found, ErrorReply):
                 return self._refuse(session, found)
             command = found
@@ -529,7 +422,7 @@ class Engine:
         """Requests that go on in the turns to come."""
         return len(self._unfinished)
 
-    def _go_on(self) -> None:
+    def go_on(self) -> None:
         """A step of each request that takes several turns."""
         for ctx, unfinished in list(self._unfinished.items()):
             dirty = self.keyspace.dirty
@@ -604,23 +497,7 @@ class Engine:
 
     def find(self, argv: list[bytes]) -> Command | ErrorReply:
         """The command that a request names, in any case."""
-        command = self.commands.get(argv[0]) or self._spellings.get(argv[0])
-        if command is None:
-            command = self.commands.get(argv[0].upper())
-            if command is None:
-                return unknown_command(argv)
-            if len(self._spellings) < _MOST_SPELLINGS:
-                self._spellings[argv[0]] = command
-        if not command.subcommands:
-            return command
-        if len(argv) < 2:
-            if not command.is_container:  # COMMAND alone is a request, too
-                return command
-            return ErrorReply(b"ERR wrong number of arguments for '%b' command" % command.wire_name)
-        sub = command.subcommands.get(argv[1]) or command.subcommands.get(argv[1].upper())
-        if sub is None:
-            return ErrorReply(b"ERR unknown subcommand '%b'. Try %b HELP." % (argv[1][:128], command.name.upper()))
-        return sub
+        return self._lookup.find(argv)
 
     def _refuse(self, session: Session, reply: ErrorReply) -> Reply:
         """Count an error that came before execution; it fails the transaction being queued."""
@@ -670,18 +547,18 @@ class Engine:
             self.gate = (self.gate & ~PAUSED_WRITES) | PAUSED_ALL
         else:
             self.gate |= PAUSED_WRITES
-        if not paused or until_ms > self._unpause_ms:
-            self._unpause_ms = until_ms
+        if not paused or until_ms > self.unpause_ms:
+            self.unpause_ms = until_ms
         self.keyspace.removal = False
 
     def unpause(self) -> None:
         self.gate &= ~(PAUSED_ALL | PAUSED_WRITES)
-        self._unpause_ms = 0
+        self.unpause_ms = 0
         self.keyspace.removal = True
 
     def paused_action(self) -> tuple[str, int]:
         """(`none`, `all` or `write`, milliseconds left), for INFO."""
-        left = max(0, int(self._unpause_ms) - self.clock.now_ms())
+        left = max(0, int(self.unpause_ms) - self.clock.now_ms())
         if self.gate & PAUSED_ALL:
             return "all", left
         return ("write", left) if self.gate & PAUSED_WRITES else ("none", 0)
@@ -693,14 +570,3 @@ def _finished(unfinished: Unfinished) -> Reply:
         reply = unfinished.step()
         if reply is not NOTHING:
             return reply
-
-
-def unknown_command(argv: list[bytes]) -> ErrorReply:
-    """Redis: commandCheckExistence in server.c (128 bytes of the arguments, each cut to what is left, and at a NUL)."""
-    name = argv[0].partition(b"\0")[0][:128]
-    shown = b""
-    for argument in argv[1:]:
-        if len(shown) >= 128:
-            break
-        shown += b"'%b' " % argument.partition(b"\0")[0][: 128 - len(shown)]
-    return ErrorReply(b"ERR unknown command '%b', with args beginning with: %b" % (name, shown))

@@ -44,7 +44,7 @@ def test_spellings_that_clients_invent_do_not_fill_memory(harness: Harness) -> N
         harness.run("".join(c.lower() if i >> n & 1 else c for n, c in enumerate("GETEX")), "k")
     for i in range(100):
         harness.run(f"NOSUCH{i}")
-    assert len(harness.engine._spellings) <= 32
+    assert len(harness.engine._lookup.spellings) <= 32
 
 
 @pytest.mark.parametrize("request_", ["GET", "GET a b", "SET a", "CONFIG GET", "CLIENT ID x", "PING a b"])
