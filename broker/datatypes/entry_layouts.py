@@ -29,7 +29,7 @@ _SHORT: Final = 255  # texts below have one byte for their length
 _MOST_DIGITS: Final = 18
 _MOST_VALUES: Final = 128  # of an INDEX column
 _MOST_VALUE: Final = 64  # bytes of one of them
-_FEW_VALUES: Final = 24  # a column with no more of them among the entries that were looked at is an INDEX
+_REPEATED: Final = 4  # how often each has to occur, on the average, among the entries that are looked at
 _LARGE: Final = 1 << 32  # numbers from here on are stored relative to one somewhat below the least
 _ROOM_BELOW: Final = 1 << 32
 _PADDED: Final[list[list[bytes]]] = [
@@ -57,11 +57,15 @@ class Column:
         self.width: i64 = 0  # NUMBER: bytes
         self.limit: i64 = 0  # NUMBER: the first that is too large to be stored
         self.mask: i64 = 0  # NUMBER: of `width` bytes
+        self.least = 0  # NUMBER: what it was made for
+        self.most = 0
 
     def be_number(self, prefix: bytes, digits: int, least: int, most: int) -> None:
         """For numbers from `least` to `most`, and later ones like them."""
         self.prefix = prefix
         self.digits = digits
+        self.least = least
+        self.most = most
         if least >= _LARGE:
             self.base = least - _ROOM_BELOW
         top = 10**digits - 1 if 0 < digits < 10 else (most - int(self.base)) * 2
@@ -305,20 +309,20 @@ def _column(name: bytes, values: list[bytes], earlier: Column | None) -> Column:
         column = Column(name, CONST)
         column.value = values[0]
         return column
-    if len(different) <= _FEW_VALUES or (earlier is not None and earlier.kind == INDEX):
-        if len(different) <= _MOST_VALUES // 2 and max([len(value) for value in different]) <= _MOST_VALUE:
+    if len(different) <= _MOST_VALUES // 2 and len(set(values)) * _REPEATED <= len(values):
+        if max([len(value) for value in different]) <= _MOST_VALUE:
             column = Column(name, INDEX)
             for value in sorted(different):
                 column.add_value(value)
             return column
     if earlier is None or earlier.kind != TEXT:
-        number = _number_column(name, values)
+        number = _number_column(name, values, earlier)
         if number is not None:
             return number
     return Column(name, TEXT)
 
 
-def _number_column(name: bytes, values: list[bytes]) -> Column | None:
+def _number_column(name: bytes, values: list[bytes], earlier: Column | None) -> Column | None:
     prefix = _common_prefix(values).rstrip(b"0123456789")
     start = len(prefix)
     if len(prefix) > _MOST_VALUE:
@@ -334,8 +338,15 @@ def _number_column(name: bytes, values: list[bytes]) -> Column | None:
                 return None
             digits = max(sizes)
     numbers = [int(text) for text in texts]
+    least = min(numbers)
+    most = max(numbers)
+    if earlier is not None and earlier.kind == NUMBER:
+        if earlier.prefix != prefix or earlier.digits != digits:
+            return None
+        least = min(least, earlier.least)
+        most = max(most, earlier.most)
     column = Column(name, NUMBER)
-    column.be_number(prefix, digits, min(numbers), max(numbers))
+    column.be_number(prefix, digits, least, most)
     return column
 
 

@@ -46,6 +46,7 @@ _MOST_NAMES: Final = 32  # of one of them
 _MOST_NAME_BYTES: Final = 1024
 _SAMPLE: Final = 128  # entries that a layout is made from, at most
 _LEAST_SAMPLE: Final = 8
+UNFIT_SHARE: Final = 8  # one is made anew when one in so many entries does not fit the one there is
 _MOST_ROUNDS: Final = 12  # layouts made for the same names; then one that everything fits
 
 # Of memory accounting: an unpacked block, a Packed
@@ -115,12 +116,12 @@ class Storage:
         return known is not None and known.rounds < _MOST_ROUNDS
 
     def learn(self, rows: list[list[bytes]]) -> None:
-        """Make a better layout for entries of some names. rows: such, some of which did not fit."""
+        """Make a better layout for entries of some names, unless the best one fits them well by now. rows: such."""
         if len(rows) < _LEAST_SAMPLE:
             return
         names = rows[0][0::2]
         known = self._known.get(tuple(names))
-        if known is not None:
+        if known is not None and not _fits_most(known.best, rows):
             known.rounds += 1
             known.best = analyzed(names, rows[len(rows) - min(len(rows), _SAMPLE) :], known.best)
             if known.rounds == _MOST_ROUNDS:
@@ -273,8 +274,7 @@ class Packed:
                 if ms != head_ms or digits != head_digits:
                     head_ms = ms
                     head_digits = digits
-                    text = b"%d-" % ms
-                    head = b"*2\r\n$%d\r\n%b" % (len(text) + digits, text)
+                    head = b"*2\r\n$%d\r\n%d-" % (int(count_digits(ms) + 1 + digits), int(ms))
                 out.write(head)
                 put_digits(out, seq, digits)
             start = self.start(slot)
@@ -426,6 +426,18 @@ class Sealer:
         self._skipped = 0
         packed.is_compressed = True
         packed.data = small
+
+
+def _fits_most(layout: Layout, rows: list[list[bytes]]) -> bool:
+    if layout.is_plain:
+        return False
+    out = BytesWriter()
+    unfit = 0
+    for row in rows:
+        if not layout.put(out, row):
+            unfit += 1
+        out.truncate(0)
+    return unfit * UNFIT_SHARE < len(rows)
 
 
 def _narrowed(numbers: bytes, count: i64, width: i64) -> bytes:

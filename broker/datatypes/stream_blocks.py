@@ -15,7 +15,7 @@ from librt.strings import BytesWriter, read_i32_le, read_i64_le, write_i32_le, w
 from mypy_extensions import i32, i64, u8
 
 from broker.datatypes.entry_layouts import ANY, PAD, Layout
-from broker.datatypes.packed_entries import MOST_LAYOUTS, NO_LAYOUT, Packed, Sealer, Storage
+from broker.datatypes.packed_entries import MOST_LAYOUTS, NO_LAYOUT, UNFIT_SHARE, Packed, Sealer, Storage
 from broker.datatypes.small_ids import large_id, smalls_of
 
 _PER_BLOCK: Final = 180  # of memory accounting: a block
@@ -29,7 +29,6 @@ _MOST_MS: Final = 1 << 40
 _LARGE_SEQ: Final = 1 << 21  # a first sequence from here on is what those of the block count from
 _NO_LAYOUTS: Final[list[Layout]] = []
 _FIRST_LOOK: Final = 16  # entries of a block after which its layouts are looked at, and when it is sealed
-_UNFIT_SHARE: Final = 8  # a layout is made anew when one in so many entries of a block did not fit the one there was
 
 
 class Entries:
@@ -237,7 +236,7 @@ class Block:
             number: i64 = source.data[source.start(slot)]
             if number == NO_LAYOUT or source.layouts[number].is_plain:
                 unfit.append(int(slot))
-        if len(unfit) * _UNFIT_SHARE < source.slots:
+        if len(unfit) * UNFIT_SHARE < source.slots:
             return
         wanted: set[tuple[bytes, ...]] = set()
         for slot in unfit:
