@@ -18,6 +18,7 @@ from typing import Final
 from mypy_extensions import i64
 
 _LOAD: Final = 24  # keys a shard, on average, before one is split: about what SCAN returns for COUNT 10
+_MOST_RESERVED: Final = 1 << 17  # shards: some milliseconds to make them
 _SAMPLES: Final = 8  # keys of each of a few dicts that approximate_bytes() looks at
 
 
@@ -201,6 +202,21 @@ class Table:
         return 72 + structure + (keys * int(self.size) // sampled if sampled else 0)  # 72: this object
 
     # -- resizing
+
+    def reserve(self, count: int) -> None:
+        """For an empty table: room for about `count` keys, which then need not be moved as they come."""
+        shards: i64 = min(count // _LOAD, _MOST_RESERVED)
+        if shards < 2 or self.size > 0 or self._count > 1:
+            return
+        mask: i64 = 1
+        while 2 * mask + 2 <= shards:
+            mask = 2 * mask + 1
+        self._shards = [{} for _ in range(shards)]
+        self._first = self._shards[0]
+        self._count = shards
+        self._mask = mask
+        self._wide = 2 * mask + 1
+        self._split = shards - mask - 1
 
     def _grow(self) -> None:
         """Split the next shard in turn: its keys go to it and to a new last one."""

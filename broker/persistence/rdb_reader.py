@@ -188,8 +188,7 @@ class RdbReader:
         elif kind == codes.SELECTDB:
             self._select(source.length())
         elif kind == codes.RESIZEDB:
-            source.length()
-            source.length()
+            self._make_room(source.length(), source.length())
         elif kind == codes.AUX:
             self._read_aux(source.string(), source.string())
         elif kind == codes.FUNCTION:
@@ -252,6 +251,13 @@ class RdbReader:
         if index >= len(databases):
             raise BadData(f"keys of database {index}, but there are {len(databases)}: raise the setting `databases`")
         self._db = databases[index]
+
+    def _make_room(self, keys: int, expiring: int) -> None:
+        """A key takes three bytes at least: so many is the most that a file can bring."""
+        most = self._source.left // 3
+        self._db.table.reserve(min(keys, most))
+        self._db.expires.times.reserve(min(expiring, most))
+        self._db.usage.grow(min(keys, most))
 
     def _read_checksum(self) -> None:
         if self.version < _CHECKED_SINCE:

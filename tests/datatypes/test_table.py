@@ -206,3 +206,24 @@ def test_the_memory_estimate_grows_with_keys_and_their_lengths() -> None:
     long = Table()
     long.set(b"x" * 100_000, 1)
     assert long.approximate_bytes() > 100_000
+
+
+@pytest.mark.parametrize("reserved", [0, 24, 47, 48, 72, 100, 800, 1535, 1536, 5000])
+def test_a_table_with_room_reserved_is_like_any_other(reserved):
+    table = Table()
+    table.reserve(reserved)
+    keys = [b"%d" % i for i in range(1000)]
+    for key in keys:
+        assert table.set(key, key)
+    assert sorted(table.key_list()) == sorted(keys)
+    assert all(table.get(key) == key for key in keys)
+    cursor, found = 0, []
+    while True:
+        cursor, some = table.scan(cursor, 10)
+        found += some
+        if cursor == 0:
+            break
+    assert sorted(found) == sorted(keys)
+    for key in keys:
+        assert table.pop(key) == key
+    assert len(table) == 0 and table.key_list() == []
