@@ -11,6 +11,8 @@ _COMMANDS: Final = {
     "serve": ("broker.cli.serve", "serve"),
     "worker": ("broker.cli.worker", "worker"),
     "streams": ("broker.cli.streams", "app"),
+    "check": ("broker.cli.check", "check"),
+    "convert": ("broker.cli.convert", "convert"),
     "version": ("broker.cli.version", "version"),
 }
 

@@ -6,6 +6,7 @@ wrong with a file raises CorruptFile, with the offset at which the damaged part 
 Costs: O(bytes); memory of one string beyond what is loaded.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 from mypy_extensions import i64
@@ -27,13 +28,19 @@ _STEP: Final = 512  # elements of a large value that are read before the budget 
 _CHECKED_SINCE: Final = 5  # version with a checksum
 _DATA_FIRST: Final = 243  # numbers from here on are not kinds of values
 
+Visit = Callable[[int, bytes, object, int, int], None]
+VisitRecord = Callable[[list[bytes]], None]
+
 
 class RdbReader:
     """path: for errors. now_ms: keys whose time has come by then are left out; 0: none is (the base of a log, which
     goes on from exactly this state). checks: whether the checksum is looked at.
 
-    merges: keys that are there give way; else one that comes twice is an error. facts: the AUX fields; functions:
-    libraries, as they stand in the file. loaded, expired, empty: numbers of keys.
+    visit: is called with (database, key, value, Unix time of expiry or NO_EXPIRY, bytes in the file) of each key, which
+    then goes nowhere else; visit_record: likewise with what only we know beside keys. merges: keys that are there give
+    way; else one that comes twice is an error.
+
+    facts: the AUX fields; functions: libraries, as they stand in the file. loaded, expired, empty: numbers of keys.
     """
 
     def __init__(self, source: Source, keyspace: Keyspace, path: str, now_ms: int, checks: bool) -> None:
@@ -43,6 +50,7 @@ class RdbReader:
         self._now_ms: i64 = now_ms
         self._checks = checks
         self._db = keyspace.databases[0]
+        self._index: int = 0  # of the database; that of _db, unless keys are only visited
         self._values = ValueReader(source, False)
         self._has_begun = False
         self._is_within = False  # a value
@@ -54,6 +62,10 @@ class RdbReader:
         self._used: int = 0
         self._expire_at_ms: int = codes.NO_EXPIRY
         self.merges: bool = False
+        self.visit: Visit | None = None
+        self.visit_record: VisitRecord | None = None
+        self._last_expire_at_ms: int = codes.NO_EXPIRY
+        self._last_size: int = 0
         self.version: int = 0
         self.is_valkey: bool = False
         self.facts: dict[bytes, bytes] = {}
@@ -142,6 +154,7 @@ class RdbReader:
         """The value of a key has been read."""
         key = self._key
         value = self._values.value
+        self._visit_last()
         self._last_key = key
         self._last = None
         expire_at_ms: i64 = self._expire_at_ms
@@ -158,6 +171,12 @@ class RdbReader:
         if isinstance(value, HashValue):
             for field, when in self._values.field_times:
                 value.give_time(field, when)
+        if self.visit is not None:
+            self._last = value
+            self._last_expire_at_ms = int(expire_at_ms)
+            self._last_size = self._source.offset - self._begin
+            self.loaded += 1
+            return
         db = self._db
         if self.merges:
             db.discard(key)
@@ -179,6 +198,7 @@ class RdbReader:
     def _read_fact(self, kind: int) -> bool:
         source = self._source
         if kind == codes.EOF:
+            self._visit_last()
             return False
         if kind == codes.EXPIRETIME:
             self._expire_at_ms = int.from_bytes(source.take(4), "little", signed=True) * 1000
@@ -216,7 +236,10 @@ class RdbReader:
         if not record:
             raise BadData("an empty record")
         if is_of_keyspace(record[0]):
-            load_record(self._keyspace, record)
+            if self.visit_record is not None:
+                self.visit_record(record)
+            else:
+                load_record(self._keyspace, record)
             return
         last = self._last
         if last is None:
@@ -224,6 +247,8 @@ class RdbReader:
         self._key = self._last_key
         apply_record(last, record)
         self._key = b""
+        if self.visit is not None:
+            return
         if isinstance(last, HashValue):
             self._db.plan_fields(self._last_key, last)
         elif isinstance(last, Stream):
@@ -246,7 +271,18 @@ class RdbReader:
         else:
             self._db.set_idle(key, self._used)
 
+    def _visit_last(self) -> None:
+        """All that belongs to the last key has been read."""
+        last = self._last
+        if self.visit is not None and last is not None:
+            self._last = None
+            self.visit(self._index, self._last_key, last, self._last_expire_at_ms, self._last_size)
+
     def _select(self, index: int) -> None:
+        self._visit_last()
+        self._index = index
+        if self.visit is not None:
+            return
         databases = self._keyspace.databases
         if index >= len(databases):
             raise BadData(f"keys of database {index}, but there are {len(databases)}: raise the setting `databases`")

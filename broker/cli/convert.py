@@ -1,0 +1,298 @@
+"""`millstream convert`: RDB files, logs and lines of JSON into one another."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+from typing import Annotated, BinaryIO, Final, NoReturn, Protocol
+
+import typer
+
+from broker.clock import Clock
+from broker.config import load
+from broker.engine.engine import Engine
+from broker.errors import CorruptFile
+from broker.keyspace.database import Keyspace
+from broker.persistence.aof_format import BASE, INCREMENT, LogFile, LogReader, Manifest
+from broker.persistence.as_commands import commands_of
+from broker.persistence.checking import files_of
+from broker.persistence.json_lines import line_of, line_of_record, parse_line
+from broker.persistence.rdb_reader import RdbReader
+from broker.persistence.rdb_state import AgendaWriter, ChannelsWriter
+from broker.persistence.rdb_writer import END, begin_key, end, put_database, put_header
+from broker.protocol.encoder import encode_request
+from broker.protocol.replies import ErrorReply
+from broker.rdb.codes import MAGIC, NO_EXPIRY, VALKEY_MAGIC, BadData
+from broker.rdb.crc64 import crc64
+from broker.rdb.extras import put_record
+from broker.rdb.limits import Format
+from broker.rdb.listpack import read_listpack
+from broker.rdb.source import Source
+from broker.server.control import ServerControl
+from broker.server.shutdown import Shutdown
+from broker.version import VERSION
+
+_CHUNK: Final = 256 * 1024
+_STEP: Final = 100
+
+
+def convert(
+    source: Annotated[Path, typer.Argument(help="An RDB file, a log (file, manifest or folder), or *.jsonl.")],
+    target: Annotated[Path, typer.Argument(help="*.rdb, *.aof (commands), *.jsonl, or a new folder for a log.")],
+    rdb_version: Annotated[int, typer.Option(min=10, max=12, help="Of the RDB that is written.")] = 10,
+    force: Annotated[bool, typer.Option("--force", help="Replace the target.")] = False,
+) -> None:
+    """Convert between RDB files, logs and lines of JSON. Nothing is lost, but that *.aof has no scheduled messages and
+    no retained channels: a folder has."""
+    if target.exists() and not force:
+        _fail(f"{target} exists already; --force replaces it")
+    form = Format(rdb_version)
+    try:
+        keys = _convert(source, target, form)
+    except CorruptFile as error:
+        _fail(str(error))
+    except OSError as error:
+        _fail(f"{error.filename}: {error.strerror}")
+    print(f"{keys} keys written to {target}", file=sys.stderr)
+
+
+def _fail(text: str) -> NoReturn:
+    print(text, file=sys.stderr)
+    sys.exit(1)
+
+
+def _convert(source: Path, target: Path, form: Format) -> int:
+    if target.suffix in (".rdb", ".aof", ".jsonl"):
+        temporary = target.with_name(f".{target.name}.part")
+        try:
+            with temporary.open("wb") as stream:
+                keys = _write(source, stream, target.suffix, form, is_base=False)
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+        return keys
+    target.mkdir(parents=True, exist_ok=True)
+    name = "appendonly.aof"
+    manifest = Manifest(LogFile(f"{name}.1.base.rdb", 1, BASE), [LogFile(f"{name}.1.incr.aof", 1, INCREMENT)])
+    with (target / f"{name}.1.base.rdb").open("wb") as stream:
+        keys = _write(source, stream, ".rdb", form, is_base=True)
+    (target / f"{name}.1.incr.aof").write_bytes(b"")
+    (target / f"{name}.manifest").write_bytes(manifest.encode())
+    return keys
+
+
+def _write(source: Path, stream: BinaryIO, suffix: str, form: Format, is_base: bool) -> int:
+    writer: _Writer
+    if suffix == ".rdb":
+        writer = _RdbWriter(stream, form, is_base)
+    else:
+        writer = _LinesWriter(stream) if suffix == ".jsonl" else _CommandsWriter(stream, form)
+    if source.suffix == ".jsonl":
+        _read_lines(source, writer)
+    else:
+        files = files_of(source)
+        if len(files) == 1 and _is_rdb_alone(files[0]):
+            _read_rdb(files[0], writer)
+        else:
+            _read_log(files, writer)
+    writer.end()
+    return writer.keys
+
+
+# -- what is written
+
+
+class _Writer(Protocol):
+    keys: int  # so far
+
+    def key(self, database: int, key: bytes, value: object, expire_at_ms: int) -> None: ...
+
+    def record(self, record: list[bytes]) -> None:
+        """What only we know beside keys."""
+
+    def end(self) -> None:
+        """All keys were written."""
+
+
+class _RdbWriter:
+    def __init__(self, stream: BinaryIO, form: Format, is_base: bool) -> None:
+        self.keys = 0
+        self._stream = stream
+        self._form = form
+        self._crc = 0
+        self._database = -1
+        self._records: list[bytes] = []
+        out: list[bytes] = []
+        put_header(form, [(b"millstream-ver", VERSION.encode()), (b"aof-base", b"%d" % is_base)], out)
+        self._put(out)
+
+    def _put(self, out: list[bytes]) -> None:
+        data = b"".join(out)
+        self._crc = crc64(data, self._crc)
+        self._stream.write(data)
+        out.clear()
+
+    def key(self, database: int, key: bytes, value: object, expire_at_ms: int) -> None:
+        out: list[bytes] = []
+        if database != self._database:
+            self._database = database
+            put_database(database, 0, 0, out)
+        pieces = begin_key(key, value, expire_at_ms, self._form, out)
+        while pieces is not None and pieces.put_some(out):
+            self._put(out)
+        self._put(out)
+        self.keys += 1
+
+    def record(self, record: list[bytes]) -> None:
+        put_record(record, True, self._records)
+
+    def end(self) -> None:
+        self._put([*self._records, END])
+        self._stream.write(end(self._crc))
+
+
+class _LinesWriter:
+    def __init__(self, stream: BinaryIO) -> None:
+        self.keys = 0
+        self._stream = stream
+
+    def key(self, database: int, key: bytes, value: object, expire_at_ms: int) -> None:
+        self._stream.write(line_of(database, key, value, expire_at_ms).encode() + b"\n")
+        self.keys += 1
+
+    def record(self, record: list[bytes]) -> None:
+        self._stream.write(line_of_record(record).encode() + b"\n")
+
+    def end(self) -> None:
+        self._stream.flush()
+
+
+class _CommandsWriter:
+    def __init__(self, stream: BinaryIO, form: Format) -> None:
+        self.keys = 0
+        self._stream = stream
+        self._form = form
+        self._database = -1
+        self._left_out = 0
+
+    def key(self, database: int, key: bytes, value: object, expire_at_ms: int) -> None:
+        pieces: list[bytes] = []
+        if database != self._database:
+            self._database = database
+            encode_request([b"SELECT", b"%d" % database], pieces)
+        for argv in commands_of(key, value, expire_at_ms, self._form):
+            encode_request(argv, pieces)
+        self._stream.write(b"".join(pieces))
+        self.keys += 1
+
+    def record(self, record: list[bytes]) -> None:
+        self._left_out += 1
+
+    def end(self) -> None:
+        if self._left_out:
+            print(f"{self._left_out} records of scheduled messages or retained channels were left out", file=sys.stderr)
+
+
+# -- what is read
+
+
+def _is_rdb_alone(path: Path) -> bool:
+    """An RDB file, with no log behind it as far as its name tells."""
+    with path.open("rb") as stream:
+        return stream.read(len(VALKEY_MAGIC)).startswith((MAGIC, VALKEY_MAGIC)) and path.suffix != ".aof"
+
+
+def _read_rdb(path: Path, writer: _Writer) -> None:
+    """A key at a time."""
+    with path.open("rb") as stream:
+        source = Source(b"", path.stat().st_size, lambda: stream.read(_CHUNK))
+        reader = RdbReader(source, Keyspace(1, Random(0)), str(path), 0, True)
+        reader.visit = lambda database, key, value, expire_at_ms, size: writer.key(database, key, value, expire_at_ms)
+        reader.visit_record = writer.record
+        while reader.step(_STEP):
+            pass
+
+
+def _read_lines(path: Path, writer: _Writer) -> None:
+    offset = 0
+    with path.open("rb") as stream:
+        for line in stream:
+            try:
+                parsed = parse_line(line.decode())
+            except (BadData, UnicodeDecodeError) as error:
+                raise CorruptFile(str(path), offset, str(error)) from None
+            if parsed.value is not None:
+                writer.key(parsed.database, parsed.key, parsed.value, parsed.expire_at_ms)
+            else:
+                writer.record(parsed.record)
+            offset += len(line)
+
+
+def _read_log(files: list[Path], writer: _Writer) -> None:
+    """Executed as at a start, so it has to fit into memory."""
+    engine = Engine(load(None, ["--databases", "1024"]), ServerControl(Shutdown()), Clock(), Random(0), _bug)
+    engine.keyspace.expiry = False
+    ctx = engine.replay_session()
+    for file in files:
+        with file.open("rb") as stream:
+            rest = _load_head(stream, file, engine.keyspace)
+            reader = LogReader(str(file), stream.tell() - len(rest))
+            engine.execute(ctx, [b"SELECT", b"0"])
+            chunk = rest or stream.read(_CHUNK)
+            while chunk and reader.damage is None:
+                for argv in reader.feed(chunk):
+                    engine.begin_turn()
+                    reply = engine.execute(ctx, argv)
+                    if isinstance(reply, ErrorReply):
+                        raise CorruptFile(str(file), reader.whole, f"{argv[0]!r} failed: {reply.text!r}")
+                chunk = stream.read(_CHUNK)
+        if reader.damage is not None:
+            raise reader.damage
+        if reader.torn:
+            print(f"{file}: {reader.torn} bytes of a torn end are left out", file=sys.stderr)
+    _write_keyspace(engine.keyspace, writer)
+
+
+def _bug(where: str, error: Exception) -> None:
+    raise error
+
+
+def _load_head(stream: BinaryIO, path: Path, keyspace: Keyspace) -> bytes:
+    """The RDB that a log may begin with. The bytes that were read beyond it."""
+    head = stream.read(len(VALKEY_MAGIC))
+    stream.seek(0)
+    if not head.startswith((MAGIC, VALKEY_MAGIC)):
+        return b""
+    source = Source(b"", path.stat().st_size, lambda: stream.read(_CHUNK))
+    reader = RdbReader(source, keyspace, str(path), 0, True)
+    while reader.step(_STEP):
+        pass
+    return source.rest()
+
+
+def _write_keyspace(keyspace: Keyspace, writer: _Writer) -> None:
+    for db in keyspace.databases:
+        for key, value in db.table.items():
+            when = db.expiry(key)
+            writer.key(db.index, key, value, NO_EXPIRY if when is None else when)
+    for record in _records_of(keyspace):
+        writer.record(record)
+
+
+def _records_of(keyspace: Keyspace) -> Iterator[list[bytes]]:
+    """By way of the form that a file has: the writers give nothing else."""
+    states: list[AgendaWriter | ChannelsWriter] = [
+        AgendaWriter(db.index, db.agenda) for db in keyspace.databases if len(db.agenda)
+    ]
+    states.append(ChannelsWriter(keyspace.channel_log))
+    for state in states:
+        more = True
+        while more:
+            out: list[bytes] = []
+            more = state.put_some(out)
+            data = b"".join(out)
+            source = Source(data, len(data))
+            while source.left:
+                source.byte()
+                source.string()
+                yield read_listpack(source.string())
