@@ -111,9 +111,9 @@ _NETWORK: Final = _used(
         Setting("tcp-backlog", Integer(), "511"),
         Setting("unixsocket", Text(), ""),
         Setting("unixsocketperm", Octal(), "0"),
-        Setting("http-port", _PORT, "0"),
-        Setting("http-host", Text(ip_address), "127.0.0.1"),
     ),
+    Setting("http-port", _PORT, "0"),  # ours; the server keeps them as they are while it runs
+    Setting("http-host", Text(ip_address), "127.0.0.1"),
 )
 
 _PERSISTENCE: Final = _used(

@@ -25,40 +25,110 @@ class ListenError(Exception):
     """An address can't be listened on."""
 
 
-async def open_tcp(config: Config) -> tuple[list[trio.SocketListener], int]:
+def open_tcp(config: Config) -> tuple[list[trio.SocketListener], int]:
     """Listen on every address of `bind`. The listeners, and the port (a free one when `port` is 0).
 
-    An address with a leading `-` may be missing on this machine. Raises ListenError.
+    An address with a leading `-` may be missing on this machine. Raises ListenError, and then none is open.
     """
     port = config.integer("port")
     listeners: list[trio.SocketListener] = []
     for address in config.addresses():
         host = address.removeprefix("-")
         try:
-            listener = await _open_tcp(host, port, config.integer("tcp-backlog"))
+            listener = _open_tcp(host, port, config.integer("tcp-backlog"))
         except OSError as error:
             if address.startswith("-") and error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EADDRINUSE):
                 continue
+            for opened in listeners:
+                opened.socket.close()
             raise ListenError(f"Could not listen on {host}:{port}: {error.strerror or error}") from None
         listeners.append(listener)
         port = port or int(listener.socket.getsockname()[1])
     return listeners, port
 
 
-async def _open_tcp(host: str, port: int, backlog: int) -> trio.SocketListener:
+def _open_tcp(host: str, port: int, backlog: int) -> trio.SocketListener:
     host = {"*": "0.0.0.0", "::*": "::"}.get(host, host)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = trio.socket.socket(family, socket.SOCK_STREAM)
+    sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        await sock.bind((host, port))
+        sock.bind((host, port))
         sock.listen(backlog)
+        sock.setblocking(False)
     except BaseException:
         sock.close()
         raise
-    return trio.SocketListener(sock)
+    return trio.SocketListener(trio.socket.from_stdlib_socket(sock))
+
+
+class Doors:
+    """The sockets that listen, each with a task of its own. `port` and `bind` may change while they are open."""
+
+    def __init__(self, config: Config, accepted: Accepted) -> None:
+        self.port = 0
+        self._config = config
+        self._accepted = accepted
+        self._tcp: list[trio.SocketListener] = []
+        self._unix: trio.SocketListener | None = None
+        self._nursery: trio.Nursery | None = None  # while connections are accepted
+
+    async def open(self) -> None:
+        """Raises ListenError."""
+        if self._config.integer("port") or not self._config.text("unixsocket"):  # `port 0` beside one means: no TCP
+            self._tcp, self.port = open_tcp(self._config)
+        self._unix = await open_unix(self._config)
+
+    def all(self) -> list[trio.SocketListener]:
+        return [*self._tcp, *([self._unix] if self._unix else [])]
+
+    def start(self, nursery: trio.Nursery) -> None:
+        self._nursery = nursery
+        for listener in self.all():
+            nursery.start_soon(self._accept, listener)
+
+    async def _accept(self, listener: trio.SocketListener) -> None:
+        try:
+            await accept_forever(listener, self._accepted, self._config.integer("tcp-keepalive"))
+        except trio.ClosedResourceError:
+            return  # move() has closed it
+
+    def move(self) -> None:
+        """`port` or `bind` is another: listen there. Raises ListenError, and listens where it did before.
+
+        The old sockets are closed first, as one address may cover another.
+        """
+        if self._nursery is None:
+            raise ListenError("The server does not listen yet")
+        old = [listener.socket.getsockname()[:2] for listener in self._tcp]
+        self._close_tcp()
+        opened: list[trio.SocketListener] = []
+        port = 0
+        try:
+            if self._config.integer("port"):
+                opened, port = open_tcp(self._config)
+        except ListenError:
+            opened = [_open_tcp(host, number, self._config.integer("tcp-backlog")) for host, number in old]
+            raise
+        else:
+            self.port = port
+        finally:
+            self._tcp = opened
+            for listener in opened:
+                self._nursery.start_soon(self._accept, listener)
+
+    def _close_tcp(self) -> None:
+        for listener in self._tcp:
+            listener.socket.close()
+        self._tcp = []
+
+    def close(self) -> None:
+        self._close_tcp()
+        if self._unix is not None:
+            self._unix.socket.close()
+            self._unix = None
 
 
 async def open_unix(config: Config) -> trio.SocketListener | None:

@@ -50,7 +50,7 @@ _TURNS: Final = 16  # before control goes back to Trio, so that the other tasks 
 _TURNS_WHILE_SAVING: Final = 4  # likewise, so that a save gets on, too
 _DRAIN_SECONDS: Final = 5.0
 _FOREVER_MS: Final = 1 << 60
-_FIXED: Final = ("port", "bind", "http-port", "http-host", "unixsocket")  # Redis changes some of them
+_FIXED: Final = ("http-port", "http-host", "unixsocket")
 _FULL: Final = b"-ERR max number of clients reached\r\n"
 
 
@@ -85,7 +85,7 @@ class Server:
         )
         self.rewriting.backup.told = self._backup_told
         self._nursery: trio.Nursery | None = None
-        self._listeners: list[trio.SocketListener] = []
+        self._doors = listeners.Doors(config, self._accepted)
         self._log_task = trio.CancelScope()
         self._log_task_ended = trio.Event()
         self.loading = Loading(self.engine)
@@ -95,7 +95,6 @@ class Server:
         self._stamped = 0  # Unix time of the last annotation
         self._failure: Exception | None = None  # of loading
         self._facts = Facts(secrets.token_hex(20), 0, self.clock.now_ms(), sys.argv[0])
-        self._listening: list[trio.SocketListener] = []
         self.scripts = Scripting(config, self.engine.script_calls, self._answer_others)
         self.engine.shared.scripts = self.scripts
         self._watch_settings()
@@ -136,8 +135,7 @@ class Server:
                 raise self._failure
             self._close_log()
         finally:
-            for listener in self._listeners:
-                listener.socket.close()  # if something else has ended the server: it is closed already
+            self._doors.close()  # if something else has ended the server
             self.hub.close_all()
             if self.log:
                 self.log.unlock()
@@ -151,8 +149,7 @@ class Server:
     ) -> None:
         """Until the end is asked for and everybody has what he is owed."""
         with trio.CancelScope() as accepting:
-            tcp, unix, started = await self._listen(nursery)
-            self._listening = [*tcp, *([unix] if unix else [])]
+            started = await self._listen(nursery)
             nursery.start_soon(self._turn_forever)
             nursery.start_soon(self._timer.run)
             housekeeping = Housekeeping(
@@ -160,10 +157,7 @@ class Server:
             )
             nursery.start_soon(housekeeping.run)
             async with trio.open_nursery() as accept_nursery:
-                for listener in self._listening:
-                    accept_nursery.start_soon(
-                        listeners.accept_forever, listener, self._accepted, self.config.integer("tcp-keepalive")
-                    )
+                self._doors.start(accept_nursery)
                 if not await self._load(manifest):
                     accepting.cancel()
                     return
@@ -182,8 +176,7 @@ class Server:
                     self.hub.wake()
                 accepting.cancel()
         with trio.CancelScope(shield=True):
-            for listener in self._listening:
-                await listener.aclose()
+            self._doors.close()
             self._remove_unix_socket()
             with self.shutdown.patience:
                 await self._drain.wait(_DRAIN_SECONDS)
@@ -205,17 +198,10 @@ class Server:
         self.engine.unpause()
         return False
 
-    async def _listen(
-        self, nursery: trio.Nursery
-    ) -> tuple[list[trio.SocketListener], trio.SocketListener | None, Started]:
-        tcp: list[trio.SocketListener] = []
-        port = 0
-        if self.config.integer("port") or not self.config.text("unixsocket"):  # `port 0` beside one means: no TCP
-            tcp, port = await listeners.open_tcp(self.config)
-        unix = await listeners.open_unix(self.config)
-        self._listeners = [*tcp, *([unix] if unix else [])]
-        self._facts.port = port
-        return tcp, unix, Started(port, await self._serve_http(nursery))
+    async def _listen(self, nursery: trio.Nursery) -> Started:
+        await self._doors.open()
+        self._facts.port = self._doors.port
+        return Started(self._doors.port, await self._serve_http(nursery))
 
     async def _serve_http(self, nursery: trio.Nursery) -> int:
         """/metrics, /healthz and /readyz, when `http-port` is set. The port, 0 when it is not."""
@@ -271,7 +257,7 @@ class Server:
         """While a script runs for long: serve the other clients, new ones too. True when the server is to end."""
         run = self.scripts.current()
         if run is not None:
-            for listener in self._listening:
+            for listener in self._doors.all():
                 with contextlib.suppress(OSError):  # no descriptor is left: said by accept_forever() when it runs again
                     listeners.accept_waiting(listener, self._accepted, self.config.integer("tcp-keepalive"))
             self.hub.answer_others(run.caller.session)
@@ -520,6 +506,8 @@ class Server:
         self.config.on_change("appendonly", self._note_appendonly)
         for name in ("save", "stop-writes-on-bgsave-error"):
             self.config.on_change(name, self.saving.note_settings)
+        self.config.on_change("port", self._move_port)
+        self.config.on_change("bind", self._move_addresses)
         for name in _FIXED:
             self.config.on_change(name, _refuse_change)
         self._read_limits()
@@ -532,6 +520,20 @@ class Server:
         limits.pubsub = (pubsub.hard, pubsub.soft, pubsub.seconds)
         limits.query_buffer = self.config.memory("client-query-buffer-limit")
         limits.max_bulk = self.config.memory("proto-max-bulk-len")
+
+    def _move_port(self) -> None:
+        self._move("Unable to listen on this port. Check server logs.")
+
+    def _move_addresses(self) -> None:
+        self._move("Failed to bind to specified addresses.")
+
+    def _move(self, complaint: str) -> None:
+        try:
+            self._doors.move()
+        except listeners.ListenError as error:
+            log.error("listener.can_not_move", error=str(error))
+            raise Veto(complaint) from None
+        self._facts.port = self._doors.port
 
     def _read_client_memory(self) -> None:
         limit = self.config.memory("maxmemory-clients")
