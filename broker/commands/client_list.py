@@ -221,8 +221,8 @@ class Filter:
         i = start
         while i < len(argv):
             number = parse_int(argv[i])
-            if number is None and ids and argv[i].upper().removeprefix(b"NOT-") in _OPTIONS:
-                break
+            if number is None and ids and (bad_id != _BAD_ID or argv[i].upper().removeprefix(b"NOT-") in _OPTIONS):
+                break  # the next option, or none: LIST calls it an id, KILL an option
             if number is None or number < 1:
                 raise CommandError("ERR", bad_id)
             ids.append(number)
@@ -254,6 +254,7 @@ class Filter:
         self.conditions.append(_Condition(option, value, number, negated))
 
 
+_BAD_ID: Final = "Invalid client ID"  # of CLIENT LIST
 _OPTIONS: Final = _TEXTS | {b"ID", b"TYPE", b"USER", b"MAXAGE", b"IDLE", b"DB", b"SKIPME"}
 
 
@@ -261,7 +262,7 @@ _OPTIONS: Final = _TEXTS | {b"ID", b"TYPE", b"USER", b"MAXAGE", b"IDLE", b"DB", 
          summary="What is known about the connections", cost="O(n), n connections")  # fmt: skip
 def client_list(ctx: Context, argv: list[bytes]) -> Reply:
     wanted = Filter(skip_me=False)
-    wanted.read(argv, 2, "Invalid client ID")
+    wanted.read(argv, 2, _BAD_ID)
     return Verbatim(b"".join([line_of(ctx, session) for session in wanted.chosen(ctx)]))
 
 

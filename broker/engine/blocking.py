@@ -112,6 +112,7 @@ class Blocking:
         reply = waiter.blocked.on_timeout
         if with_error:
             reply = ErrorReply(b"UNBLOCKED client unblocked via CLIENT UNBLOCK")
+        _count(waiter, with_error)
         self._finish(waiter, reply)
         return True
 
@@ -226,4 +227,14 @@ class Blocking:
             if deadline is None or deadline > monotonic_ms:
                 return
             waiter = self._deadlines[0][2]
+            _count(waiter, False)
             self._finish(waiter, waiter.blocked.on_timeout)
+
+
+def _count(waiter: Waiter, failed: bool) -> None:
+    """A request that waited in vain counts as called now that it has ended. Redis: updateStatsOnUnblock."""
+    command = waiter.ctx.command
+    if command is not None:
+        command.calls += 1
+        if failed:
+            command.failed += 1

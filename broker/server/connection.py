@@ -28,6 +28,7 @@ _BYTES_PER_TURN: Final = 1024 * 1024  # of output, so that many large replies do
 _HELD_WHILE_WAITING: Final = 1024 * 1024  # bytes read ahead of a client that is blocked or paused
 _CHUNK: Final = 64 * 1024  # of what is held, to be sent next
 _OWN_BYTES: Final = 3072  # of a connection with its session and parser
+_FREE: Final = 16 * 1024  # of output that Redis keeps in a place of its own, which no limit counts
 _UNLIMITED: Final = 1 << 60
 _BACKPRESSURE: Final = 128 * 1024 * 1024  # unsent bytes at which a client without an output limit is not read
 
@@ -373,7 +374,7 @@ class Connection:
     def _exceeds(self, size: i64) -> bool:
         """Whether so many bytes at once are beyond the hard limit of the client's class."""
         hard = self._limits.pubsub[0] if self.session.subscriptions else self._limits.normal[0]
-        return hard != 0 and size > hard
+        return hard != 0 and size > hard and size > _FREE
 
     def check_soft_limit(self) -> None:
         """Called now and then: the soft limit runs out even if nothing more is sent."""
