@@ -113,14 +113,3 @@ def _is_paused(session: Session, command: Command, gate: int) -> bool:
 
 def _writes(session: Session, command: Command) -> bool:
     return session.queue_writes if command.name == b"EXEC" else command.flags & WRITE != 0
-
-
-def unknown_command(argv: list[bytes]) -> ErrorReply:
-    """Redis: commandCheckExistence in server.c (128 bytes of the arguments, each cut to what is left, and at a NUL)."""
-    name = argv[0].partition(b"\0")[0][:128]
-    shown = b""
-    for argument in argv[1:]:
-        if len(shown) >= 128:
-            break
-        shown += b"'%b' " % argument.partition(b"\0")[0][: 128 - len(shown)]
-    return ErrorReply(b"ERR unknown command '%b', with args beginning with: %b" % (name, shown))

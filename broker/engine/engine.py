@@ -46,7 +46,6 @@ from broker.engine.admission import (
     PAUSED_WRITES,
     WRITES_REFUSED,
     admit,
-    unknown_command,
 )
 from broker.engine.blocking import Blocking
 from broker.engine.journal import Journal
