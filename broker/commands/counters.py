@@ -33,10 +33,10 @@ _SURE: Final = 1 << 60  # what fits for certain: mypyc compares small ints in an
 
 def _add(ctx: Context, name: bytes, amount: int) -> Reply:
     old = peek_bytes(ctx, name)
-    number = 0 if old is None else parse_int(old)
-    if number is None:
+    before = 0 if old is None else parse_int(old)
+    if before is None:
         raise not_an_integer()
-    number += amount
+    number = before + amount
     if not -_SURE <= number <= _SURE and not I64_MIN <= number <= I64_MAX:
         raise CommandError("ERR", "increment or decrement would overflow")
     ctx.db.put(name, b"%d" % number)

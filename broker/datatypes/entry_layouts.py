@@ -26,7 +26,9 @@ TEXT: Final = 3
 PAD: Final = bytes(8)  # has to stand behind encoded entries: numbers are read eight bytes at a time
 _CRLF: Final = b"\r\n"
 _SHORT: Final = 255  # texts below have one byte for their length
+_DIGITS: Final = b"0123456789"
 _MOST_DIGITS: Final = 18
+_ODD_SHARE: Final = 8  # one in so many values may be no number in a column of numbers
 _MOST_VALUES: Final = 128  # of an INDEX column
 _MOST_VALUE: Final = 64  # bytes of one of them
 _REPEATED: Final = 4  # how often each has to occur, on the average, among the entries that are looked at
@@ -323,13 +325,11 @@ def _column(name: bytes, values: list[bytes], earlier: Column | None) -> Column:
 
 
 def _number_column(name: bytes, values: list[bytes], earlier: Column | None) -> Column | None:
-    prefix = _common_prefix(values).rstrip(b"0123456789")
+    prefix = _usual([value.rstrip(_DIGITS) for value in values])
     start = len(prefix)
-    if len(prefix) > _MOST_VALUE:
-        return None
-    texts = [value[start:] for value in values]
+    texts = [value[start:] for value in values if len(value) > start and value.rstrip(_DIGITS) == prefix]
     sizes = [len(text) for text in texts]
-    if not b"".join(texts).isdigit() or min(sizes) == 0 or max(sizes) > _MOST_DIGITS:
+    if (len(values) - len(texts)) * _ODD_SHARE > len(values) or start > _MOST_VALUE or max(sizes) > _MOST_DIGITS:
         return None
     digits = 0
     for text in texts:
@@ -350,13 +350,15 @@ def _number_column(name: bytes, values: list[bytes], earlier: Column | None) -> 
     return column
 
 
-def _common_prefix(values: list[bytes]) -> bytes:
-    low = min(values)
-    high = max(values)
-    size = 0
-    while size < len(low) and size < len(high) and low[size] == high[size]:
-        size += 1
-    return low[:size]
+def _usual(values: list[bytes]) -> bytes:
+    """The value that occurs most often."""
+    counts: dict[bytes, int] = {}
+    most = values[0]
+    for value in values:
+        counts[value] = counts.get(value, 0) + 1
+        if counts[value] > counts[most]:
+            most = value
+    return most
 
 
 # -- numbers and texts

@@ -4,6 +4,8 @@ import math
 import re
 from typing import Final
 
+from mypy_extensions import i64
+
 I64_MIN: Final = -(1 << 63)
 I64_MAX: Final = (1 << 63) - 1
 
@@ -13,18 +15,32 @@ def parse_int(text: bytes) -> int | None:
 
     No blanks, no plus sign, no leading zeros, no underscores (int() takes all of them). Redis: string2ll in util.c.
     """
-    n = len(text)
-    if n == 0 or n > 20:
-        return None
-    if not text.isdigit():  # ASCII digits only for bytes
-        if text[0] != 45 or n == 1 or not text[1:].isdigit() or text[1] == 48:
+    size: i64 = len(text)
+    if size == 0 or size > 18:  # then it may not fit
+        return _parse_long_int(text)
+    sign: i64 = text[0]
+    at: i64 = 1 if sign == 45 else 0
+    if at == size or text[at] == 48:
+        return 0 if size == 1 and sign == 48 else None
+    value: i64 = 0
+    while at < size:
+        digit: i64 = text[at] - 48
+        if digit < 0 or digit > 9:
             return None
-    elif text[0] == 48 and n > 1:
+        value = value * 10 + digit
+        at += 1
+    return int(-value) if sign == 45 else int(value)
+
+
+def _parse_long_int(text: bytes) -> int | None:
+    size = len(text)
+    if size == 0 or size > 20:
+        return None
+    digits = text[1:] if text[0] == 45 else text
+    if not digits.isdigit() or digits[0] == 48:  # ASCII digits only for bytes
         return None
     value = int(text)
-    if n > 18 and not I64_MIN <= value <= I64_MAX:  # below 19 characters it fits, and comparing big ints costs
-        return None
-    return value
+    return value if I64_MIN <= value <= I64_MAX else None
 
 
 _SPELLED: Final[dict[bytes, float]] = {

