@@ -49,6 +49,13 @@ def _registers(text: Text) -> bytes:
         raise _corrupt() from None
 
 
+def _packed(text: Text) -> bytes:
+    try:
+        return hyperloglog.packed_registers(text)
+    except CorruptSketch:
+        raise _corrupt() from None
+
+
 @command("PFADD", arity=-2, flags=WRITE | DENYOOM | FAST, keys=[key(RW, INSERT)], since="2.8.9",
          syntax="key [element [element ...]]", summary="Add elements to a HyperLogLog",
          cost="O(1) for each element")  # fmt: skip
@@ -87,8 +94,8 @@ def pfcount(ctx: Context, argv: list[bytes]) -> Reply:
     for i in range(1, len(argv)):
         text = _checked(ctx.db.read(argv[i]))
         if text is not None:
-            sketches.append(_registers(text))
-    return hyperloglog.estimate_registers(hyperloglog.greatest(sketches)) if sketches else 0
+            sketches.append(_packed(text))
+    return hyperloglog.estimate_packed(hyperloglog.greatest(sketches)) if sketches else 0
 
 
 def _count_one(ctx: Context, name: bytes) -> Reply:
@@ -123,12 +130,15 @@ def pfmerge(ctx: Context, argv: list[bytes]) -> Reply:
         text = _checked(ctx.db.read(argv[i]))
         if text is not None:
             dense = dense or not hyperloglog.is_sparse(text)
-            sketches.append(_registers(text))
+            sketches.append(_packed(text))
     old = _checked(ctx.db.peek(name))
     sketch = hyperloglog.new_sketch() if old is None else changeable(old)
     if dense:
         hyperloglog.make_dense(sketch)
-    hyperloglog.merge(sketch, hyperloglog.greatest(sketches), ctx.config.memory("hll-sparse-max-bytes"))
+    if sketches:
+        hyperloglog.merge(sketch, hyperloglog.greatest(sketches), ctx.config.memory("hll-sparse-max-bytes"))
+    else:
+        hyperloglog.forget_count(sketch)
     ctx.db.put(name, sketch)
     ctx.changed(name, b"pfadd", STRING)
     return OK

@@ -233,7 +233,11 @@ def registers_of(text: Text) -> bytes:
     """16384 bytes. Raises CorruptSketch."""
     if text[4] == _SPARSE:
         return _unpack_sparse(bytes(text))
-    return b2a_base64(text[: _HEAD - 1 : -1], newline=False).translate(_TO_NUMBERS)[::-1]
+    return _unpack(text[_HEAD:])
+
+
+def _unpack(packed: Text) -> bytes:
+    return b2a_base64(packed[::-1], newline=False).translate(_TO_NUMBERS)[::-1]
 
 
 def _unpack_sparse(data: bytes) -> bytes:
@@ -273,37 +277,56 @@ def make_dense(text: bytearray) -> None:
 
 def set_registers(text: bytearray, registers: bytes) -> None:
     """To a dense sketch with the same head."""
-    text[_HEAD:] = a2b_base64(registers[::-1].translate(_TO_LETTERS))[::-1]
+    text[_HEAD:] = _pack(registers)
     text[4] = _DENSE
 
 
-def greatest(all_registers: list[bytes]) -> bytes:
-    """Of each register the greatest value.
-
-    All are compared at once, as one great number: with the highest bit of each byte set, a difference tells by whether
-    the bit is left which of two was greater.
-    """
-    most = 0
-    for registers in all_registers:
-        other = int.from_bytes(registers, "little")
-        not_less = ((most | _HIGH_BITS) - other) & _HIGH_BITS
-        mask = not_less - (not_less >> 7)
-        most = other ^ ((most ^ other) & mask)
-    return most.to_bytes(REGISTERS, "little")
+# -- registers as a dense sketch has them
 
 
-_HIGH_BITS: Final = int.from_bytes(b"\x80" * REGISTERS, "little")
+def packed_registers(text: Text) -> bytes:
+    """Raises CorruptSketch."""
+    return _pack(registers_of(text)) if text[4] == _SPARSE else bytes(text[_HEAD:])
 
 
-def merge(text: bytearray, registers: bytes, limit: int) -> None:
+def _pack(registers: bytes) -> bytes:
+    return a2b_base64(registers[::-1].translate(_TO_LETTERS))[::-1]
+
+
+# One great number has room for a flag between the registers when it holds every other one of them.
+_LANES: Final = REGISTERS // 2
+_VALUE_BITS: Final = int.from_bytes(b"\x3f\xf0\x03" * (_LANES // 2), "little") & ((1 << 12 * _LANES) - 1)
+_FLAGS: Final = _VALUE_BITS // 63 << 6
+
+
+def greatest(all_packed: list[bytes]) -> bytes:
+    """Of each register the greatest value. At least one list."""
+    number = int.from_bytes(all_packed[0], "little")
+    even = number & _VALUE_BITS
+    odd = number >> 6 & _VALUE_BITS
+    for packed in all_packed[1:]:
+        number = int.from_bytes(packed, "little")
+        even = _greater(even, number & _VALUE_BITS)
+        odd = _greater(odd, number >> 6 & _VALUE_BITS)
+    return (even | odd << 6).to_bytes(_DENSE_SIZE - _HEAD, "little")
+
+
+def _greater(one: int, other: int) -> int:
+    """All are compared at once: with a flag set above each value, a difference tells by whether the flag is left."""
+    not_less = ((one | _FLAGS) - other) & _FLAGS
+    return other ^ ((one ^ other) & (not_less - (not_less >> 6)))
+
+
+def merge(text: bytearray, packed: bytes, limit: int) -> None:
     """Raise a sketch to these registers, none of which is below its own."""
     if text[4] == _SPARSE:
         own = registers_of(text)
+        registers = _unpack(packed)
         for register in range(REGISTERS):
             if registers[register] > own[register]:
                 raise_register(text, register, registers[register], limit)
     else:
-        set_registers(text, registers)
+        text[_HEAD:] = packed
     forget_count(text)
 
 
@@ -312,28 +335,18 @@ def merge(text: bytearray, registers: bytes, limit: int) -> None:
 
 def estimate(text: Text) -> int:
     """Cardinality. Raises CorruptSketch."""
-    if text[4] == _SPARSE:
-        return estimate_registers(registers_of(text))
-    return _from_histogram(_packed_histogram(bytes(text)))
+    return estimate_packed(packed_registers(text))
 
 
-def estimate_registers(registers: bytes) -> int:
-    histogram = [0] * 64
-    left = REGISTERS
-    for value in range(64):
-        count = registers.count(value)
-        histogram[value] = count
-        left -= count
-        if not left:
-            break
-    return _from_histogram(histogram)
+def estimate_packed(packed: bytes) -> int:
+    return _from_histogram(_histogram(packed))
 
 
 _FIELD: Final = 15  # bits that a number up to 16384 takes: four of them fit into a native int
 
 
-def _packed_histogram(data: bytes) -> list[int]:
-    """How many registers of a dense sketch have each value.
+def _histogram(data: bytes) -> list[int]:
+    """How many registers have each value.
 
     Compiled, a list costs ten times as much to count in as a native int, so eight of those hold four counts each.
     """
@@ -343,7 +356,7 @@ def _packed_histogram(data: bytes) -> list[int]:
     c: i64 = 0
     d: i64 = 0
     e: i64 = 0
-    at: i64 = _HEAD
+    at: i64 = 0
     end: i64 = len(data)
     shift: i64 = 0
     while at < end:
