@@ -16,7 +16,7 @@ from broker.keyspace.database import Keyspace
 from broker.persistence.aof_format import BASE, INCREMENT, LogFile, LogReader, Manifest
 from broker.persistence.as_commands import commands_of
 from broker.persistence.checking import files_of
-from broker.persistence.json_lines import line_of, line_of_record, parse_line
+from broker.persistence.json_lines import line_of, line_of_library, line_of_record, parse_line
 from broker.persistence.rdb_reader import RdbReader
 from broker.persistence.rdb_state import AgendaWriter, ChannelsWriter
 from broker.persistence.rdb_writer import END, begin_key, end, put_database, put_header
@@ -25,9 +25,11 @@ from broker.protocol.replies import ErrorReply
 from broker.rdb.codes import MAGIC, NO_EXPIRY, VALKEY_MAGIC, BadData
 from broker.rdb.crc64 import crc64
 from broker.rdb.extras import put_record
+from broker.rdb.functions import put_libraries
 from broker.rdb.limits import Format
 from broker.rdb.listpack import read_listpack
 from broker.rdb.source import Source
+from broker.scripting.scripts import Scripting
 from broker.server.control import ServerControl
 from broker.server.shutdown import Shutdown
 from broker.version import VERSION
@@ -110,6 +112,9 @@ class _Writer(Protocol):
     def record(self, record: list[bytes]) -> None:
         """What only we know beside keys."""
 
+    def library(self, source: bytes) -> None:
+        """A library of functions."""
+
     def end(self) -> None:
         """All keys were written."""
 
@@ -146,6 +151,9 @@ class _RdbWriter:
     def record(self, record: list[bytes]) -> None:
         put_record(record, True, self._records)
 
+    def library(self, source: bytes) -> None:
+        put_libraries([source], True, self._records)
+
     def end(self) -> None:
         self._put([*self._records, END])
         self._stream.write(end(self._crc))
@@ -162,6 +170,9 @@ class _LinesWriter:
 
     def record(self, record: list[bytes]) -> None:
         self._stream.write(line_of_record(record).encode() + b"\n")
+
+    def library(self, source: bytes) -> None:
+        self._stream.write(line_of_library(source).encode() + b"\n")
 
     def end(self) -> None:
         self._stream.flush()
@@ -188,6 +199,11 @@ class _CommandsWriter:
     def record(self, record: list[bytes]) -> None:
         self._left_out += 1
 
+    def library(self, source: bytes) -> None:
+        pieces: list[bytes] = []
+        encode_request([b"FUNCTION", b"LOAD", b"REPLACE", source], pieces)
+        self._stream.write(b"".join(pieces))
+
     def end(self) -> None:
         if self._left_out:
             print(f"{self._left_out} records of scheduled messages or retained channels were left out", file=sys.stderr)
@@ -211,6 +227,8 @@ def _read_rdb(path: Path, writer: _Writer) -> None:
         reader.visit_record = writer.record
         while reader.step(_STEP):
             pass
+    for library in reader.functions:
+        writer.library(library)
 
 
 def _read_lines(path: Path, writer: _Writer) -> None:
@@ -223,6 +241,8 @@ def _read_lines(path: Path, writer: _Writer) -> None:
                 raise CorruptFile(str(path), offset, str(error)) from None
             if parsed.value is not None:
                 writer.key(parsed.database, parsed.key, parsed.value, parsed.expire_at_ms)
+            elif parsed.library:
+                writer.library(parsed.library)
             else:
                 writer.record(parsed.record)
             offset += len(line)
@@ -230,12 +250,16 @@ def _read_lines(path: Path, writer: _Writer) -> None:
 
 def _read_log(files: list[Path], writer: _Writer) -> None:
     """Executed as at a start, so it has to fit into memory."""
-    engine = Engine(load(None, ["--databases", "1024"]), ServerControl(Shutdown()), Clock(), Random(0), _bug)
+    config = load(None, ["--databases", "1024"])
+    engine = Engine(config, ServerControl(Shutdown()), Clock(), Random(0), _bug)
+    engine.shared.scripts = Scripting(config, engine.script_calls, _nobody_else)
     engine.keyspace.expiry = False
     ctx = engine.replay_session()
     for file in files:
         with file.open("rb") as stream:
-            rest = _load_head(stream, file, engine.keyspace)
+            rest, libraries = _load_head(stream, file, engine.keyspace)
+            for library in libraries:
+                engine.execute(ctx, [b"FUNCTION", b"LOAD", b"REPLACE", library])
             reader = LogReader(str(file), stream.tell() - len(rest))
             engine.execute(ctx, [b"SELECT", b"0"])
             chunk = rest or stream.read(_CHUNK)
@@ -253,21 +277,26 @@ def _read_log(files: list[Path], writer: _Writer) -> None:
     _write_keyspace(engine.keyspace, writer)
 
 
+def _nobody_else() -> bool:
+    """Asks for the end of a script, or waits for it."""
+    return False
+
+
 def _bug(where: str, error: Exception) -> None:
     raise error
 
 
-def _load_head(stream: BinaryIO, path: Path, keyspace: Keyspace) -> bytes:
-    """The RDB that a log may begin with. The bytes that were read beyond it."""
+def _load_head(stream: BinaryIO, path: Path, keyspace: Keyspace) -> tuple[bytes, list[bytes]]:
+    """The RDB that a log may begin with. The bytes that were read beyond it, and its libraries of functions."""
     head = stream.read(len(VALKEY_MAGIC))
     stream.seek(0)
     if not head.startswith((MAGIC, VALKEY_MAGIC)):
-        return b""
+        return b"", []
     source = Source(b"", path.stat().st_size, lambda: stream.read(_CHUNK))
     reader = RdbReader(source, keyspace, str(path), 0, True)
     while reader.step(_STEP):
         pass
-    return source.rest()
+    return source.rest(), reader.functions
 
 
 def _write_keyspace(keyspace: Keyspace, writer: _Writer) -> None:
@@ -275,6 +304,8 @@ def _write_keyspace(keyspace: Keyspace, writer: _Writer) -> None:
         for key, value in db.table.items():
             when = db.expiry(key)
             writer.key(db.index, key, value, NO_EXPIRY if when is None else when)
+    for library in keyspace.libraries.values():
+        writer.library(library)
     for record in _records_of(keyspace):
         writer.record(record)
 

@@ -2,7 +2,7 @@
 
 A line is an object: db, key, type, value, and expire_at_ms if the key expires. Bytes that are no UTF-8 are
 {"base64": "..."} in the place of a string. A hash whose fields expire has field_times; what only Millstream knows is in
-records. A line without a key is such a record of the whole data set.
+records. A line without a key is such a record of the whole data set, or a library of functions.
 """
 
 import base64
@@ -44,6 +44,10 @@ def line_of(database: int, key: bytes, value: object, expire_at_ms: int) -> str:
 
 def line_of_record(record: list[bytes]) -> str:
     return json.dumps({"record": [_text(part) for part in record]}, ensure_ascii=False)
+
+
+def line_of_library(source: bytes) -> str:
+    return json.dumps({"library": _text(source)}, ensure_ascii=False)
 
 
 def _records(value: object) -> list[Json]:
@@ -118,7 +122,7 @@ def _id(entry_id: int) -> str:
 
 
 class Parsed:
-    """A line: a key with its value, or a record of the whole."""
+    """A line: a key with its value, a record of the whole, or a library."""
 
     def __init__(self) -> None:
         self.database = 0
@@ -126,6 +130,7 @@ class Parsed:
         self.value: object | None = None
         self.expire_at_ms = NO_EXPIRY
         self.record: list[bytes] = []
+        self.library = b""  # of functions
 
 
 def parse_line(text: str) -> Parsed:
@@ -135,6 +140,9 @@ def parse_line(text: str) -> Parsed:
         line = json.loads(text)
         if "record" in line:
             parsed.record = [_from_text(part) for part in line["record"]]
+            return parsed
+        if "library" in line:
+            parsed.library = _from_text(line["library"])
             return parsed
         parsed.database = int(line["db"])
         parsed.key = _from_text(line["key"])

@@ -37,6 +37,7 @@ EVERYTHING = [
     "XSCHEDULE stream DELAY 1000000 f later",
     "CHANNEL RETAIN news",
     "PUBLISH news hello",
+    "FUNCTION LOAD '#!lua name=lib\nredis.register_function(\"one\", function() return 1 end)'",
     "SELECT 5",
     "SET k v",
 ]

@@ -11,6 +11,7 @@ from broker.persistence.rdb_state import AgendaWriter, ChannelsWriter
 from broker.persistence.rdb_writer import END, encode_key, end, put_database, put_header
 from broker.rdb.codes import NO_EXPIRY
 from broker.rdb.crc64 import crc64
+from broker.rdb.functions import put_libraries
 from broker.rdb.limits import Format
 from broker.rdb.source import Source
 
@@ -20,6 +21,7 @@ def file_of(harness: Harness, form: Format | None = None) -> bytes:
     form = form or Format()
     out: list[bytes] = []
     put_header(form, [(b"redis-ver", b"7.0.0")], out)
+    put_libraries(list(harness.engine.keyspace.libraries.values()), form.compressed, out)
     for db in harness.engine.keyspace.databases:
         if db.size():
             put_database(db.index, db.size(), len(db.expires), out)
@@ -46,6 +48,9 @@ def read(data: bytes, *, now_ms: int = 0, piece: int = 1 << 16, databases: int =
     reader = RdbReader(Source(b"", len(data), lambda: next(pieces, b"")), keyspace, "dump.rdb", now_ms, True)
     while reader.step(100):
         pass
+    for library in reader.functions:  # nobody to register them with: as text, under the name in their first line
+        name = library.partition(b"name=")[2].split(b"\n")[0]
+        keyspace.libraries[name] = library
     return keyspace, reader
 
 
