@@ -183,6 +183,7 @@ class PendingIds:
         self._blocks: list[_Block] = []
         self._maxima: list[int] = []
         self._size: i64 = 0
+        self._kept: dict[int, _Block] | None = None  # by id(): blocks that a frozen copy shares
 
     def __len__(self) -> int:
         return int(self._size)
@@ -218,7 +219,7 @@ class PendingIds:
                 last += 1
             else:
                 maxima[last] = entry_id
-            block = self._blocks[last]
+            block = self._blocks[last] if self._kept is None else self._own(last)
             block.ids.append(entry_id)
             if self._has_facts:
                 block.owners.append(owner)
@@ -232,6 +233,8 @@ class PendingIds:
             if maxima[pos] < entry_id:
                 pos += 1
             block = self._blocks[pos]
+        if self._kept is not None:
+            block = self._own(pos)
         place = block.ids.find(entry_id, 0, len(block.ids))
         block.ids.insert(place, entry_id)
         if self._has_facts:
@@ -254,7 +257,7 @@ class PendingIds:
                 maxima.append(0)
                 room = _MOST
             part = numbers[start : start + room]
-            block = self._blocks[-1]
+            block = self._blocks[-1] if self._kept is None else self._own(len(self._blocks) - 1)
             block.ids.append_smalls(part)
             if self._has_facts:
                 block.owners += array("i", [owner]) * len(part)
@@ -273,7 +276,7 @@ class PendingIds:
         left = count
         self._size -= count
         while left > 0:
-            block = self._blocks[pos]
+            block = self._own(pos)
             taken = min(left, len(block.ids) - index)
             block.delete_run(index, taken)
             left -= taken
@@ -310,7 +313,7 @@ class PendingIds:
         """place: from place_of()."""
         pos = place // (_MOST + 1)
         index = place % (_MOST + 1)
-        block = self._blocks[pos]
+        block = self._blocks[pos] if self._kept is None else self._own(pos)
         block.delete(index)
         self._size -= 1
         size = len(block.ids)
@@ -367,8 +370,16 @@ class PendingIds:
 
     # -- blocks
 
-    def _split(self, pos: int) -> None:
+    def _own(self, pos: int) -> _Block:
+        """The block at `pos`, to be changed: a copy takes its place if a frozen copy has it, too."""
         block = self._blocks[pos]
+        if self._kept is not None and id(block) in self._kept:
+            block = block.copy()
+            self._blocks[pos] = block
+        return block
+
+    def _split(self, pos: int) -> None:
+        block = self._own(pos)
         self._blocks.insert(pos + 1, block.cut(_HALF))
         self._maxima.insert(pos, block.ids.at(_HALF - 1))
 
@@ -380,7 +391,7 @@ class PendingIds:
             left = pos - 1
         else:
             return
-        self._blocks[left].extend(self._blocks[left + 1])
+        self._own(left).extend(self._blocks[left + 1])
         del self._blocks[left + 1]
         del self._maxima[left]
 
@@ -392,6 +403,23 @@ class PendingIds:
         other = PendingIds(self._has_facts)
         self._copy_into(other)
         return other
+
+    def frozen(self) -> "PendingIds":
+        """As they are now, for reading only, whatever is done to these until thaw(): blocks are shared, and copied
+        before they change. O(n / block). One frozen copy at a time."""
+        other = PendingIds(self._has_facts)
+        self._share_with(other)
+        return other
+
+    def thaw(self) -> None:
+        """The frozen copy is not needed any more."""
+        self._kept = None
+
+    def _share_with(self, other: "PendingIds") -> None:
+        other._blocks = self._blocks.copy()
+        other._maxima = self._maxima.copy()
+        other._size = self._size
+        self._kept = {id(block): block for block in self._blocks}
 
     def _copy_into(self, other: "PendingIds") -> None:
         other._blocks = [block.copy() for block in self._blocks]
@@ -477,7 +505,7 @@ class PendingTable(PendingIds):
         return -1
 
     def set_at(self, place: int, consumer: Consumer, delivered_ms: int, deliveries: int) -> None:
-        block = self._blocks[place // (_MOST + 1)]
+        block = self._own(place // (_MOST + 1))
         index = place % (_MOST + 1)
         block.owners[index] = self.number_of(consumer)
         block.times[index] = delivered_ms
@@ -513,6 +541,13 @@ class PendingTable(PendingIds):
         """owners: those of the copy, by the same numbers."""
         other = PendingTable()
         self._copy_into(other)
+        other.owners = owners
+        return other
+
+    def frozen_for(self, owners: list[Consumer | None]) -> "PendingTable":
+        """As frozen(); owners as in copy_for()."""
+        other = PendingTable()
+        self._share_with(other)
         other.owners = owners
         return other
 

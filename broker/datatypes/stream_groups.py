@@ -231,20 +231,40 @@ class Group:
 
     def copy(self) -> "Group":
         other = Group(self.last_id, self.entries_read)
+        other.pending = self.pending.copy_for(self._copy_consumers(other, False))
+        other.order = other.pending
+        other._times = None if self._times is None else self._times.copy()
+        return other
+
+    def frozen(self) -> "Group":
+        """As it is now, for reading only, whatever is done to it until thaw(). O(consumers + pending / block), and
+        what its policy remembers is copied. One frozen copy at a time."""
+        other = Group(self.last_id, self.entries_read)
+        other.pending = self.pending.frozen_for(self._copy_consumers(other, True))
+        other.order = other.pending
+        return other
+
+    def thaw(self) -> None:
+        """The frozen copy is not needed any more."""
+        self.pending.thaw()
+        for consumer in self.consumers.values():
+            consumer.order.thaw()
+        if self.nobody is not None:
+            self.nobody.order.thaw()
+
+    def _copy_consumers(self, other: "Group", is_frozen: bool) -> list[Consumer | None]:
+        """With zone and policy. By number, for the table of pending entries."""
         owners: list[Consumer | None] = [None] * len(self.pending.owners)
         for name, consumer in self.consumers.items():
             twin = other.add_consumer(name, consumer.seen_ms)
             twin.active_ms = consumer.active_ms
-            _copy_entries(consumer, twin, owners)
+            _copy_entries(consumer, twin, owners, is_frozen)
         if self.nobody is not None and self.zone is not None:
             other.nobody = Consumer(b"", 0)
-            _copy_entries(self.nobody, other.nobody, owners)
+            _copy_entries(self.nobody, other.nobody, owners, is_frozen)
             other.zone = self.zone.copy()
-        other.pending = self.pending.copy_for(owners)
-        other.order = other.pending
-        other._times = None if self._times is None else self._times.copy()
         other.policy = None if self.policy is None else self.policy.copy()
-        return other
+        return owners
 
     def approximate_bytes(self) -> int:
         """Memory of the group. O(consumers)."""
@@ -255,8 +275,8 @@ class Group:
         return int(names) + _PER_GROUP + len(self.consumers) * _PER_CONSUMER + len(self.pending) * each
 
 
-def _copy_entries(consumer: Consumer, twin: Consumer, owners: list[Consumer | None]) -> None:
-    twin.order = consumer.order.copy()
+def _copy_entries(consumer: Consumer, twin: Consumer, owners: list[Consumer | None], is_frozen: bool) -> None:
+    twin.order = consumer.order.frozen() if is_frozen else consumer.order.copy()
     twin.number = consumer.number
     if twin.number >= 0:
         owners[twin.number] = twin

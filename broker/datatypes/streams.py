@@ -520,11 +520,12 @@ class Stream:
     def copy(self) -> "Stream":
         other = Stream(self._storage)
         other._blocks = [block.copy() for block in self._blocks]
+        other.groups = {name: group.copy() for name, group in self.groups.items()}
         self._copy_into(other)
         return other
 
     def _copy_into(self, other: "Stream") -> None:
-        """All but the blocks, which it has already."""
+        """All but the blocks and the groups, which it has already."""
         other._firsts = list(self._firsts)
         other._last = other._blocks[-1] if other._blocks else None
         other.size = self.size
@@ -532,14 +533,13 @@ class Stream:
         other.last_id = self.last_id
         other.max_deleted_id = self.max_deleted_id
         other.entries_added = self.entries_added
-        other.groups = {name: group.copy() for name, group in self.groups.items()}
         other.settings = None if self.settings is None else self.settings.copy()
 
     def frozen(self) -> "Stream":
         """As it is now, for reading only, whatever is done to this one until thaw().
 
-        O(blocks + pending entries / 512): sealed blocks are shared, and copied before something is deleted in them;
-        the open one and the groups are copied. One frozen copy at a time.
+        O(blocks + pending entries / 512 + consumers): sealed blocks, and those of pending entries, are shared, and
+        copied before they change; the open one and the settings are copied. One frozen copy at a time.
         """
         other = Stream(self._storage)
         other._blocks = list(self._blocks)
@@ -548,12 +548,15 @@ class Stream:
         if last is not None and not last.is_sealed():
             other._blocks[-1] = last.copy()
             self._kept.pop(id(last))  # it goes on being appended to
+        other.groups = {name: group.frozen() for name, group in self.groups.items()}
         self._copy_into(other)
         return other
 
     def thaw(self) -> None:
         """The frozen copy is not needed any more."""
         self._kept = None
+        for group in self.groups.values():
+            group.thaw()
 
     def _own(self, place: int) -> Block:
         """A block in which something is to be deleted: a copy takes its place if a frozen stream has it, too."""
