@@ -373,7 +373,7 @@ class Gathering:
             return True
         if policy is not None and policy.order_by:
             value = policy.lane_value(fields)
-            if value is not None and value in policy.lanes:
+            if value is not None and policy.lanes.has(value):
                 if group.released() >= _MOST_RETURNED:
                     return False
                 policy.enter(entry_id, fields)

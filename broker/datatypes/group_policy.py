@@ -6,9 +6,12 @@ Invariant: an id is in `lane_of` exactly when it is in the lane of that name; la
 """
 
 from bisect import bisect_left, insort
-from typing import Final
+from typing import Final, cast
 
+from broker.datatypes.id_map import IdMap
 from broker.datatypes.sorted_blocks import SortedBlocks
+from broker.datatypes.table import Table
+from broker.datatypes.trash import LARGE, TRASH
 
 NEVER_DUE: Final = (1 << 63) - 1  # an entry that does not become due by itself: held back, or dead
 NO_ENTRY: Final = -1
@@ -21,7 +24,7 @@ class ReturnZone:
     """
 
     def __init__(self) -> None:
-        self._places: dict[int, tuple[int, int, int]] = {}  # {id: (due_ms, number, id)}
+        self._places: IdMap[tuple[int, int, int]] = IdMap()  # {id: (due_ms, number, id)}
         self._order: SortedBlocks[tuple[int, int, int]] = SortedBlocks()
         self._number = 0
 
@@ -37,7 +40,7 @@ class ReturnZone:
         self._order.add(place)
 
     def discard(self, entry_id: int) -> None:
-        place = self._places.pop(entry_id, None)
+        place = self._places.discard(entry_id)
         if place is not None:
             self._order.remove(place)
 
@@ -60,12 +63,12 @@ class ReturnZone:
     def parts(self) -> list[object]:
         """What it is made of, for who takes it apart (trash.py)."""
         found = self._order.parts()
-        found.append(self._places)
+        found += self._places.parts()
         return found
 
     def copy(self) -> "ReturnZone":
         other = ReturnZone()
-        other._places = dict(self._places)
+        other._places = self._places.copy()
         other._order = self._order.copy()
         other._number = self._number
         return other
@@ -98,9 +101,9 @@ class GroupPolicy:
         self.paused = False
         self.ordering = 0  # not 0: the lanes are being made, by the so-manieth request to do so
         self.orderings = 0
-        self.attempts: dict[int, Attempts] = {}  # of pending entries that failed; the others have no entry
-        self.lanes: dict[bytes, list[int]] = {}  # {value of the ordering field: its pending ids, oldest first}
-        self.lane_of: dict[int, bytes] = {}
+        self.attempts: IdMap[Attempts] = IdMap()  # of pending entries that failed; the others have no entry
+        self.lanes = Table()  # {value of the ordering field: its pending ids, oldest first}
+        self.lane_of: IdMap[bytes] = IdMap()
         self.sweep_ms = 0  # Unix time at which to look for idle consumers again
 
     def is_unset(self) -> bool:
@@ -134,7 +137,7 @@ class GroupPolicy:
     def note(self, entry_id: int, failures: int, consumer: bytes, reason: bytes, is_dead: bool) -> None:
         """failures: all of this entry so far. consumer: empty when nobody had it, and the one before is kept."""
         if not failures and not is_dead:
-            self.attempts.pop(entry_id, None)
+            self.attempts.discard(entry_id)
             return
         before = self.attempts.get(entry_id)
         if not consumer and before is not None:
@@ -171,33 +174,44 @@ class GroupPolicy:
     def enter_lane(self, entry_id: int, value: bytes) -> None:
         """As enter(), for an id that is in no lane yet."""
         self.lane_of[entry_id] = value
-        lane = self.lanes.get(value)
+        lane = self._lane(value)
         if lane is None:
-            self.lanes[value] = [entry_id]
+            self.lanes.set(value, [entry_id])
         else:
             insort(lane, entry_id)
 
     def leave(self, entry_id: int) -> int:
         """An entry is no longer pending. The id that is the first of its lane now, or NO_ENTRY."""
-        self.attempts.pop(entry_id, None)
-        value = self.lane_of.pop(entry_id, None)
+        self.attempts.discard(entry_id)
+        value = self.lane_of.discard(entry_id)
         if value is None:
             return NO_ENTRY
-        lane = self.lanes[value]
+        lane = self._lane(value)
+        if lane is None:
+            return NO_ENTRY
         del lane[bisect_left(lane, entry_id)]
         if not lane:
-            del self.lanes[value]
+            self.lanes.pop(value)
             return NO_ENTRY
         return lane[0]
 
     def is_behind(self, entry_id: int) -> bool:
         """Whether an earlier entry of its lane is pending, too."""
         value = self.lane_of.get(entry_id)
-        return value is not None and self.lanes[value][0] != entry_id
+        lane = None if value is None else self._lane(value)
+        return lane is not None and lane[0] != entry_id
 
     def forget_lanes(self) -> None:
-        self.lanes = {}
-        self.lane_of = {}
+        for part in self.lane_parts():
+            TRASH.add([part])
+        self.lanes = Table()
+        self.lane_of = IdMap()
+
+    def lane_parts(self) -> list[object]:
+        return [self.lanes.shards(), *self.lane_of.parts()] if len(self.lane_of) > LARGE else []
+
+    def _lane(self, value: bytes) -> list[int] | None:
+        return cast("list[int] | None", self.lanes.get(value))
 
     # -- the whole
 
@@ -216,7 +230,7 @@ class GroupPolicy:
 
     def parts(self) -> list[object]:
         """What it is made of, for who takes it apart (trash.py)."""
-        return [self.attempts, self.lanes, self.lane_of]
+        return self.lane_parts() + self.attempts.parts()
 
     def copy(self) -> "GroupPolicy":
         other = GroupPolicy()
@@ -229,7 +243,8 @@ class GroupPolicy:
         other.consumer_ttl_ms = self.consumer_ttl_ms
         other.order_by = self.order_by
         other.paused = self.paused
-        other.attempts = dict(self.attempts)
-        other.lanes = {value: list(lane) for value, lane in self.lanes.items()}
-        other.lane_of = dict(self.lane_of)
+        other.attempts = self.attempts.copy()
+        for value, lane in self.lanes.items():
+            other.lanes.set(value, list(cast("list[int]", lane)))
+        other.lane_of = self.lane_of.copy()
         return other

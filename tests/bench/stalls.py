@@ -80,12 +80,12 @@ class Broker:
                 ctx.session.out.clear()
         self.rest()
 
-    def rest(self) -> float:
+    def rest(self, ctx: Context | None = None) -> float:
         """Turns until nothing is left to do at once: the longest of them."""
         longest = 0.0
         quiet = 0
         while quiet < _QUIET_TURNS:
-            longest = max(longest, self.turn())
+            longest = max(longest, self.turn(None, ctx))
             left = self.engine.next_deadline_ms()
             quiet = 0 if left is not None and left <= 0 else quiet + 1
         return longest
@@ -306,7 +306,8 @@ def subscriptions(report: Report, count: int) -> None:
         broker.engine.execute(ctx, [b"SUBSCRIBE"] + [b"channel:%d:*" % n for n in range(i, i + 100)])
         ctx.session.out.clear()
         broker.engine.outgoing.clear()
-    report.line(data, "UNSUBSCRIBE from all (a reply for each)", broker.turn([b"UNSUBSCRIBE"], ctx), broker.rest())
+    own = broker.turn([b"UNSUBSCRIBE"], ctx)
+    report.line(data, "UNSUBSCRIBE from all (a reply for each)", own, broker.rest(ctx))
 
 
 PARTS: dict[str, tuple[Callable[[Report, int], None], int]] = {
