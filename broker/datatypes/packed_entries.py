@@ -31,6 +31,7 @@ MOST_LAYOUTS: Final = 8  # of one block
 NO_LAYOUT: Final = 255  # in the place of a layout's number: the entry keeps its names
 _CACHE_BYTES: Final = 4 * 1024 * 1024
 _SEQ_MASK: Final = (1 << 64) - 1
+# Masks of some low bits are made of it by shifting to the right: the compiled `1 << n` is one of 32 bits.
 _I64_MAX: Final = (1 << 63) - 1
 _SMALL: Final = 1 << 62  # parts of ids from here on make a block wide
 
@@ -182,13 +183,15 @@ class Packed:
         if self.wide is not None:
             return self.wide[slot]
         key = self._key(slot)
-        return (int(self.base_ms + (key >> self.bits)) << 64) | int(self.base_seq + (key & ((1 << self.bits) - 1)))
+        return (int(self.base_ms + (key >> self.bits)) << 64) | int(
+            self.base_seq + (key & (_I64_MAX >> (63 - self.bits)))
+        )
 
     def _key(self, slot: i64) -> i64:
         width = self.id_width
         if width == 8:
             return read_i64_le(self.ids, slot * 8)
-        return read_i64_le(self.ids, slot * width) & ((1 << (8 * width)) - 1)
+        return read_i64_le(self.ids, slot * width) & (_I64_MAX >> (63 - 8 * width))
 
     def slot(self, entry_id: int) -> i64:
         """The first slot with at least that id; `slots` when there is none."""
@@ -200,7 +203,7 @@ class Packed:
         if ms < self.base_ms:
             return 0
         seq_part = entry_id & _SEQ_MASK
-        last: i64 = (1 << self.bits) - 1
+        last: i64 = _I64_MAX >> (63 - self.bits)
         key = (ms - self.base_ms) << self.bits
         if seq_part > int(self.base_seq + last):
             key += last + 1
@@ -269,7 +272,7 @@ class Packed:
             else:
                 key = self._key(slot)
                 ms = self.base_ms + (key >> self.bits)
-                seq = self.base_seq + (key & ((1 << self.bits) - 1))
+                seq = self.base_seq + (key & (_I64_MAX >> (63 - self.bits)))
                 digits = count_digits(seq)
                 if ms != head_ms or digits != head_digits:
                     head_ms = ms
@@ -291,7 +294,7 @@ class Packed:
         """Append the small numbers of the ids of the slots low <= slot < high; False when one has none."""
         if self.wide is not None:
             return False
-        mask: i64 = (1 << self.bits) - 1
+        mask: i64 = _I64_MAX >> (63 - self.bits)
         slot = low
         while slot < high:
             key = self._key(slot)
@@ -391,7 +394,7 @@ class Sealer:
 
     def _narrow_keys(self, packed: Packed, source: Packed, slots: list[int], keys: list[int]) -> None:
         """Append the keys of these slots as `packed` is to have them; it gets its bases here."""
-        mask: i64 = (1 << source.bits) - 1
+        mask: i64 = _I64_MAX >> (63 - source.bits)
         least: i64 = mask
         most: i64 = 0
         for slot in slots:

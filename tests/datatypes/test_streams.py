@@ -1,5 +1,6 @@
 """Stream against a list of entries, ids against what Redis reads, lags against what is left to read."""
 
+import re
 from itertools import accumulate
 from random import Random
 
@@ -435,3 +436,22 @@ def test_what_is_left_is_counted_while_blocks_come_and_go(blocks: int) -> None:
             ids.remove(entry_id)
         for place in [0, stream.last_id, *rng.sample(ids, min(len(ids), 5))]:
             assert stream.live_after(place) == sum(one > place for one in ids)
+
+
+@pytest.mark.parametrize("bits", range(1, 62, 5))
+@pytest.mark.parametrize("shift", [0, 64], ids=["sequences", "milliseconds"])
+def test_ids_may_lie_apart_by_any_number(bits: int, shift: int) -> None:
+    """In the compiled build, too, where numbers have 64 bits."""
+    step = 1 << bits
+    if shift == 0 and bits > 60:
+        step >>= 3  # three of them are to fit the small form
+    ids = [(7 << 64) + ((step * i) << shift) + 3 for i in range(1, 8)]
+    stream = Stream(Storage(3, 10_000, 0, 0))
+    for entry_id in ids:
+        stream.append(entry_id, [b"f", b"v"])
+    assert stream.range(0, MAX_ID, -1, False).ids == ids
+    assert [stream.get(entry_id) for entry_id in ids] == [[b"f", b"v"]] * 7
+    assert [stream.live_after(entry_id) for entry_id in ids] == [6, 5, 4, 3, 2, 1, 0]
+    assert b"".join(format_id(entry_id) for entry_id in ids) == b"".join(
+        re.findall(rb"(\d+-\d+)", stream.range_encoded(0, MAX_ID, -1, False).wire())
+    )
