@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SOURCES := $(shell find broker consumers -name '*.py') setup.py pyproject.toml mypyc.ini
 PYTEST := $(CURDIR)/$(BIN)/pytest
 
-.PHONY: run test test-pure test-compiled lint bench bench-scale docs clean
+.PHONY: run test test-pure test-compiled lint bench bench-persistence bench-scale docs clean
 
 run: $(VENV)/.installed
 	mkdir -p data
@@ -33,6 +33,9 @@ bench: $(VENV)/.installed
 	PYTHONSAFEPATH=1 $(BIN)/python tests/bench/throughput.py
 	PYTHONSAFEPATH=1 $(BIN)/python tests/bench/streams.py
 	PYTHONSAFEPATH=1 $(BIN)/python tests/bench/messaging.py
+
+bench-persistence: $(VENV)/.installed
+	PYTHONSAFEPATH=1 $(BIN)/python tests/bench/persistence.py
 
 # What takes minutes and gigabytes: the longest turn on data of the sizes that are promised, and how late things come.
 bench-scale: $(VENV)/.installed
