@@ -16,10 +16,12 @@ from typing import Any
 import pytest
 from support.engine import Client, Harness
 from support.newer_requests import FAMILIES, Request, conversation
+from support.newer_strings import REQUESTS
 from support.wire import Error, Push, Reader, Status, Wire
 
 from broker.protocol.encoder import encode
 
+FAMILIES["strings"] = REQUESTS
 FOLDER = Path(__file__).parent / "recorded"
 CONVERSATIONS = 250  # of each family
 CLASSES = "KEAnmocSTIV"
@@ -91,7 +93,7 @@ def told(messages: list[Any]) -> list[list[str]]:
 
 
 def classes_of(family: str) -> str:
-    return CLASSES if family == "values" else ""
+    return {"values": CLASSES, "strings": "KEA"}.get(family, "")
 
 
 def ours(resp3: bool, family: str) -> Side:
