@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find broker consumers -name '*.py') setup.py pyproject.toml mypyc.ini
-PYTEST := $(CURDIR)/$(BIN)/pytest
+PYTEST := $(CURDIR)/$(BIN)/pytest -q -n 2
 
 .PHONY: run test test-pure test-compiled lint bench bench-persistence bench-scale docs clean
 
@@ -15,10 +15,10 @@ run: $(VENV)/.installed
 test: test-pure
 
 test-pure: $(VENV)/.dev
-	MILLSTREAM_BUILD=pure PYTHONPATH=$(CURDIR) $(PYTEST) -q
+	MILLSTREAM_BUILD=pure PYTHONPATH=$(CURDIR) $(PYTEST)
 
 test-compiled: $(VENV)/.dev $(VENV)/.installed
-	MILLSTREAM_BUILD=compiled PYTHONPATH= PYTHONSAFEPATH=1 $(PYTEST) -q
+	MILLSTREAM_BUILD=compiled PYTHONPATH= PYTHONSAFEPATH=1 $(PYTEST)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
