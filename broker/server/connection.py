@@ -89,6 +89,9 @@ class Connection:
         self._failure: ErrorReply | None = None  # a protocol error, to be told after them
         self._sealed: list[bytes] = []  # output whose log is being fsynced
         self._sealed_messages: list[int] = []  # as Session.messages, of _sealed
+        self._sealed_bytes: i64 = 0
+        self._held_bytes: i64 = 0  # those, and what of session.out waits for an fsync, as far as it was counted
+        self._counted: i64 = 0  # pieces of session.out that are in _held_bytes
         self._unsent: list[bytes] = []  # output that the socket did not take
         self._held: Held | None = None  # more of it, after that, some of which may be dropped
         self._unsent_bytes: i64 = 0
@@ -138,7 +141,7 @@ class Connection:
         ctx = self.ctx
         out = session.out
         owed: i64 = 0
-        left: i64 = 0 if self._unsent_bytes > _BACKPRESSURE else _REQUESTS_PER_TURN
+        left: i64 = 0 if self._unsent_bytes + self._held_bytes > _BACKPRESSURE else _REQUESTS_PER_TURN
         while True:
             queue = self._queue
             while self._next < len(queue):
@@ -210,14 +213,14 @@ class Connection:
     @property
     def has_work(self) -> bool:
         """Requests are complete and nothing keeps them from being executed (but a pause, which the hub knows)."""
-        if self.session.is_blocked or self._unsent_bytes > _BACKPRESSURE:
+        if self.session.is_blocked or self._unsent_bytes + self._held_bytes > _BACKPRESSURE:
             return False
         return self._next < len(self._queue)
 
     @property
     def wants_input(self) -> bool:
         """False while more input would only be piled up."""
-        if self.ended or self.closing or self._unsent_bytes > _BACKPRESSURE:
+        if self.ended or self.closing or self._unsent_bytes + self._held_bytes > _BACKPRESSURE:
             return False
         return self._next >= len(self._queue) or self._parser.pending < _HELD_WHILE_WAITING
 
@@ -236,6 +239,9 @@ class Connection:
 
     def seal(self) -> None:
         """Set aside what is owed so far: it may go once the fsync that now begins has ended."""
+        self.count_held()
+        self._sealed_bytes = self._held_bytes
+        self._counted = 0
         for place in self.session.messages:
             self._sealed_messages.append(len(self._sealed) + place)
         self._sealed.extend(self.session.out)
@@ -249,13 +255,28 @@ class Connection:
             messages = self._sealed_messages
             self._sealed = []
             self._sealed_messages = []
+            self._held_bytes -= self._sealed_bytes
+            self._sealed_bytes = 0
             self._transmit(sealed, messages)
+
+    def count_held(self) -> None:
+        """What waits for an fsync counts as if the client did not take it: a disk that hangs must not fill memory."""
+        out = self.session.out
+        while self._counted < len(out):
+            self._held_bytes += len(out[self._counted])
+            self._counted += 1
+        hard = self._limits.pubsub[0] if self.session.subscriptions else self._limits.normal[0]
+        if hard and self._held_bytes > hard:
+            self._cut()
 
     def flush(self) -> None:
         """Send what the client is owed, as far as the socket takes it."""
         out = self.session.out
         if not out:
             return
+        if self._counted:
+            self._counted = 0
+            self._held_bytes = self._sealed_bytes
         self._transmit(out, self.session.messages)
         out.clear()
         if self.session.messages:

@@ -303,7 +303,17 @@ class Hub:
         elif self._failing:
             self._send_past()
         elif not self._syncing:
-            self._begin_sync()  # else: sent by synced(), or sealed there for the next fsync
+            self._begin_sync()
+        else:
+            self._count_held()  # sent by synced(), or sealed there for the next fsync
+
+    def _count_held(self) -> None:
+        for session in self.engine.outgoing.copy():
+            connection = self._by_session.get(session.id)
+            if connection is not None:
+                connection.count_held()
+                if connection.closing or not connection.wants_input:
+                    self._unusual(connection)
 
     def _finish_mixed(self) -> None:
         """Some clients chose a durability of their own: send what need not wait, hold the rest."""
@@ -320,6 +330,8 @@ class Hub:
             outgoing[:] = held
             if not self._syncing:
                 self._begin_sync()
+            else:
+                self._count_held()
 
     def _held(self) -> list[Session]:
         """Of those with output, whose replies have to wait for an fsync."""

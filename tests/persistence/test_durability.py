@@ -160,6 +160,25 @@ async def test_while_the_disk_fails_only_who_waits_for_it_waits(tmp_path: Path) 
         await safe.expect(OK)
 
 
+async def test_what_waits_for_a_disk_that_hangs_is_bounded(tmp_path: Path) -> None:
+    async with running(tmp_path, "always", "--client-output-buffer-limit", "normal 1mb 0 0") as run:
+        client, writer = await run.client(), await run.client()
+        await client.send(encode("SET", "big", "x" * 100_000))
+        await client.expect(OK)
+        run.disk.sync_gate.clear()
+        await writer.send(SET)
+        await trio.to_thread.run_sync(run.disk.sync_started.wait)
+        before = run.server.engine.executed
+        for number in range(1, 12):
+            await client.send(encode("GET", "big"))
+            await until(lambda number=number: run.server.engine.executed >= before + number)
+        await until(lambda: len(run.server.hub.connections) == 1)
+        assert run.server.hub.traffic.output_limit_cuts == 1
+        assert writer.has_nothing()
+        run.disk.sync_gate.set()
+        await writer.expect(OK)
+
+
 async def test_turning_the_log_off_lets_nobody_wait_for_ever(tmp_path: Path) -> None:
     async with running(tmp_path, "everysec") as run:
         safe, waiting, other = await run.client(), await run.client(), await run.client()
