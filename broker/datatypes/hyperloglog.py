@@ -295,7 +295,7 @@ def _pack(registers: bytes) -> bytes:
 
 # One great number has room for a flag between the registers when it holds every other one of them.
 _LANES: Final = REGISTERS // 2
-_VALUE_BITS: Final = int.from_bytes(b"\x3f\xf0\x03" * (_LANES // 2), "little") & ((1 << 12 * _LANES) - 1)
+_VALUE_BITS: Final = int.from_bytes(b"\x3f\xf0\x03" * (_LANES // 2), "little")  # no literal: mypyc would fold it
 _FLAGS: Final = _VALUE_BITS // 63 << 6
 
 
