@@ -21,7 +21,7 @@ from broker.commands.registry import (
     key,
 )
 from broker.commands.scan import parse_cursor, parse_options, scan_reply, select
-from broker.datatypes.hashes import HashValue
+from broker.datatypes.hashes import HashValue, packed_hash
 from broker.errors import CommandError, not_a_float, syntax_error, wrong_arity, wrong_type
 from broker.keyspace.events import HASH, SUBKEYS
 from broker.protocol.long_double import add_long_double, parse_long_double
@@ -57,6 +57,12 @@ def hmset(ctx: Context, argv: list[bytes]) -> Reply:
 
 def _set_fields(ctx: Context, argv: list[bytes]) -> int:
     name = argv[1]
+    if len(argv) > 4 and ctx.db.peek(name) is None:
+        packed = packed_hash(argv[2:])
+        if packed is not None:
+            ctx.db.put(name, packed)
+            ctx.changed(name, b"hset", HASH)
+            return (len(argv) - 2) // 2
     fields = made_hash(ctx, name)
     added = 0
     for i in range(2, len(argv), 2):
@@ -158,7 +164,7 @@ def hget(ctx: Context, argv: list[bytes]) -> Reply:
     if isinstance(value, HashValue):
         if value.deadlines is not None:
             return value_of(ctx, argv[1], value, argv[2])
-        return value.fields.get(argv[2])
+        return value.get(argv[2])
     if value is None:
         return None
     raise wrong_type()

@@ -29,6 +29,7 @@ from broker.datatypes.sets import (
     difference_size,
     intersection,
     intersection_size,
+    packed_set,
     union,
     union_size,
 )
@@ -70,6 +71,11 @@ def sadd(ctx: Context, argv: list[bytes]) -> Reply:
     name = argv[1]
     members = _peek(ctx, name)
     if members is None:
+        packed = packed_set(argv[2:]) if len(argv) > 3 else None
+        if packed is not None:
+            ctx.db.put(name, packed)
+            ctx.changed(name, b"sadd", SET)
+            return len(argv) - 2
         members = SetValue()
         ctx.db.put(name, members)
     added = 0

@@ -27,7 +27,7 @@ from broker.commands.registry import (
     keys_to_end,
 )
 from broker.commands.scan import parse_cursor, parse_options, scan_reply, select
-from broker.datatypes.sorted_sets import Scored, SortedSet
+from broker.datatypes.sorted_sets import Scored, SortedSet, packed_zset
 from broker.errors import CommandError, syntax_error, wrong_arity, wrong_type
 from broker.keyspace.events import ZSET
 from broker.protocol.numbers import I64_MAX, format_double, parse_float
@@ -123,6 +123,11 @@ def zadd(ctx: Context, argv: list[bytes]) -> Reply:
     if zset is None:
         if options.only_existing:
             return 0
+        packed = packed_zset(scores, argv[first + 1 :: 2]) if len(scores) > 1 else None
+        if packed is not None:
+            ctx.db.put(argv[1], packed)
+            ctx.changed(argv[1], b"zadd", ZSET)
+            return len(scores)
         zset = SortedSet()
         ctx.db.put(argv[1], zset)  # without XX the first member will be in it
     added = 0

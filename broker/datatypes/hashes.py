@@ -16,16 +16,24 @@ from typing import Final, cast
 from mypy_extensions import i64
 
 from broker.datatypes.field_deadlines import NEVER, Deadlines
+from broker.datatypes.packing import LONGEST, MOST, fits, pack, unpack
 from broker.datatypes.table import Table
 
 _SAMPLES: Final = 32
 
 
+_NOTHING: Final = Table()  # in the place of that of a packed hash, never written to
+
+
 class HashValue:
-    """{field: value}. `fields` and `deadlines` may be read by anybody; changes go through the methods."""
+    """{field: value}. `fields` and `deadlines` may be read by anybody; changes go through the methods.
+
+    A small hash may be packed (packing.py); whoever looks at `fields` unpacks it, and need not know.
+    """
 
     def __init__(self) -> None:
-        self.fields = Table()
+        self._fields = Table()
+        self.packed: bytes | None = None  # then the table is not in use
         self.deadlines: Deadlines | None = None
         self.longest: i64 = 0  # the greatest length that a field or a value ever had, in bytes
         self.most: i64 = 0  # the greatest number of fields that there ever was
@@ -34,10 +42,45 @@ class HashValue:
         """With the fields whose time has come, as HLEN counts."""
         return int(self.fields.size)
 
+    @property
+    def fields(self) -> Table:
+        if self.packed is not None:
+            self._unpack()
+        return self._fields
+
+    # -- packing
+
+    def pack(self) -> bool:
+        """Keep it as one bytes object until somebody looks. False when it is too big, or has times."""
+        table = self._fields
+        if self.packed is not None or self.deadlines is not None:
+            return False
+        if not 0 < table.size <= MOST or self.longest > LONGEST:
+            return False
+        texts: list[bytes] = []
+        for shard in table.shards():
+            for field, value in shard.items():
+                texts.append(field)
+                texts.append(cast(bytes, value))
+        self.packed = pack(texts)
+        self._fields = _NOTHING
+        return True
+
+    def _unpack(self) -> None:
+        packed = self.packed
+        assert packed is not None
+        texts = unpack(packed)
+        self._fields = Table()
+        for i in range(0, len(texts), 2):
+            self._fields.set(texts[i], texts[i + 1])
+        self.packed = None
+
     # -- one field
 
     def get(self, field: bytes) -> bytes | None:
-        return cast(bytes | None, self.fields.get(field))
+        if self.packed is not None:
+            self._unpack()
+        return cast(bytes | None, self._fields.get(field))
 
     def set(self, field: bytes, value: bytes) -> bool:
         """True when the field is new. One that had a time has none any more."""
@@ -50,13 +93,16 @@ class HashValue:
         length: i64 = len(value)
         if length > self.longest:
             self.longest = length
-        if not self.fields.set(field, value):
+        if self.packed is not None:
+            self._unpack()
+        table = self._fields
+        if not table.set(field, value):
             return False
         length = len(field)
         if length > self.longest:
             self.longest = length
-        if self.fields.size > self.most:
-            self.most = self.fields.size
+        if table.size > self.most:
+            self.most = table.size
         return True
 
     def pop(self, field: bytes) -> bytes | None:
@@ -128,7 +174,8 @@ class HashValue:
 
     def copy(self) -> "HashValue":
         other = HashValue()
-        other.fields = self.fields.copy()
+        other.packed = self.packed
+        other._fields = self._fields.copy() if self.packed is None else _NOTHING
         if self.deadlines is not None:
             other.deadlines = self.deadlines.copy()
         other.longest = self.longest
@@ -138,7 +185,8 @@ class HashValue:
     def frozen(self) -> "HashValue":
         """As it is now, for reading only, whatever is done to this one until thaw(). O(n / 24): see Table.frozen()."""
         other = HashValue()
-        other.fields = self.fields.frozen()
+        other.packed = self.packed
+        other._fields = self._fields.frozen() if self.packed is None else _NOTHING
         if self.deadlines is not None:
             other.deadlines = self.deadlines.frozen()
         other.longest = self.longest
@@ -146,12 +194,14 @@ class HashValue:
         return other
 
     def thaw(self) -> None:
-        self.fields.thaw()
+        self._fields.thaw()
         if self.deadlines is not None:
             self.deadlines.thaw()
 
     def approximate_bytes(self) -> int:
         """Memory, projected from a sample of the fields."""
+        if self.packed is not None:
+            return 64 + getsizeof(self.packed)
         sampled = 0
         total = 0
         for value in self.fields.values():
@@ -162,3 +212,23 @@ class HashValue:
         values = total * int(self.fields.size) // sampled if sampled else 0
         times = 0 if self.deadlines is None else self.deadlines.approximate_bytes()
         return 48 + self.fields.approximate_bytes() + values + times  # 48: this object
+
+
+def packed_hash(pairs: list[bytes]) -> HashValue | None:
+    """A packed hash of field, value, field, value ...; None when they don't fit into one."""
+    names = pairs[::2]
+    if not fits(names):
+        return None
+    longest: i64 = 0
+    for text in pairs:
+        length: i64 = len(text)
+        if length > longest:
+            longest = length
+    if longest > LONGEST:
+        return None
+    made = HashValue()
+    made._fields = _NOTHING
+    made.packed = pack(pairs)
+    made.longest = longest
+    made.most = len(names)
+    return made

@@ -4,17 +4,27 @@ Costs: add, remove, has O(1); intersection O(size of the smallest * number of se
 sizes). Invariant: `longest`, `most` and `integers` tell how Redis would store the set; a conversion is never undone.
 """
 
+from sys import getsizeof
+from typing import Final
+
 from mypy_extensions import i64
 
+from broker.datatypes.packing import LONGEST, MOST, fits, pack, unpack
 from broker.datatypes.table import Table
 from broker.protocol.numbers import parse_int
 
+_NOTHING: Final = Table()  # in the place of that of a packed set, never written to
+
 
 class SetValue:
-    """`members` may be read by anybody; changes go through add() and remove()."""
+    """`members` may be read by anybody; changes go through add() and remove().
+
+    A small set may be packed (packing.py); whoever looks at `members` unpacks it, and need not know.
+    """
 
     def __init__(self) -> None:
-        self.members = Table()  # {member: True}
+        self._members = Table()  # {member: True}
+        self.packed: bytes | None = None  # then the table is not in use
         self.longest: i64 = 0  # the greatest length that a member ever had, in bytes
         self.most: i64 = 0  # the greatest number of members since there are others than integers, or ever
         self.integers = True  # every member that there ever was is a 64-bit integer
@@ -22,18 +32,44 @@ class SetValue:
     def __len__(self) -> int:
         return int(self.members.size)
 
+    @property
+    def members(self) -> Table:
+        if self.packed is not None:
+            self._unpack()
+        return self._members
+
+    def pack(self) -> bool:
+        """Keep it as one bytes object until somebody looks. False when it is too big."""
+        table = self._members
+        if self.packed is not None or not 0 < table.size <= MOST or self.longest > LONGEST:
+            return False
+        self.packed = pack(table.key_list())
+        self._members = _NOTHING
+        return True
+
+    def _unpack(self) -> None:
+        packed = self.packed
+        assert packed is not None
+        self._members = Table()
+        for member in unpack(packed):
+            self._members.set(member, True)
+        self.packed = None
+
     def add(self, member: bytes) -> bool:
         """True when it is new."""
-        if not self.members.set(member, True):
+        if self.packed is not None:
+            self._unpack()
+        table = self._members
+        if not table.set(member, True):
             return False
         length: i64 = len(member)
         if length > self.longest:
             self.longest = length
         if self.integers and parse_int(member) is None:
             self.integers = False
-            self.most = self.members.size
-        elif self.members.size > self.most:
-            self.most = self.members.size
+            self.most = table.size
+        elif table.size > self.most:
+            self.most = table.size
         return True
 
     def remove(self, member: bytes) -> bool:
@@ -41,11 +77,14 @@ class SetValue:
         return self.members.pop(member) is not None
 
     def has(self, member: bytes) -> bool:
-        return self.members.has(member)
+        if self.packed is not None:
+            self._unpack()
+        return self._members.has(member)
 
     def copy(self) -> "SetValue":
         other = SetValue()
-        other.members = self.members.copy()
+        other.packed = self.packed
+        other._members = self._members.copy() if self.packed is None else _NOTHING
         other.longest = self.longest
         other.most = self.most
         other.integers = self.integers
@@ -54,18 +93,38 @@ class SetValue:
     def frozen(self) -> "SetValue":
         """As it is now, for reading only, whatever is done to this one until thaw(). O(n / 24): see Table.frozen()."""
         other = SetValue()
-        other.members = self.members.frozen()
+        other.packed = self.packed
+        other._members = self._members.frozen() if self.packed is None else _NOTHING
         other.longest = self.longest
         other.most = self.most
         other.integers = self.integers
         return other
 
     def thaw(self) -> None:
-        self.members.thaw()
+        self._members.thaw()
 
     def approximate_bytes(self) -> int:
         """Memory, projected from a sample of the members."""
+        if self.packed is not None:
+            return 56 + getsizeof(self.packed)
         return 48 + self.members.approximate_bytes()  # 48: this object
+
+
+def packed_set(members: list[bytes]) -> SetValue | None:
+    """A packed set of these members; None when they don't fit into one."""
+    if not fits(members):
+        return None
+    made = SetValue()
+    made._members = _NOTHING
+    made.packed = pack(members)
+    made.most = len(members)
+    for member in members:
+        length: i64 = len(member)
+        if length > made.longest:
+            made.longest = length
+        if made.integers and parse_int(member) is None:
+            made.integers = False
+    return made
 
 
 def intersection(sets: list[SetValue]) -> list[bytes]:

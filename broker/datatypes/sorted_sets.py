@@ -8,10 +8,12 @@ they tell whether Redis would have converted the set to a skip list, which it ne
 
 from math import inf, nextafter
 from random import Random
+from sys import getsizeof
 from typing import Final, TypeAlias, cast
 
 from mypy_extensions import i64
 
+from broker.datatypes.packing import LONGEST, MOST, fits, pack_scored, unpack_scored
 from broker.datatypes.sorted_blocks import SortedBlocks
 from broker.datatypes.table import Table
 
@@ -24,40 +26,101 @@ _POSITIVE_ZERO: Final = 0.0  # added, it makes 0 of -0, as Redis's listpacks do 
 _OBJECT_BYTES: Final = 400  # this object and an empty order
 
 
+# In the place of those of a packed sorted set, never written to
+_NOTHING: Final = Table()
+_NO_ORDER: Final[SortedBlocks[_Entry]] = SortedBlocks()
+
+
 class SortedSet:
-    """`members` may be read by anybody, as may `order`; changes go through the methods."""
+    """`members` may be read by anybody, as may `order`; changes go through the methods.
+
+    A small one may be packed (packing.py); whoever looks at `members` or `order` unpacks it, and need not know.
+    """
 
     def __init__(self) -> None:
-        self.members = Table()  # {member: (score, member)}
-        self.order: SortedBlocks[_Entry] = SortedBlocks()
+        self._members = Table()  # {member: (score, member)}
+        self._order: SortedBlocks[_Entry] = SortedBlocks()
+        self.packed: bytes | None = None  # then neither of them is in use
         self.longest: i64 = 0  # the greatest length that a member ever had, in bytes
         self.most: i64 = 0  # the greatest number of members that there ever was
 
     def __len__(self) -> int:
         return int(self.members.size)
 
+    @property
+    def members(self) -> Table:
+        if self.packed is not None:
+            self._unpack()
+        return self._members
+
+    @property
+    def order(self) -> SortedBlocks[_Entry]:
+        if self.packed is not None:
+            self._unpack()
+        return self._order
+
+    # -- packing
+
+    def pack(self) -> bool:
+        """Keep it as one bytes object until somebody looks. False when it is too big."""
+        size = int(self._members.size)
+        if self.packed is not None or not 0 < size <= MOST or self.longest > LONGEST:
+            return False
+        scores: list[float] = []
+        members: list[bytes] = []
+        for score, member in cast(list[Scored], self._order.slice(0, size)):
+            scores.append(score)
+            members.append(member)
+        self._hold(pack_scored(scores, members))
+        return True
+
+    def _hold(self, packed: bytes) -> None:
+        self.packed = packed
+        self._members = _NOTHING
+        self._order = _NO_ORDER
+
+    def _unpack(self) -> None:
+        packed = self.packed
+        assert packed is not None
+        scores, members = unpack_scored(packed)
+        self._members = Table()
+        self._order = SortedBlocks()
+        entries: list[_Entry] = []
+        for i in range(len(members)):
+            entry: _Entry = (scores[i], members[i])
+            entries.append(entry)
+            self._members.set(members[i], entry)
+        self._order.fill(entries)
+        self.packed = None
+
     # -- one member
 
     def score(self, member: bytes) -> float | None:
-        entry = self.members.get(member)
+        if self.packed is not None:
+            self._unpack()
+        entry = self._members.get(member)
         return None if entry is None else cast(float, cast(_Entry, entry)[0])
 
     def set(self, member: bytes, score: float) -> bool:
         """True when the member is new."""
-        old = self.members.get(member)
+        if self.packed is not None:
+            self._unpack()
+        table = self._members
+        order = self._order
+        old = table.get(member)
         entry: _Entry = (score + _POSITIVE_ZERO, member)
         if old is not None:
-            self.order.remove(cast(_Entry, old))
-            self.order.add(entry)
-            self.members.set(member, entry)
+            order.remove(cast(_Entry, old))
+            order.add(entry)
+            table.set(member, entry)
             return False
-        self.members.set(member, entry)
-        self.order.add(entry)
+        table.set(member, entry)
+        order.add(entry)
         length: i64 = len(member)
         if length > self.longest:
             self.longest = length
-        if self.members.size > self.most:
-            self.most = self.members.size
+        if table.size > self.most:
+            self.most = table.size
         return True
 
     def remove(self, member: bytes) -> bool:
@@ -137,8 +200,11 @@ class SortedSet:
 
     def copy(self) -> "SortedSet":
         other = SortedSet()
-        other.members = self.members.copy()
-        other.order = self.order.copy()
+        if self.packed is not None:
+            other._hold(self.packed)
+        else:
+            other._members = self._members.copy()
+            other._order = self._order.copy()
         other.longest = self.longest
         other.most = self.most
         return other
@@ -146,18 +212,23 @@ class SortedSet:
     def frozen(self) -> "SortedSet":
         """As it is now, for reading only, whatever is done to this one until thaw(). O(n / 24): see Table.frozen()."""
         other = SortedSet()
-        other.members = self.members.frozen()
-        other.order = self.order.frozen()
+        if self.packed is not None:
+            other._hold(self.packed)
+        else:
+            other._members = self._members.frozen()
+            other._order = self._order.frozen()
         other.longest = self.longest
         other.most = self.most
         return other
 
     def thaw(self) -> None:
-        self.members.thaw()
-        self.order.thaw()
+        self._members.thaw()
+        self._order.thaw()
 
     def approximate_bytes(self) -> int:
         """Memory; the members are projected from a sample."""
+        if self.packed is not None:
+            return 72 + getsizeof(self.packed)
         return _OBJECT_BYTES + self.members.approximate_bytes() + _MEMBER_BYTES * len(self)
 
 
@@ -177,4 +248,22 @@ def from_scores(scores: dict[bytes, float]) -> SortedSet:
     made.order.fill(entries)
     made.longest = longest
     made.most = made.members.size
+    return made
+
+
+def packed_zset(scores: list[float], members: list[bytes]) -> SortedSet | None:
+    """A packed sorted set of members and their scores; None when they don't fit into one."""
+    if not fits(members):
+        return None
+    entries: list[_Entry] = []
+    for i in range(len(members)):
+        entries.append((scores[i] + _POSITIVE_ZERO, members[i]))
+    entries.sort()
+    made = SortedSet()
+    made._hold(pack_scored([cast(float, entry[0]) for entry in entries], [cast(bytes, entry[1]) for entry in entries]))
+    made.most = len(members)
+    for member in members:
+        length: i64 = len(member)
+        if length > made.longest:
+            made.longest = length
     return made

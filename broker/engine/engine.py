@@ -202,16 +202,19 @@ class Engine:
     # -- turns
 
     def begin_turn(self) -> None:
-        self.keyspace.now_ms = self.clock.now_ms()
+        self.tell_time()
         self._mark = perf_counter()
-        if self.keyspace.now_ms >> TICK_BITS != self.keyspace.tick:
-            self.keyspace.advance()
         if self.gate & (PAUSED_ALL | PAUSED_WRITES) and self.keyspace.now_ms >= self.unpause_ms:
             self.unpause()
         if self.keyspace.retention.next_ms <= self.keyspace.now_ms:
             self.upkeep.retain()  # before anybody looks: what is over is gone for every request of this turn
         if self.keyspace.fields_due_ms <= self.keyspace.now_ms:
             self.upkeep.expire_fields()  # likewise
+
+    def tell_time(self) -> None:
+        self.keyspace.now_ms = self.clock.now_ms()
+        if self.keyspace.now_ms >> TICK_BITS != self.keyspace.tick:
+            self.keyspace.advance()
 
     def end_turn(self) -> None:
         """Append what was scheduled, answer whose time is up, remove what has expired."""

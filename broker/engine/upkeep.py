@@ -12,6 +12,7 @@ from broker.commands.tracking import tell_broadcasts
 from broker.datatypes.trash import TRASH
 from broker.engine.admission import IS_LOADING, LIMITED, PAUSED_ALL, PAUSED_WRITES, WRITES_REFUSED
 from broker.keyspace.disposal import parts_of
+from broker.keyspace.packer import Packer
 from broker.keyspace.retention import NEVER
 from broker.keyspace.subscriptions import RELEASED_AT_ONCE
 
@@ -30,7 +31,13 @@ class Upkeep:
 
     def __init__(self, engine: "Engine") -> None:
         self._engine = engine
+        self._packer = Packer(engine.keyspace)
         self._keeper = Context(Session(0, []), engine.shared)  # who removes entries of streams as time passes
+
+    def pack_cold(self) -> int:
+        """Between turns, once a second: pack some of what nobody uses. The number of values."""
+        self._engine.tell_time()
+        return 0 if self._engine.gate & IS_LOADING else self._packer.sweep()
 
     def retain(self) -> None:
         """Remove entries of streams whose time is over."""

@@ -34,12 +34,18 @@ def parts_of(value: object) -> list[object]:
     if isinstance(value, Table):
         return _shards(value)
     if isinstance(value, HashValue):
+        if value.packed is not None:
+            return []
         return _shards(value.fields) + ([] if value.deadlines is None else value.deadlines.parts())
     if isinstance(value, SetValue):
+        if value.packed is not None:
+            return []
         return _shards(value.members)
     if isinstance(value, ListValue):
         return [value.blocks()] if value.size > LARGE else []
     if isinstance(value, SortedSet):
+        if value.packed is not None:
+            return []
         return _shards(value.members) + value.order.parts() if len(value) > LARGE else []
     if isinstance(value, Stream):
         return value.parts() if value.size > LARGE or value.groups else []

@@ -59,6 +59,7 @@ class Housekeeping:
                 continue
             self._sample()
             self._check_clients()
+            self._hub.engine.upkeep.pack_cold()
             executed = int(self._hub.engine.executed)
             collect_garbage(busy=executed - self._executed > _BUSY)
             self._executed = executed

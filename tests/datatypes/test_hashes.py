@@ -34,6 +34,11 @@ class HashMachine(RuleBasedStateMachine):
         assert self.value.get(field) == self.model.get(field)
 
     @rule()
+    def pack(self) -> None:
+        packed = self.value.packed is not None
+        assert self.value.pack() == (not packed and 0 < len(self.model) <= 24)
+
+    @rule()
     def go_on_with_a_copy(self) -> None:
         old = self.value
         self.value = old.copy()

@@ -49,6 +49,11 @@ class SetMachine(RuleBasedStateMachine):
         assert self.value.has(name) == (name in self.model)
 
     @rule()
+    def pack(self) -> None:
+        packed = self.value.packed is not None
+        assert self.value.pack() == (not packed and 0 < len(self.model) <= 24)
+
+    @rule()
     def go_on_with_a_copy(self) -> None:
         old = self.value
         self.value = old.copy()

@@ -34,6 +34,11 @@ class SortedSetMachine(RuleBasedStateMachine):
             self.zset.set(member, score)
             self.model[member] = score
 
+    @rule()
+    def pack(self) -> None:
+        packed = self.zset.packed is not None
+        assert self.zset.pack() == (not packed and 0 < len(self.model) <= 24)
+
     @rule(member=MEMBERS)
     def remove(self, member: bytes) -> None:
         assert self.zset.remove(member) is (member in self.model)
