@@ -495,9 +495,14 @@ class Stream:
 
     def advance_over(self, group: Group, count: int, first: int, last: int) -> bool:
         """advance() over `count` entries in a row. False, and nothing is done, when each has to be looked at."""
-        if group.entries_read == UNKNOWN or self.has_gap_after(first):
+        read = group.entries_read
+        before = group.last_id
+        if before < self.first_id:  # what ENTRIESREAD said does not count, as in advance()
+            read = self.entries_up_to(first) - 1 if self.entries_added else UNKNOWN
+            before = first
+        if read < 0 or self.has_gap_after(before):
             return False
-        group.entries_read += count
+        group.entries_read = read + count
         group.last_id = last
         return True
 

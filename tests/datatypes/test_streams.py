@@ -5,7 +5,7 @@ from itertools import accumulate
 from random import Random
 
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -436,6 +436,35 @@ def test_what_is_left_is_counted_while_blocks_come_and_go(blocks: int) -> None:
             ids.remove(entry_id)
         for place in [0, stream.last_id, *rng.sample(ids, min(len(ids), 5))]:
             assert stream.live_after(place) == sum(one > place for one in ids)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.integers(1, 12),
+    st.sets(st.integers(1, 12), max_size=3),
+    st.integers(0, 12),
+    st.integers(UNKNOWN, 12),
+    st.sampled_from([0, 5, 12, 30]),
+    st.integers(0, 4),
+)
+def test_reading_a_batch_counts_as_reading_one_by_one(
+    count: int, gone: set[int], last: int, read: int, added: int, trimmed: int
+) -> None:
+    stream = Stream()
+    for i in range(1, count + 1):
+        stream.append(i, [b"f", b"v"])
+    for i in gone:
+        stream.delete(i)
+    stream.trim_to_length(max(len(stream) - trimmed, 0), False, 0)
+    stream.entries_added = added
+    ids = [entry_id for entry_id in stream.range(0, MAX_ID, -1, False).ids if entry_id > last]
+    one_by_one, at_once = Group(last, read), Group(last, read)
+    for entry_id in ids:
+        stream.advance(one_by_one, entry_id)
+    if ids and stream.advance_over(at_once, len(ids), ids[0], ids[-1]):
+        assert (at_once.entries_read, at_once.last_id) == (one_by_one.entries_read, one_by_one.last_id)
+    else:
+        assert (at_once.entries_read, at_once.last_id) == (read, last)
 
 
 @pytest.mark.parametrize("bits", range(1, 62, 5))
