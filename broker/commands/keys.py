@@ -299,7 +299,7 @@ def flushdb(ctx: Context, argv: list[bytes]) -> Reply:
     _check_flush_mode(argv)
     _flush(ctx, ctx.db)
     if ctx.keyspace.observed:
-        ctx.keyspace.observe_flush(ctx.session.id)
+        ctx.keyspace.observe_flush()
     return OK
 
 
@@ -311,7 +311,7 @@ def flushall(ctx: Context, argv: list[bytes]) -> Reply:
     for db in ctx.keyspace.databases:
         _flush(ctx, db)
     if ctx.keyspace.observed:
-        ctx.keyspace.observe_flush(ctx.session.id)
+        ctx.keyspace.observe_flush()
     return OK
 
 
@@ -334,7 +334,7 @@ def swapdb(ctx: Context, argv: list[bytes]) -> Reply:
     one.swap(two)
     ctx.keyspace.dirty += 1
     if ctx.keyspace.observed:
-        ctx.keyspace.observe_flush(ctx.session.id)
+        ctx.keyspace.observe_flush()
     return OK
 
 

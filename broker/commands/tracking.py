@@ -218,12 +218,8 @@ def tell_changes(shared: Shared) -> None:
         keys: Reply = None
         if change.key is not None:
             keys = [change.key]
-        for client in change.clients:
-            tracker = tracking.trackers.get(client)
-            if tracker is None or (tracker.broadcast and change.key is not None):
-                continue
-            if change.key is None or not (tracker.no_loop and client == change.writer):
-                _tell(shared, client, tracker, keys)
+        for client, tracker in change.listeners:
+            _tell(shared, client, tracker, keys)
 
 
 def tell_broadcasts(shared: Shared) -> None:
@@ -247,7 +243,9 @@ def tell_broadcasts(shared: Shared) -> None:
 
 def _tell(shared: Shared, client: int, tracker: Tracker, keys: Reply) -> None:
     """One message. keys: a list, or None for all. Redis: sendTrackingMessage."""
-    session = shared.sessions[client]
+    session = shared.sessions.get(client)
+    if session is None:
+        return
     if tracker.redirect:
         target = shared.sessions.get(tracker.redirect)
         if target is None:

@@ -126,10 +126,10 @@ class Keyspace:
         """What tracking has to tell is due at the end of this request, after the events before it."""
         self.events.append((0, b"", b"", TRACKED))
 
-    def observe_flush(self, writer: int) -> None:
+    def observe_flush(self) -> None:
         """All keys of a database changed."""
         if self.tracking.trackers:
-            self.tracking.flush(writer)
+            self.tracking.flush()
             self.tell_trackers()
         self.meter.flushed()
 

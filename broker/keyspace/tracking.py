@@ -42,12 +42,11 @@ class Prefix:
 
 
 class Change:
-    """A key that changed, and the clients that had read it. key: None means all keys."""
+    """A key that changed, and who is to be told, as they tracked at that moment. key: None means all keys."""
 
-    def __init__(self, key: bytes | None, clients: list[int], writer: int) -> None:
+    def __init__(self, key: bytes | None, listeners: list[tuple[int, Tracker]]) -> None:
         self.key: Final = key
-        self.clients: Final = clients
-        self.writer: Final = writer
+        self.listeners: Final = listeners  # (client, how it tracks)
 
 
 class Tracking:
@@ -126,10 +125,17 @@ class Tracking:
     def _forget(self, key: bytes, writer: int) -> None:
         clients = self.keys.pop(key)
         self.items -= len(clients)
-        self.changes.append(Change(key, list(clients), writer))
+        listeners: list[tuple[int, Tracker]] = []
+        for client in clients:
+            tracker = self.trackers.get(client)
+            if tracker is None or tracker.broadcast or (tracker.no_loop and client == writer):
+                continue  # it tracks no more, or otherwise than when it read the key
+            listeners.append((client, tracker))
+        if listeners:
+            self.changes.append(Change(key, listeners))
 
-    def flush(self, writer: int) -> None:
+    def flush(self) -> None:
         """All keys changed."""
         self.keys.clear()
         self.items = 0
-        self.changes.append(Change(None, list(self.trackers), writer))
+        self.changes.append(Change(None, list(self.trackers.items())))

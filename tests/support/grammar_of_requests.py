@@ -353,7 +353,17 @@ SERVER = [
     seq(b"SLOWLOG", b"GET", one(b"x", b"-2", b"0")), seq(b"SLOWLOG", one(b"LEN", b"bogus"), maybe(member)),
     seq(b"MEMORY", b"USAGE", one(b"missing"), maybe(b"SAMPLES", number)), seq(b"DEBUG", b"SLEEP", b"0"),
     seq(b"AUTH", many(member, 1, 3)), seq(b"HELLO", one(b"1", b"4", b"x")), seq(b"SELECT", database), seq(b"RESET"),
-    seq(b"OBJECT", b"FREQ", key), seq(b"TIME", member), seq(b"LOLWUT", b"VERSION", b"x"), seq(b"ROLE"),
+    seq(b"CLIENT", b"TRACKING", one(b"OFF", b"x"), options(word(b"OPTIN"), word(b"OPTOUT"), word(b"NOLOOP"),
+        word(b"BCAST"), seq(b"PREFIX", member), seq(b"REDIRECT", number), word(b"bogus"))),
+    seq(b"CLIENT", b"CACHING", one(b"yes", b"NO", b"x")), seq(b"CLIENT", one(b"GETREDIR", b"TRACKINGINFO")),
+    seq(b"LATENCY", one(b"HISTORY", b"GRAPH", b"RESET"), one(b"x", b"command")), seq(b"LATENCY", b"bogus"),
+    seq(b"COMMAND", b"GETKEYSANDFLAGS", _request), seq(b"COMMAND", b"LIST", many(member, 1, 3)),
+    seq(b"COMMAND", b"LIST", b"FILTERBY", one(b"MODULE", b"ACLCAT", b"x"), member),
+    seq(b"DEBUG", one(b"SET-ACTIVE-EXPIRE", b"bogus"), many(one(b"1"), 0, 2)),
+    seq(b"DEBUG", b"DIGEST-VALUE", many(key)),
+    seq(b"MODULE", one(b"LIST", b"bogus")), seq(b"MONITOR", member), seq(b"SWAPDB", database, database),
+    seq(b"OBJECT", b"FREQ", key), seq(b"OBJECT", b"IDLETIME", one(b"missing")), seq(b"TIME", member),
+    seq(b"LOLWUT", b"VERSION", b"x"), seq(b"ROLE"),
 ]  # fmt: skip
 TRANSACTIONS = [seq(b"MULTI"), seq(b"EXEC"), seq(b"EXEC"), seq(b"DISCARD"), seq(b"WATCH", many(key)), seq(b"UNWATCH")]
 WILD = [
