@@ -62,6 +62,7 @@ def _set_fields(ctx: Context, argv: list[bytes]) -> int:
         if packed is not None:
             ctx.db.put(name, packed)
             ctx.changed(name, b"hset", HASH)
+            ctx.note_fields(name, b"hset", argv[2::2])
             return (len(argv) - 2) // 2
     fields = made_hash(ctx, name)
     added = 0
