@@ -20,6 +20,7 @@ from broker.datatypes.streams import Stream, format_id, parse_id
 from broker.keyspace.events import STREAM
 from broker.protocol.numbers import parse_int
 
+_AT_ONCE: Final = 2000  # entries trimmed in one look, in streams that have groups; the next look follows at once
 _BUSY: Final = 1000  # entries with a time to live that one look removes at most; the next look follows at once
 _MEASURE_EVERY: Final = 100  # entries added between two measurements for MAXBYTES: about a block
 _ROUNDS: Final = 8  # of measuring and trimming
@@ -112,11 +113,12 @@ def enforce(stream: Stream, settings: StreamSettings, name: bytes, now_ms: int, 
     """Remove what the limits and times to live let go. The number removed; `decisions` gets what to journal of it."""
     removed = 0
     if settings.max_length and stream.size > settings.max_length:
-        removed += trim_with_references(stream, settings.max_length, 0, False, 0)
+        removed += trim_with_references(stream, _part_of_way(stream, settings.max_length), 0, False, 0)
     if settings.max_age_ms and stream.size:
         oldest = (now_ms - settings.max_age_ms + 1) << 64
         if stream.first_id < oldest:
-            removed += trim_with_references(stream, -1, oldest, False, 0)
+            left = stream.live_after(oldest - 1)
+            removed += trim_with_references(stream, _part_of_way(stream, left), 0, False, 0)
     if settings.max_bytes:
         settings.adds_until_measured -= 1
         if settings.adds_until_measured < 0:
@@ -126,6 +128,11 @@ def enforce(stream: Stream, settings: StreamSettings, name: bytes, now_ms: int, 
     if settings.ttl_field or settings.next_due_ms() != NOT_FOUND:
         removed += _remove_due(stream, settings, name, now_ms, decisions)
     return removed
+
+
+def _part_of_way(stream: Stream, length: int) -> int:
+    """The length to trim to now: where pending entries may have to be dropped one by one, not all of a long way."""
+    return max(length, len(stream) - _AT_ONCE) if stream.groups else length
 
 
 def entry_bytes(stream: Stream) -> int:
@@ -274,6 +281,8 @@ def _last_seen_ms(settings: StreamSettings, name: bytes, group: Group, now_ms: i
 def plan(ctx: Context, name: bytes, stream: Stream, settings: StreamSettings) -> None:
     """See to it that the stream is looked at when something of it may be due."""
     when = settings.next_due_ms()
+    if settings.max_length and stream.size > settings.max_length:
+        when = ctx.now_ms
     if settings.max_age_ms and stream.size:
         aged = (stream.first_id >> 64) + settings.max_age_ms
         when = aged if when == NOT_FOUND else min(when, aged)

@@ -101,3 +101,23 @@ def test_limits_hold_and_the_journal_tells_all(seed: int) -> None:
     other.engine.keyspace.expiry = True
     other.advance(0)
     assert_limits(other)
+
+
+@pytest.mark.parametrize("limit", ["MAXLEN 10", "MAXAGE 1"])
+def test_a_limit_on_a_long_stream_with_groups_is_reached_in_several_looks(limit: str) -> None:
+    """Each entry that goes may be pending somewhere: thousands of them are not looked for in one turn."""
+    h = Harness()
+    h.advance(1)
+    for i in range(7000):
+        h.engine.execute(h.main.ctx, [b"XADD", b"long", b"%d-1" % (i + 1), b"f", b"v"])
+    h.run("XGROUP CREATE long g 0")
+    h.run("XREADGROUP GROUP g c STREAMS long >")
+    if limit == "MAXLEN 10":
+        h.run("XADD", "long", "*", "f", "v")
+    h.engine.begin_turn()
+    h.engine.execute(h.main.ctx, [b"XCFGSET", b"long", *limit.encode().split()])
+    assert h.engine.keyspace.databases[0].table.get(b"long").size >= 4990
+    while h.engine.next_deadline_ms() == 0:
+        h.advance(0)
+    assert h.run("XLEN long") == (10 if limit == "MAXLEN 10" else 0)
+    assert h.run("XPENDING long g")[0] == (9 if limit == "MAXLEN 10" else 0)
