@@ -113,7 +113,7 @@ class Context:
         keyspace.watches.touch(db.index, key)
         db.used(key)
         if keyspace.observed:
-            keyspace.observe(db.index, key, self.session.id)
+            keyspace.observe(db.index, key, int(self.session.author))
         if db.waited and key in db.waited:
             keyspace.ready.append((db.index, key))
         if keyspace.event_classes & kind:
@@ -123,7 +123,7 @@ class Context:
         """Fails WATCH and tells who caches the key, though nothing changed: for the few cases where Redis does so."""
         self.keyspace.watches.touch(self.db.index, key)
         if self.keyspace.observed:
-            self.keyspace.observe(self.db.index, key, self.session.id)
+            self.keyspace.observe(self.db.index, key, int(self.session.author))
 
     def changed_too(self, key: bytes, event: bytes, kind: int) -> None:
         """Another part of a change that was reported already: INFO counts it once."""

@@ -21,6 +21,11 @@ def monitor(ctx: Context, argv: list[bytes]) -> Reply:
 
 def show(shared: Shared, session: Session, argv: list[bytes]) -> None:
     """Tell all monitors of a request, with what was secret in it blotted out."""
+    address = session.address
+    if session.in_script:
+        address = b"lua"
+    elif address.startswith(b"/"):
+        address = b"unix:" + address
     microseconds = int(shared.clock.wall() * 1_000_000)
     line = Simple(
         b"%d.%06d [%d %b] %b"
@@ -28,7 +33,7 @@ def show(shared: Shared, session: Session, argv: list[bytes]) -> None:
             microseconds // 1_000_000,
             microseconds % 1_000_000,
             session.database,
-            b"unix:" + session.address if session.address.startswith(b"/") else session.address,
+            address,
             b" ".join([quoted(argument) for argument in argv]),
         )
     )

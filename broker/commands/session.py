@@ -51,6 +51,7 @@ class Session:
         self.resp3 = False
         self.gate: i64 = 0
         self.special: i64 = 0
+        self.author: i64 = session_id  # the client that does what this session does: of a script, who called it
         self.wrote: i64 = 0  # batch of the log that has its last write
         self.durability: i64 = DEFAULT_DURABILITY
         self.reply_mode: i64 = REPLY_ON

@@ -4,7 +4,7 @@ told is worked out in keyspace/tracking.py."""
 from typing import Final
 
 from broker.commands.context import Context, Shared
-from broker.commands.registry import LOADING, NOSCRIPT, PUBSUB, READONLY, SENTINEL, STALE, Command, Group
+from broker.commands.registry import LOADING, NOSCRIPT, PUBSUB, READONLY, SENTINEL, SKIP_MONITOR, STALE, Command, Group
 from broker.commands.session import IN_MULTI, TRACKS, Session
 from broker.errors import CommandError, syntax_error
 from broker.keyspace.tracking import Tracker
@@ -189,12 +189,16 @@ def _words(tracker: Tracker) -> list[bytes]:
 def note_reads(ctx: Context, called: Command, argv: list[bytes]) -> None:
     """Remember the keys of a request that was executed for a client that tracks."""
     tracking = ctx.keyspace.tracking
-    tracker = tracking.trackers[ctx.session.id]
-    if called.flags & READONLY and not called.flags & PUBSUB and not tracker.broadcast and tracker.wants():
+    client = int(ctx.session.author)
+    tracker = tracking.trackers.get(client)
+    if tracker is None:
+        return  # a script goes on for a client that is no more
+    reads = called.flags & READONLY and not called.flags & (PUBSUB | SKIP_MONITOR)  # EVAL_RO: its calls do
+    if reads and not tracker.broadcast and tracker.wants():
         for place in called.key_positions(argv):
-            if tracking.remember(ctx.session.id, argv[place]):
+            if tracking.remember(client, argv[place]):
                 ctx.keyspace.tell_trackers()
-    if tracker.caching and not ctx.session.gate & IN_MULTI and not ctx.session.in_exec:
+    if tracker.caching and not ctx.session.gate & IN_MULTI and not ctx.session.in_exec and not ctx.session.in_script:
         if not called.name.startswith(b"CLIENT|"):
             tracker.caching = False
 

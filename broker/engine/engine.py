@@ -302,6 +302,8 @@ class Engine:
         special = ctx.session.special
         if special & UNTOUCHING and command.name != b"TOUCH":
             self.keyspace.uses = UNNOTED
+        if command.flags & SKIP_MONITOR and self.shared.monitors and not ctx.session.is_blocked:
+            show(self.shared, ctx.session, argv)  # a script is shown ahead of what it calls
         try:
             reply = command.function(ctx, argv)
             if isinstance(reply, Unfinished) and not may_split:

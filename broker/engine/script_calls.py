@@ -51,6 +51,10 @@ class ScriptCalls:
         session.resp3 = False
         session.user = caller.session.user
         session.no_touch = caller.session.no_touch
+        session.special = caller.session.special
+        session.author = caller.session.author
+        session.address = caller.session.address
+        session.name = caller.session.name
         session.is_replay = caller.session.is_replay
         ctx.select(int(caller.session.database))
         return ctx

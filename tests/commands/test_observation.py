@@ -140,3 +140,15 @@ def test_a_monitor_that_resets_or_goes_is_told_no_more(h: Harness) -> None:
     h.run("PING")
     assert not h.engine.shared.monitors
     assert shown(one) == []
+
+
+def test_a_script_is_shown_ahead_of_what_it_calls(h: Harness) -> None:
+    monitor = h.client()
+    monitor.run("MONITOR")
+    h.main.session.address = b"127.0.0.1:5"
+    h.run("EVAL", "redis.call('set', 'k', 'v')", 0)
+    lines = [line.partition(b" ")[2] for line in monitor.received().split(b"\r\n") if line]
+    assert lines == [
+        b"[0 127.0.0.1:5] \"EVAL\" \"redis.call('set', 'k', 'v')\" \"0\"",
+        b'[0 lua] "set" "k" "v"',
+    ]

@@ -195,3 +195,14 @@ def test_modes_do_not_change_while_tracking_is_on(h: Harness) -> None:
     assert h.run("CLIENT TRACKING ON BCAST PREFIX foobar").startswith("-ERR Prefix 'foobar' overlaps with an existing")
     assert h.run("CLIENT TRACKING ON BCAST PREFIX bar") == "OK"
     assert h.run("CLIENT TRACKINGINFO")[5] == [b"bar", b"foo"]
+
+
+def test_a_script_reads_and_writes_for_its_caller(h: Harness, reader: Client) -> None:
+    reader.run("CLIENT TRACKING ON NOLOOP")
+    reader.run("EVAL", "return redis.call('get', KEYS[1])", 1, "a")
+    h.run("EVAL", "return redis.call('set', 'a', 'x')", 0)
+    assert invalidated(reader) == [b"a"]
+    reader.run("GET a")
+    reader.run("EVAL", "redis.call('set', 'a', 'y')", 0)
+    h.run("SET a z")
+    assert invalidated(reader) == []
