@@ -525,8 +525,9 @@ class Engine:
         self.error_replies += 1
         code = reply.text.split(b" ", 1)[0]
         errors = self.shared.errors
-        if code in errors or len(errors) < 128:
-            errors[code] = errors.get(code, 0) + 1
+        if code not in errors and len(errors) >= 128:
+            code = b"ERRORSTATS_OVERFLOW"  # a script may return any code. As in Valkey
+        errors[code] = errors.get(code, 0) + 1
 
     def _unblock(self) -> None:
         requests = self.shared.unblock_requests

@@ -167,7 +167,9 @@ def test_codes_that_clients_invent_do_not_fill_memory(harness: Harness) -> None:
     for i in range(300):
         register(harness, CommandError(f"CODE{i}", "x"))
         harness.run("FAIL")
-    assert len(harness.engine.shared.errors) == 128
+    errors = harness.engine.shared.errors
+    assert len(errors) == 129
+    assert errors[b"ERRORSTATS_OVERFLOW"] == 300 - 128  # the rest, together
 
 
 def test_a_session_that_ends_leaves_nothing_behind(harness: Harness) -> None:
