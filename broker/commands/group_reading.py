@@ -3,7 +3,7 @@
 from broker.commands.blocked import Blocked
 from broker.commands.context import Context
 from broker.commands.group_journal import Claims, journal_claim, journal_group_id
-from broker.commands.group_policy import Gathering, admits, next_try_ms, put_in_order, room_for
+from broker.commands.group_policy import Gathering, admits, next_try_ms, plan_look, put_in_order, room_for
 from broker.commands.registry import ACCESS, BLOCKING, RO, WRITE, keys_after
 from broker.commands.registry import Group as CommandGroup
 from broker.commands.stream_arguments import to_id
@@ -63,6 +63,11 @@ def xreadgroup(ctx: Context, argv: list[bytes]) -> Reply:
             if budget is not None:
                 budget.close(len(again))
         elif group.policy is not None or request.claim_ms >= 0 or budget is not None:
+            entries = _deliver_leased(ctx, request, name, stream, group, consumer)
+            if entries is not None:
+                flat.append(name)
+                flat.append(entries)
+                continue
             rows = Gathering(ctx, request, name, stream, group, consumer).gather()
             if budget is not None:
                 budget.close(len(rows))
@@ -71,7 +76,7 @@ def xreadgroup(ctx: Context, argv: list[bytes]) -> Reply:
                 flat.append(rows)
         elif stream.size and stream.newest_id() > group.last_id:
             flat.append(name)
-            flat.append(_deliver(ctx, request, name, stream, group, consumer))
+            flat.append(_deliver(ctx, request, name, stream, group, consumer, request.limit))
     if flat:
         return PairMap(flat)
     if request.block_ms < 0:
@@ -110,12 +115,31 @@ def _group_after(text: bytes) -> int:
     return to_id(text)
 
 
-def _deliver(
+def _deliver_leased(
     ctx: Context, request: ReadRequest, name: bytes, stream: Stream, group: Group, consumer: Consumer
+) -> Reply | None:
+    """As Gathering, several times as fast, in the usual case that all there is to give out is new entries, in no order
+    of their own; None in any other."""
+    policy = group.policy
+    if policy is None or policy.order_by or request.claim_ms >= 0 or request.budget is not None or request.noack:
+        return None
+    put_in_order(ctx, name, request.group, stream, group, consumer)
+    limit = room_for(group, consumer, request.limit)
+    if limit == 0 or not stream.size or stream.newest_id() <= group.last_id or group.due(ctx.now_ms, 1):
+        return None
+    if len(group.pending) and group.order.last() > group.last_id:
+        return None  # XGROUP SETID went back
+    entries = _deliver(ctx, request, name, stream, group, consumer, limit)
+    plan_look(ctx, name, group)
+    return entries
+
+
+def _deliver(
+    ctx: Context, request: ReadRequest, name: bytes, stream: Stream, group: Group, consumer: Consumer, limit: int
 ) -> Reply:
-    """Hand entries that are new to the group to `consumer`. There is at least one."""
+    """Hand entries that are new to the group to `consumer`. There is at least one. limit: -1 for all."""
     now = ctx.now_ms
-    found = stream.range_encoded(group.last_id + 1, MAX_ID, request.limit, False, True)
+    found = stream.range_encoded(group.last_id + 1, MAX_ID, limit, False, True)
     smalls = found.smalls()
     if smalls is None or not stream.advance_over(group, found.count, large_id(smalls[0]), large_id(smalls[-1])):
         for entry_id in found.ids():
