@@ -8,8 +8,7 @@ high. A slot holds a reference to the one object that is the present time, so th
 With an LFU policy a slot holds a counter of 0 to 255 that grows as the logarithm of the accesses and decays with time,
 and the minute in which it was looked at last, as in Redis (LFULogIncr in evict.c).
 
-Costs: note() O(1), about 10 ns; memory 8 bytes a slot, 2**22 slots at most (32 MiB); grow() copies the list, a few
-milliseconds at the largest.
+Costs: note() O(1); memory 8 bytes a slot, 2**22 slots at most (32 MiB); grow() copies the list.
 """
 
 from random import Random
