@@ -336,10 +336,15 @@ class Server:
         if preload and manifest is None and not self._has_rdb():
             self._is_preloaded = True
             return await self._preload(preload)
-        if self.log is None:
+        if manifest is None:
             path = Path(self.config.text("dir")) / self.config.text("dbfilename")
             if not path.exists():
                 return True
+            if self.log is not None:
+                # Redis would begin an empty log, and at the next save the file would be gone: a user who moves in with
+                # an RDB file, and has not read so far, would lose it.
+                log.warning("log.begins_with_rdb", file=str(path))
+                self._is_preloaded = True
             checks = self.config.boolean("rdbchecksum")
             apply = loading.apply()
             whole = await loading.run(
@@ -349,8 +354,7 @@ class Server:
                 done, seconds = loading.progress, round(loading.seconds, 3)
                 log.warning("rdb.loaded", keys=done.keys, expired=done.expired, bytes=done.done, seconds=seconds)
             return whole
-        if manifest is None:
-            return True
+        assert self.log is not None, "it has the manifest"
         folder, cut_torn = self.log.folder, self.config.boolean("aof-load-truncated")
         corrupt_tail = self.config.memory("aof-load-corrupt-tail-max-size")
         apply = loading.apply()

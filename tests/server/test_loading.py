@@ -93,6 +93,28 @@ def test_two_servers_do_not_save_to_one_file(tmp_path: Path) -> None:
         pass
 
 
+def test_a_log_that_is_not_there_yet_begins_with_the_rdb_file(tmp_path: Path) -> None:
+    """Whoever moves in with a copy of an RDB file need not know of `appendonly`, which is on."""
+    harness = Harness()
+    harness.run("SET", "moved", "in")
+    (tmp_path / "dump.rdb").write_bytes(file_of(harness))
+    with Broker(tmp_path, "--save", "") as broker, Wire(broker.port) as wire:
+        assert wire("GET", "moved") == b"in"
+        wire("SET", "new", 1)
+        eventually(lambda: fields(wire)["aof_rewrite_in_progress"] == "0", what="the base of the log")
+        assert fields(wire)["aof_last_bgrewrite_status"] == "ok"
+        wire("SET", "newer", 2)
+        broker.kill()
+    (tmp_path / "dump.rdb").unlink()
+    with Broker(tmp_path, "--save", "") as broker, Wire(broker.port) as wire:
+        assert wire("MGET", "moved", "new", "newer") == [b"in", b"1", b"2"]
+        wire("SET", "moved", "on")
+        broker.kill()
+    (tmp_path / "dump.rdb").write_bytes(file_of(harness))
+    with Broker(tmp_path, "--save", "") as broker, Wire(broker.port) as wire:
+        assert wire("GET", "moved") == b"on", "where there is a log, it decides"
+
+
 EVERYTHING = [
     ("SET", "k", "v", "PX", 10**9),
     ("HSET", "h", "a", 1, "b", 2),
