@@ -130,12 +130,20 @@ async def test_the_power_goes_at_each_step_of_a_rewrite(tmp_path: Path, part: in
     assert crashes >= 4
 
 
+def write_empty_log(folder: Path) -> None:
+    (folder / "appendonlydir").mkdir()
+    (folder / "appendonlydir" / "appendonly.aof.1.incr.aof").write_bytes(b"")
+    manifest = folder / "appendonlydir" / "appendonly.aof.manifest"
+    manifest.write_text("file appendonly.aof.1.incr.aof seq 1 type i\n")
+
+
 async def test_the_power_goes_at_each_step_of_a_save(tmp_path: Path) -> None:
     """The file is the old one or the new one, whole."""
     for step in range(0, 24):
         folder = tmp_path / str(step)
         folder.mkdir()
         (folder / "dump.rdb").write_bytes(b"the file before")
+        write_empty_log(folder)  # else the server would begin with that file
         disk = FaultyDisk()
         await run_until_crash(folder, disk, b"BGSAVE\r\n", 1, step)
         path = folder / "dump.rdb"
