@@ -16,7 +16,7 @@ from broker.datatypes.hashes import HashValue
 from broker.datatypes.lists import ListValue
 from broker.datatypes.sets import SetValue
 from broker.datatypes.sorted_sets import from_scores
-from broker.protocol.numbers import parse_float
+from broker.protocol.numbers import I64_MAX, parse_float
 from broker.rdb import codes
 from broker.rdb.codes import BadData
 from broker.rdb.listpack import read_listpack
@@ -175,6 +175,8 @@ class ValueReader:
                 raise BadData("a hash that has a field twice")
             if kind == _VALKEY_HASH:
                 when = max(source.milliseconds(), 0)
+            if when > I64_MAX:
+                raise BadData("a field of a hash with a time beyond 64 bits")
             if when:
                 self.field_times.append((field, when))
 
