@@ -11,6 +11,7 @@ Invariant: each key of the frozen table is given exactly once: by the walk, or b
 """
 
 from collections import deque
+from sys import getrefcount
 from typing import Final
 
 from mypy_extensions import i64
@@ -46,7 +47,8 @@ class Piece:
         if self._is_still:
             return
         thaw(self._source)
-        dispose(self.value)  # of a value that was deleted meanwhile it may be all that is left
+        if _references({b"": self._source}, b"") <= _ALONE + 1:  # it was deleted meanwhile
+            dispose(self._source)
 
 
 class Unsaved:
@@ -94,6 +96,8 @@ class Unsaved:
         if self._early:
             for key in list(walked):
                 if key in self._early:
+                    if _references(walked, key) <= _ALONE:
+                        dispose(walked[key])  # likewise
                     del walked[key]
                     del self._early[key]
         self._walked = walked
@@ -105,6 +109,13 @@ class Unsaved:
     def release(self) -> None:
         """Nothing more is taken."""
         self._source.thaw()
+
+
+def _references(values: dict[bytes, object], key: bytes) -> int:
+    return getrefcount(values[key])
+
+
+_ALONE: Final = _references({b"": HashValue()}, b"")  # when nobody else has the value
 
 
 def frozen(value: object) -> object:

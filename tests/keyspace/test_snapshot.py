@@ -9,7 +9,9 @@ from support.engine import Harness
 from support.point_in_time import Slow, loaded
 from support.random_company import steps, take_step
 
+from broker.datatypes.trash import TRASH
 from broker.keyspace.digest import dataset_digest
+from broker.keyspace.disposal import parts_of
 from broker.keyspace.snapshot import Snapshot
 
 
@@ -112,6 +114,24 @@ def test_keys_that_change_come_first_so_that_they_do_not_pile_up():
     first = [snapshot.take() for _ in range(50)]
     assert {piece.key for piece in first} == {b"k%d" % i for i in range(50)}
     assert snapshot.waiting == 0
+
+
+def test_a_big_value_that_was_deleted_meanwhile_is_freed_in_slices():
+    harness = Harness()
+    harness.run("RPUSH", "big", *range(20_000))
+    for i in range(200):
+        harness.run("SET", f"k{i}", i)
+    TRASH.sweep(10**9, parts_of)
+    snapshot = Snapshot(harness.engine.keyspace)
+    harness.run("DEL big")
+    TRASH.sweep(10**9, parts_of)
+    while (piece := snapshot.take()) is not None:
+        piece.done()
+        del piece
+    snapshot.end()
+    assert TRASH.size > 0, "else it would have been freed in one go"
+    TRASH.sweep(10**9, parts_of)
+    assert TRASH.size == 0
 
 
 def test_one_that_is_given_up_leaves_no_trace():
