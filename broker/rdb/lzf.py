@@ -4,7 +4,8 @@ A stream of pieces. A byte below 32: so many bytes and one more stand here as th
 length (7: another byte is added to it), and its lower five with the next byte a distance backwards: copy length + 2
 bytes from there, which may overlap what they make.
 
-python-lzf does it thirty times as fast as our own code does compiled; it needs a C compiler, so it is not required.
+python-lzf packs 20 times, and unpacks 9 times, as fast as our own code does compiled (300 bytes of JSON: 0.3 and 0.2 us
+instead of 5.4 and 2.0). It needs a C compiler, so it is not required.
 """
 
 from importlib import import_module
