@@ -233,7 +233,7 @@ def hscan(ctx: Context, argv: list[bytes]) -> Reply:
     fields = read_hash(ctx, argv[1])
     if fields is None:
         return scan_reply(0, [])  # before the options are looked at, as Redis does
-    options = parse_options(argv, 3, False, True)
+    options = parse_options(argv, 3, False, b"NOVALUES")
     cursor, names = fields.fields.scan(cursor, options.count)
     found: list[Reply] = []
     now = hidden_ms(ctx)
@@ -241,7 +241,7 @@ def hscan(ctx: Context, argv: list[bytes]) -> Reply:
         if fields.is_due(name, now):
             continue
         found.append(name)
-        if not options.novalues:
+        if not options.names_only:
             found.append(fields.fields.get(name))
     return scan_reply(cursor, found)
 

@@ -25,7 +25,7 @@ class ScanOptions:
         self.pattern: bytes = b""
         self.filtered: bool = False  # the pattern is not empty and not `*`
         self.type: bytes = b""
-        self.novalues: bool = False
+        self.names_only: bool = False  # NOVALUES of HSCAN, NOSCORES of ZSCAN
 
 
 def parse_cursor(text: bytes) -> int:
@@ -39,8 +39,8 @@ def parse_cursor(text: bytes) -> int:
     return _CURSOR_LIMIT - cursor if text[:1] == b"-" and cursor else cursor
 
 
-def parse_options(argv: list[bytes], position: int, keyspace: bool, hashes: bool = False) -> ScanOptions:
-    """keyspace: TYPE is allowed; hashes: NOVALUES is."""
+def parse_options(argv: list[bytes], position: int, keyspace: bool, names_only: bytes = b"") -> ScanOptions:
+    """keyspace: TYPE is allowed; names_only: the word, if any, that asks for names alone."""
     options = ScanOptions()
     args = Args(argv, position)
     while args.more():
@@ -53,11 +53,19 @@ def parse_options(argv: list[bytes], position: int, keyspace: bool, hashes: bool
             options.filtered = options.pattern != b"*"
         elif keyspace and args.left >= 2 and args.flag(b"TYPE"):
             options.type = args.next().lower()
-        elif hashes and args.flag(b"NOVALUES"):
-            options.novalues = True
+        elif args.flag(b"NOVALUES"):
+            options.names_only = _for(b"NOVALUES", names_only, "HSCAN")
+        elif args.flag(b"NOSCORES"):
+            options.names_only = _for(b"NOSCORES", names_only, "ZSCAN")
         else:
             raise syntax_error()
     return options
+
+
+def _for(word: bytes, allowed: bytes, command_name: str) -> bool:
+    if word != allowed:
+        raise CommandError("ERR", f"{word.decode()} option can only be used in {command_name}")
+    return True
 
 
 def select(names: list[bytes], options: ScanOptions) -> list[bytes]:

@@ -25,6 +25,7 @@ from broker.commands.registry import (
     key,
 )
 from broker.commands.session import Session
+from broker.datatypes.trash import TRASH
 from broker.errors import CommandError, syntax_error
 from broker.keyspace.memory import EXPIRY_BYTES, KEY_BYTES, key_bytes
 from broker.protocol.numbers import parse_int
@@ -167,6 +168,7 @@ def config_resetstat(ctx: Context, argv: list[bytes]) -> Reply:
     ctx.keyspace.misses = 0
     ctx.keyspace.expired_keys = 0
     ctx.keyspace.expired_subkeys = 0
+    TRASH.freed = 0
     ctx.control.reset_statistics()
     return OK
 

@@ -346,20 +346,24 @@ def members_of(entries: list[Scored]) -> list[Reply]:
 
 
 @command("ZSCAN", arity=-3, flags=READONLY, keys=[key(RO, ACCESS)], since="2.8.0",
-         syntax="key cursor [MATCH pattern] [COUNT count]", summary="Walk over a sorted set, some members at a time",
+         syntax="key cursor [MATCH pattern] [COUNT count] [NOSCORES]",
+         summary="Walk over a sorted set, some members at a time",
          cost="O(1) for each call, O(n) for a whole walk, n members of the set")  # fmt: skip
 def zscan(ctx: Context, argv: list[bytes]) -> Reply:
     cursor = parse_cursor(argv[2])
     zset = read_zset(ctx, argv[1])
     if zset is None:
         return scan_reply(0, [])  # before the options are looked at, as Redis does
-    options = parse_options(argv, 3, False)
+    options = parse_options(argv, 3, False, b"NOSCORES")
     if len(zset) <= _SCAN_WHOLE:
         cursor = 0
         members = [entry[1] for entry in zset.items()]
     else:
         cursor, members = zset.members.scan(cursor, options.count)
     found: list[Reply] = []
+    if options.names_only:
+        found.extend(select(members, options))
+        return scan_reply(cursor, found)
     for member in select(members, options):
         score = zset.score(member)
         assert score is not None

@@ -125,9 +125,10 @@ def _parse_options(argv: list[bytes], position: int, kind: int) -> _Options:
     options = _Options()
     args = Args(argv, position)
     while args.more():
-        if kind != _GETEX and not (options.only_existing or options.condition) and args.flag(b"NX"):
+        # NX or XX after a condition is taken, and before it is not: so it is in Redis 8.9.
+        if kind != _GETEX and not options.only_existing and args.flag(b"NX"):
             options.only_new = True
-        elif kind != _GETEX and not (options.only_new or options.condition) and args.flag(b"XX"):
+        elif kind != _GETEX and not options.only_new and args.flag(b"XX"):
             options.only_existing = True
         elif kind == _SET and args.flag(b"GET"):
             options.get = True

@@ -26,7 +26,10 @@ PartsOf: TypeAlias = Callable[[object], list[object]]
 
 
 class Trash:
-    """size: elements known of; those within them are counted when their turn comes. freed: things that were added."""
+    """size: elements known of; those within them are counted when their turn comes.
+
+    freed: values that were handed over, whatever they are made of.
+    """
 
     def __init__(self) -> None:
         self.size: i64 = 0
@@ -38,10 +41,13 @@ class Trash:
     def _references(self, thing: object) -> int:
         return getrefcount(thing)
 
-    def add(self, parts: list[object]) -> None:
-        """Lists and dicts that nobody will look at any more; what else there is of a value goes with the caller."""
+    def add(self, parts: list[object], values: int = 1) -> None:
+        """Lists and dicts that nobody will look at any more; what else there is of a value goes with the caller.
+
+        values: of how many they are the parts.
+        """
+        self.freed += values
         for part in parts:
-            self.freed += 1
             self._push(part)
 
     def _push(self, part: object) -> None:

@@ -245,7 +245,8 @@ class Database:
     def set_idle(self, key: bytes, seconds: int) -> None:
         """RESTORE and files say how long a key was not used."""
         if not self.keyspace.lfu:
-            self.usage.note(key, max(0, int(self.keyspace.now_ms) - seconds * 1000) >> TICK_BITS)
+            ticks = -(-seconds * 1000 >> TICK_BITS)  # rounded up, so that idle_seconds() says the same
+            self.usage.note(key, max(0, (int(self.keyspace.now_ms) >> TICK_BITS) - ticks))
 
     def frequency(self, key: bytes) -> int:
         return self.usage.frequency(key, self.keyspace.minute(), self.keyspace.lfu_decay)

@@ -23,7 +23,7 @@ def dispose(value: object) -> None:
 def dispose_all(table: Table) -> None:
     """As dispose(), for a table of values."""
     if table.size > LARGE:
-        TRASH.add([table.shards()])
+        TRASH.add([table.shards()], table.size)
         return
     for value in table.values():
         dispose(value)

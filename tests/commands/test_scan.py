@@ -67,9 +67,21 @@ def test_whatever_strtoul_reads_is_a_cursor(h: Harness, cursor: str) -> None:
     assert h.run("SCAN", cursor) == [b"0", [b"k"]]
 
 
-@pytest.mark.parametrize("options", ["COUNT 0", "COUNT -1", "COUNT", "MATCH", "TYPE", "FOO", "MATCH a FOO", "NOVALUES"])
+@pytest.mark.parametrize("options", ["COUNT 0", "COUNT -1", "COUNT", "MATCH", "TYPE", "FOO", "MATCH a FOO"])
 def test_options_that_are_syntax_errors(h: Harness, options: str) -> None:
     assert h.run("SCAN 0 " + options) == "-ERR syntax error"
+
+
+@pytest.mark.parametrize(("word", "only"), [("NOVALUES", "HSCAN"), ("NOSCORES", "ZSCAN")])
+def test_names_alone_are_for_what_has_more_than_names(h: Harness, word: str, only: str) -> None:
+    h.run("HSET h a 1")
+    h.run("SADD s a")
+    h.run("ZADD z 1 a 2 b")
+    for request in ("SCAN 0", "HSCAN h 0", "SSCAN s 0", "ZSCAN z 0"):
+        if not request.startswith(only):
+            assert h.run(f"{request} {word}") == f"-ERR {word} option can only be used in {only}"
+    assert h.run("HSCAN h 0 NOVALUES") == [b"0", [b"a"]]
+    assert h.run("ZSCAN z 0 NOSCORES MATCH b COUNT 5") == [b"0", [b"b"]]
 
 
 def test_a_count_that_is_no_number(h: Harness) -> None:
@@ -110,7 +122,7 @@ def test_a_walk_returns_whatever_is_there_from_beginning_to_end(
     }
     remove = {"k": ("DEL", "{}"), "h": ("HDEL", "x", "{}"), "s": ("SREM", "x", "{}"), "z": ("ZREM", "x", "{}")}
     scan = {"k": ("SCAN",), "h": ("HSCAN", "x"), "s": ("SSCAN", "x"), "z": ("ZSCAN", "x")}[kind]
-    options = [*count.split(), *match.split(), *(["NOVALUES"] if kind == "h" else [])]
+    options = [*count.split(), *match.split(), *{"h": ["NOVALUES"], "z": ["NOSCORES"]}.get(kind, [])]
     options += ["TYPE", "string"] if kind == "k" and by_type else []
     pattern = (match.split() or ["", "*"])[1].encode()
 
@@ -125,7 +137,7 @@ def test_a_walk_returns_whatever_is_there_from_beginning_to_end(
     pending = list(writes)
     while True:
         cursor, items = h.run(*scan, cursor, *options)
-        found.update(items[::2] if kind == "z" else items)
+        found.update(items)
         if cursor == b"0":
             break
         if pending:

@@ -44,7 +44,7 @@ def test_asking_a_set(h: Harness) -> None:
     assert sorted(h.run("SSCAN abc 0 MATCH [ab]")[1]) == [b"a", b"b"]
     assert h.run("SSCAN no 0 whatever") == [b"0", []]
     assert h.run("SSCAN abc 0 whatever") == "-ERR syntax error"
-    assert h.run("SSCAN abc 0 NOVALUES") == "-ERR syntax error"
+    assert h.run("SSCAN abc 0 NOVALUES") == "-ERR NOVALUES option can only be used in HSCAN"
 
 
 def test_smove(h: Harness) -> None:

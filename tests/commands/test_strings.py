@@ -234,9 +234,16 @@ def test_set_if_the_string_is_this_or_another(h: Harness) -> None:
     assert (h.run("SET k y ifeq x GET"), h.run("SET k z IFEQ x GET"), h.run("GET k")) == (b"x", b"y", b"y")
     assert h.run("SET k z IFDEQ 123") == "-ERR must be exactly 16 hexadecimal characters"
     assert h.run("SET list v IFEQ a") == WRONG
-    for options in ("IFEQ", "NX IFEQ y", "IFEQ y XX", "IFEQ y IFNE z", "IFDEQ"):
+    for options in ("IFEQ", "NX IFEQ y", "XX IFNE x", "IFEQ y NX XX", "IFEQ y IFNE z", "IFDEQ"):
         assert h.run(f"SET k z {options}") == SYNTAX
     assert h.run("GET k") == b"y"
+
+
+def test_nx_or_xx_after_a_condition_adds_to_it(h: Harness) -> None:
+    """Redis 8.9 takes them in this order, and refuses them in the other."""
+    assert (h.run("SET k v IFEQ a NX"), h.run("SET k v IFNE a XX"), h.run("EXISTS k")) == (None, None, 0)
+    assert (h.run("SET k a IFNE a NX"), h.run("SET k b IFNE x NX"), h.run("SET k c IFEQ a XX")) == ("OK", None, "OK")
+    assert (h.run("SET k d IFEQ a XX GET"), h.run("GET k")) == (b"c", b"c")
 
 
 def test_delex_and_delifeq(h: Harness) -> None:

@@ -108,6 +108,8 @@ def test_the_size_counts_down_to_nothing() -> None:
     trash = Trash()
     trash.add([[b""] * 100, {i: i for i in range(50)}, [[b""] * 500]])
     assert trash.size == 151
+    assert trash.freed == 1
+    trash.add([[b""], [b""]], 2)
     assert trash.freed == 3
     drain(trash, 10)
     assert trash.size == 0

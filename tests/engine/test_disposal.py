@@ -97,3 +97,16 @@ def test_small_values_are_freed_where_they_are_dropped(h: Harness) -> None:
     freed = int(TRASH.freed)
     h.run("DEL v s")
     assert TRASH.freed == freed
+
+
+def test_what_is_freed_is_counted_in_values_until_the_statistics_are_set_back(h: Harness) -> None:
+    h.run("CONFIG RESETSTAT")
+    build(h, "zset")
+    h.run("UNLINK v")
+    assert TRASH.freed == 1, "a sorted set is made of more parts than one"
+    for i in range(100):
+        h.run("SET", f"k{i}", i)
+    h.run("FLUSHDB ASYNC")
+    assert TRASH.freed == 101
+    h.run("CONFIG RESETSTAT")
+    assert TRASH.freed == 0
