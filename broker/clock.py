@@ -1,5 +1,6 @@
 """Where time comes from. Tests inject their own two callables, so that TTLs, idle times and time-outs jump."""
 
+import os
 import time
 from collections.abc import Callable
 
@@ -17,3 +18,8 @@ class Clock:
 
     def monotonic_ms(self) -> int:
         return int(self.monotonic() * 1000)
+
+    def cpu_ms(self) -> tuple[int, int]:
+        """User and system time that this process has spent."""
+        spent = os.times()
+        return int(spent.user * 1000), int(spent.system * 1000)

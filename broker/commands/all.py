@@ -17,6 +17,7 @@ from broker.commands import (  # noqa: F401  (imported for what their decorators
     group_reading,
     hash_expiry,
     hashes,
+    hotkeys,
     hyperloglog,
     introspection,
     keys,

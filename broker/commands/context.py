@@ -6,6 +6,7 @@ from mypy_extensions import i64
 
 from broker.clock import Clock
 from broker.commands.control import Control
+from broker.commands.hot_key_watch import HotKeyWatch
 from broker.commands.log_progress import LogProgress
 from broker.commands.logs import CommandLog, Latency
 from broker.commands.registry import Command
@@ -39,6 +40,7 @@ class Shared:
         self.large_requests = CommandLog()
         self.large_replies = CommandLog()
         self.latency = Latency()
+        self.hot_keys: HotKeyWatch | None = None  # HOTKEYS START
         self.monitors: dict[int, Session] = {}  # {id: client} of MONITOR
         self.errors: dict[bytes, int] = {}  # {error code: times}, for INFO errorstats
         self.unblock_requests: list[tuple[int, bool]] = []  # CLIENT UNBLOCK: (session id, with an error)

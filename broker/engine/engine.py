@@ -331,6 +331,8 @@ class Engine:
             observing.time(command, elapsed)
         if elapsed >= observing.notable_seconds:
             observing.note_slow(ctx.session, command, argv, elapsed)
+        if self.shared.hot_keys is not None and ctx.session.id:  # what a script calls is in the time of the script
+            self.shared.hot_keys.note(command, argv, reply, ctx.session.resp3, elapsed, int(self.keyspace.now_ms))
         return reply
 
     def _after_special(self, ctx: Context, command: Command, argv: list[bytes], reply: Reply) -> None:

@@ -66,6 +66,7 @@ class Info:
             "stats": self.stats,
             "replication": self.replication,
             "cpu": self.cpu,
+            "hotkeys": self.hotkeys,
             "modules": dict,
             "commandstats": self.commandstats,
             "errorstats": self.errorstats,
@@ -242,6 +243,16 @@ class Info:
 
     def cpu(self) -> dict[str, Value]:
         return {name: f"{seconds:.6f}" for name, seconds in cpu_seconds().items()}
+
+    def hotkeys(self) -> dict[str, Value]:
+        watch = self._engine.shared.hot_keys
+        if watch is None:
+            return {}
+        watch.look_at_the_clock(self._engine.clock.now_ms())
+        return {
+            "hotkeys-tracking-active": int(watch.is_active),
+            "hotkeys-cmd-cpu-time": int(watch.own_seconds * 1000),
+        }
 
     def commandstats(self) -> dict[str, Value]:
         fields: dict[str, Value] = {}
