@@ -16,7 +16,6 @@ from broker.config import Config
 from broker.keyspace import events
 from broker.keyspace.database import Database, Keyspace
 from broker.keyspace.subscriptions import Subscriptions
-from broker.protocol.replies import ErrorReply
 
 
 def _always() -> bool:
@@ -44,6 +43,7 @@ class Shared:
         self.monitors: dict[int, Session] = {}  # {id: client} of MONITOR
         self.errors: dict[bytes, int] = {}  # {error code: times}, for INFO errorstats
         self.unblock_requests: list[tuple[int, bool]] = []  # CLIENT UNBLOCK: (session id, with an error)
+        self.allow_noscript = False  # scripts may call what is kept from them (DEBUG SET-DISABLE-DENY-SCRIPTS)
         self.replaying = False
         self.is_journaled: Callable[[], bool] = _always  # whether anybody reads the journal; the engine knows
         self.log = LogProgress()
@@ -89,15 +89,6 @@ class Context:
     def select(self, index: int) -> None:
         self.session.database = index
         self.db = self.keyspace.databases[index]
-
-    def count_error(self, reply: ErrorReply) -> None:
-        """In INFO errorstats. The engine does it for every CommandError; this is for errors that are values."""
-        code = reply.text.split(b" ", 1)[0]
-        errors = self.shared.errors
-        if code in errors or len(errors) < 128:
-            errors[code] = errors.get(code, 0) + 1
-        if self.command is not None:
-            self.command.failed += 1
 
     # -- reporting a change
 

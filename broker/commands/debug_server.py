@@ -11,6 +11,7 @@ from broker.datatypes.sets import SetValue
 from broker.datatypes.sorted_sets import SortedSet
 from broker.datatypes.table import Table
 from broker.errors import CommandError, no_such_key
+from broker.protocol.numbers import parse_int
 from broker.protocol.replies import OK, Reply, Simple, Verbatim
 
 Subcommand: TypeAlias = Callable[[Context, list[bytes]], Reply]
@@ -111,6 +112,11 @@ def _client_eviction(ctx: Context, argv: list[bytes]) -> Reply:
     return Verbatim(b"clients: %d\nmemory: %d\n" % (len(ctx.shared.sessions), held))
 
 
+def _allow_noscript(ctx: Context, argv: list[bytes]) -> Reply:
+    ctx.shared.allow_noscript = parse_int(argv[2]) not in (None, 0)
+    return OK
+
+
 USAGES: Final[list[tuple[bytes, bytes]]] = [
     (b"CHANGE-REPL-ID", b"Take another replication id"),
     (b"CLIENT-EVICTION", b"What clients hold"),
@@ -121,6 +127,7 @@ USAGES: Final[list[tuple[bytes, bytes]]] = [
     (b"PAUSE-CRON <0|1>", b"With 1, no housekeeping once a second"),
     (b"REPLYBUFFER <PEAK-RESET-TIME <NEVER|RESET|time> | RESIZING <0|1>>", b"Nothing: for test suites"),
     (b"SDSLEN <key>", b"Lengths of a key and a string"),
+    (b"SET-DISABLE-DENY-SCRIPTS <0|1>", b"With 1, scripts may call what is kept from them"),
 ]
 
 # {name: (function, fewest arguments, most or 0)}, with DEBUG and the name
@@ -135,7 +142,7 @@ SUBCOMMANDS: Final[dict[bytes, tuple[Subcommand, int, int]]] = {
     b"PAUSE-CRON": (_pause_cron, 3, 3),
     b"REPLYBUFFER": (_replybuffer, 4, 4),
     b"SDSLEN": (_sdslen, 3, 3),
-    b"SET-DISABLE-DENY-SCRIPTS": (_nothing_to_switch, 3, 3),
+    b"SET-DISABLE-DENY-SCRIPTS": (_allow_noscript, 3, 3),
     b"SET-SKIP-CHECKSUM-VALIDATION": (_nothing_to_switch, 3, 3),
     b"STRUCTSIZE": (_structsize, 2, 2),
 }

@@ -10,7 +10,7 @@ from broker.commands.blocked import Blocked
 from broker.commands.context import Context
 from broker.commands.lists import peek_list
 from broker.commands.ranges import above_zero
-from broker.commands.registry import ACCESS, BLOCKING, DELETE, DENYOOM, INSERT, NOSCRIPT, RW, WRITE, Group, key
+from broker.commands.registry import ACCESS, BLOCKING, DELETE, DENYOOM, INSERT, RW, WRITE, Group, key
 from broker.datatypes.lists import ListValue
 from broker.errors import syntax_error
 from broker.keyspace.events import LIST
@@ -72,7 +72,7 @@ def rpoplpush(ctx: Context, argv: list[bytes]) -> Reply:
     return _move(ctx, argv[1], argv[2], False, True)
 
 
-@command("BLMOVE", arity=6, flags=WRITE | DENYOOM | NOSCRIPT | BLOCKING, keys=_MOVE_KEYS, since="6.2.0",
+@command("BLMOVE", arity=6, flags=WRITE | DENYOOM | BLOCKING, keys=_MOVE_KEYS, since="6.2.0",
          syntax="source destination <LEFT | RIGHT> <LEFT | RIGHT> timeout",
          summary="Move a value from an end of one list to an end of another, or wait for one",
          cost="O(1)")  # fmt: skip
@@ -87,7 +87,7 @@ def blmove(ctx: Context, argv: list[bytes]) -> Reply:
     return value
 
 
-@command("BRPOPLPUSH", arity=4, flags=WRITE | DENYOOM | NOSCRIPT | BLOCKING, keys=_MOVE_KEYS, since="2.2.0",
+@command("BRPOPLPUSH", arity=4, flags=WRITE | DENYOOM | BLOCKING, keys=_MOVE_KEYS, since="2.2.0",
          syntax="source destination timeout",
          summary="Move the last value of a list to the beginning of another, or wait for one",
          cost="O(1)")  # fmt: skip

@@ -15,7 +15,6 @@ from broker.commands.registry import (
     DENYOOM,
     FAST,
     INSERT,
-    NOSCRIPT,
     READONLY,
     RO,
     RW,
@@ -377,7 +376,7 @@ def _blocking_pop(ctx: Context, argv: list[bytes], left: bool) -> Reply:
     return [name, value]
 
 
-@command("BLPOP", arity=-3, flags=WRITE | NOSCRIPT | BLOCKING, keys=[keys_to_end(RW, ACCESS, DELETE, last=-2)],
+@command("BLPOP", arity=-3, flags=WRITE | BLOCKING, keys=[keys_to_end(RW, ACCESS, DELETE, last=-2)],
          since="2.0.0", syntax="key [key ...] timeout",
          summary="Remove and return the first value of the first list that has any, or wait for one",
          cost="O(k), k keys")  # fmt: skip
@@ -385,7 +384,7 @@ def blpop(ctx: Context, argv: list[bytes]) -> Reply:
     return _blocking_pop(ctx, argv, True)
 
 
-@command("BRPOP", arity=-3, flags=WRITE | NOSCRIPT | BLOCKING, keys=[keys_to_end(RW, ACCESS, DELETE, last=-2)],
+@command("BRPOP", arity=-3, flags=WRITE | BLOCKING, keys=[keys_to_end(RW, ACCESS, DELETE, last=-2)],
          since="2.0.0", syntax="key [key ...] timeout",
          summary="Remove and return the last value of the first list that has any, or wait for one",
          cost="O(k), k keys")  # fmt: skip

@@ -65,6 +65,9 @@ class ScriptEngine(Protocol):
     def is_full(self) -> bool:
         """Is maxmemory exceeded?"""
 
+    def count_error(self, text: bytes) -> None:
+        """In INFO, of an error that a script made itself."""
+
     def cannot_write(self) -> bool:
         """Are writes refused, since the disk fails?"""
 
@@ -86,6 +89,9 @@ class Scripts(Protocol):
 
     def run_function(self, ctx: "Context", argv: list[bytes], read_only: bool) -> Reply:
         """FCALL and FCALL_RO."""
+
+    def flags_of(self, argv: list[bytes], flags: int) -> int:
+        """`flags` of EVAL, EVALSHA or FCALL, with what the script or function itself declares instead."""
 
     def load_script(self, source: bytes) -> bytes:
         """Into the cache; its SHA-1 in hexadecimal."""

@@ -178,7 +178,7 @@ def _cut(elements: list[bytes], options: _Options) -> list[bytes]:
 def _result(ctx: Context, argv: list[bytes], options: _Options) -> list[Reply]:
     value = ctx.db.read(argv[1])
     elements = _elements(value, options)
-    if options.unsorted and options.store is not None and isinstance(value, SetValue):
+    if options.unsorted and isinstance(value, SetValue) and (options.store is not None or ctx.session.in_script):
         # The order of a set is nobody's choice, and another one at each server: what is stored has to have one.
         elements = sorted(elements, reverse=options.descending)
     elif not options.unsorted:

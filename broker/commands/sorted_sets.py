@@ -15,7 +15,6 @@ from broker.commands.registry import (
     DELETE,
     DENYOOM,
     FAST,
-    NOSCRIPT,
     READONLY,
     RO,
     RW,
@@ -438,7 +437,7 @@ def _blocking_pop(ctx: Context, argv: list[bytes], lowest: bool) -> Reply:
     return [name, member, Double(score)]
 
 
-@command("BZPOPMIN", arity=-3, flags=WRITE | FAST | NOSCRIPT | BLOCKING,
+@command("BZPOPMIN", arity=-3, flags=WRITE | FAST | BLOCKING,
          keys=[keys_to_end(RW, ACCESS, DELETE, last=-2)], since="5.0.0", syntax="key [key ...] timeout",
          summary="Remove and return the lowest member of the first sorted set that has any, or wait for one",
          cost="O(k + log n), k keys, n members of the set")  # fmt: skip
@@ -446,7 +445,7 @@ def bzpopmin(ctx: Context, argv: list[bytes]) -> Reply:
     return _blocking_pop(ctx, argv, True)
 
 
-@command("BZPOPMAX", arity=-3, flags=WRITE | FAST | NOSCRIPT | BLOCKING,
+@command("BZPOPMAX", arity=-3, flags=WRITE | FAST | BLOCKING,
          keys=[keys_to_end(RW, ACCESS, DELETE, last=-2)], since="5.0.0", syntax="key [key ...] timeout",
          summary="Remove and return the highest member of the first sorted set that has any, or wait for one",
          cost="O(k + log n), k keys, n members of the set")  # fmt: skip

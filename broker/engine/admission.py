@@ -52,50 +52,51 @@ _WHILE_SUBSCRIBED: Final = frozenset(
 )
 
 
-def admit(session: Session, command: Command, argv: list[bytes], gate: int) -> Reply:
+def admit(session: Session, command: Command, argv: list[bytes], gate: int, flags: int) -> Reply:
     """The reply that keeps the request from being executed, or None: execute it.
 
-    gate: the engine's bits. An ErrorReply fails a transaction that is being queued.
+    gate: the engine's bits. flags: the command's, or what a script declares instead. An ErrorReply fails a transaction
+    that is being queued.
     """
     if session.gate & NEEDS_AUTH and not command.flags & NO_AUTH:
         return _NO_AUTH
     if session.gate & IN_MULTI and command.flags & NO_MULTI:
         return ErrorReply(b"ERR Command not allowed inside a transaction")
-    if gate & OUT_OF_MEMORY and _takes_memory(session, command):
+    if gate & OUT_OF_MEMORY and _takes_memory(session, command, flags):
         return NO_MEMORY
-    if gate & WRITES_REFUSED and (_writes(session, command) or gate & IS_KEPT or command.name == b"PING"):
+    if gate & WRITES_REFUSED and (_writes(session, command, flags) or gate & IS_KEPT or command.name == b"PING"):
         return DISK_FAILS
-    if gate & SAVES_FAIL and (_writes(session, command) or command.name == b"PING"):
+    if gate & SAVES_FAIL and (_writes(session, command, flags) or command.name == b"PING"):
         return NOT_SAVED
     if session.gate & SUBSCRIBED and command.name not in _WHILE_SUBSCRIBED:
         return ErrorReply(
             b"ERR Can't execute '%b': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in "
             b"this context" % command.wire_name
         )
-    if gate & IS_LOADING and not command.flags & LOADING:
+    if gate & IS_LOADING and not flags & LOADING:
         return _LOADING
     if gate & (BUSY_SCRIPT | BUSY_FUNCTION) and not _may_interrupt(command, argv):
         return _BUSY[0] if gate & BUSY_SCRIPT else _BUSY[1]
-    if gate & (PAUSED_ALL | PAUSED_WRITES) and _is_paused(session, command, gate):
+    if gate & (PAUSED_ALL | PAUSED_WRITES) and _is_paused(session, command, gate, flags):
         return POSTPONED
     if session.gate & IN_MULTI and command.name not in _RUN_AT_ONCE:
         session.queue.append(argv)
         session.queue_bytes += 64
         for argument in argv:
             session.queue_bytes += 41 + len(argument)
-        if command.flags & (WRITE | MAY_REPLICATE):
+        if flags & (WRITE | MAY_REPLICATE):
             session.queue_writes = True
-        if command.flags & DENYOOM:
+        if flags & DENYOOM:
             session.queue_takes_memory = True
         return QUEUED
     return None
 
 
-def _takes_memory(session: Session, command: Command) -> bool:
+def _takes_memory(session: Session, command: Command, flags: int) -> bool:
     """Also every request that is queued: it stays until EXEC."""
     if command.name == b"EXEC":
         return session.queue_takes_memory
-    return command.flags & DENYOOM != 0 or (session.in_multi and command.name not in _ENDS_QUEUE)
+    return flags & DENYOOM != 0 or (session.in_multi and command.name not in _ENDS_QUEUE)
 
 
 def _may_interrupt(command: Command, argv: list[bytes]) -> bool:
@@ -105,11 +106,11 @@ def _may_interrupt(command: Command, argv: list[bytes]) -> bool:
     return command.name != b"SHUTDOWN" or b"NOSAVE" in [word.upper() for word in argv[1:]]
 
 
-def _is_paused(session: Session, command: Command, gate: int) -> bool:
+def _is_paused(session: Session, command: Command, gate: int, flags: int) -> bool:
     if gate & PAUSED_ALL:
         return True
-    return _writes(session, command) or command.flags & MAY_REPLICATE != 0
+    return _writes(session, command, flags) or flags & MAY_REPLICATE != 0
 
 
-def _writes(session: Session, command: Command) -> bool:
-    return session.queue_writes if command.name == b"EXEC" else command.flags & WRITE != 0
+def _writes(session: Session, command: Command, flags: int) -> bool:
+    return session.queue_writes if command.name == b"EXEC" else flags & WRITE != 0

@@ -19,7 +19,16 @@ from broker.commands.context import Context, Shared
 from broker.commands.control import Control
 from broker.commands.monitor import show
 from broker.commands.present_state import journal_present_state
-from broker.commands.registry import ADMIN, BLOCKING, DENYOOM, MAY_REPLICATE, SKIP_MONITOR, WRITE, Command
+from broker.commands.registry import (
+    ADMIN,
+    BLOCKING,
+    DENYOOM,
+    MAY_REPLICATE,
+    NO_MANDATORY_KEYS,
+    SKIP_MONITOR,
+    WRITE,
+    Command,
+)
 from broker.commands.session import (
     DISCONNECT,
     DROP_NEWEST,
@@ -246,17 +255,16 @@ class Engine:
             )
         if session.gate | self.gate:
             gate = int(self.gate)
-            if (
-                gate & LIMITED
-                and not session.is_replay
-                and (command.flags & _MAY_WANT_MEMORY or session.gate & IN_MULTI)
-            ):
+            flags = int(command.flags)
+            if flags & NO_MANDATORY_KEYS and self.shared.scripts is not None:
+                flags = self.shared.scripts.flags_of(argv, flags)
+            if gate & LIMITED and not session.is_replay and (flags & _MAY_WANT_MEMORY or session.gate & IN_MULTI):
                 if not self.memory.has_room() and not self.memory.make_room():
                     gate |= OUT_OF_MEMORY
             if gate & WRITES_REFUSED and command.name == b"PUBLISH":
                 if self.keyspace.channel_log.rule_of(argv[1]) is not None:
                     gate |= IS_KEPT
-            refused = admit(session, command, argv, gate)
+            refused = admit(session, command, argv, gate, flags)
             if refused is not None:
                 if isinstance(refused, ErrorReply):
                     command.rejected += 1

@@ -38,7 +38,6 @@ class ScriptCalls:
         self._engine = engine
         self.library_sources: dict[bytes, bytes] = engine.keyspace.libraries
         self._ctx: Context | None = None
-        self.allow_noscript = False  # DEBUG SET-DISABLE-DENY-SCRIPTS
 
     def open_run(self, caller: Context) -> Context:
         """Its own database and protocol; nothing blocks in it."""
@@ -62,6 +61,9 @@ class ScriptCalls:
     def is_full(self) -> bool:
         engine = self._engine
         return engine.gate & LIMITED != 0 and not engine.memory.has_room()
+
+    def count_error(self, text: bytes) -> None:
+        self._engine.count_error(ErrorReply(text if b" " in text else b"ERR"))  # Redis: afterErrorReply
 
     def cannot_write(self) -> bool:
         return self._engine.gate & (WRITES_REFUSED | SAVES_FAIL) != 0
@@ -100,7 +102,7 @@ class ScriptCalls:
         arity = command.arity
         if arity != count and (arity >= 0 or count < -arity):
             return _ARITY
-        if command.flags & NOSCRIPT and not self.allow_noscript:
+        if command.flags & NOSCRIPT and not self._engine.shared.allow_noscript:
             return _NOT_ALLOWED
         if run.read_only and command.flags & (WRITE | MAY_REPLICATE):
             return _READ_ONLY

@@ -32,6 +32,9 @@ class Host(Protocol):
     def call(self, *argv: Any) -> Any:
         """redis.call and redis.pcall."""
 
+    def call_row(self, row: Any, count: float) -> Any:
+        """The same for a table of `count` arguments."""
+
     def tick(self) -> bytes | None:
         """Called every 100,000 instructions; a text ends the script."""
 
@@ -129,6 +132,7 @@ class Interpreter:
         table = self._lua.table_from
         return {
             b"call": host.call,
+            b"call_row": host.call_row,
             b"tick": host.tick,
             b"log": host.log,
             b"setresp": host.setresp,

@@ -39,7 +39,7 @@ class Library:
 
 class Libraries:
     """One interpreter for all of them. new_interpreter(True) makes it when first needed. sources: {name: text}, the
-    keyspace's, kept equal to what is loaded."""
+    keyspace's, kept equal to what is loaded. functions: by their names in lower case, for any case finds them."""
 
     def __init__(self, new_interpreter: Callable[[bool], Interpreter], sources: dict[bytes, bytes]) -> None:
         self._new_interpreter = new_interpreter
@@ -101,7 +101,8 @@ class Libraries:
         if old is not None and not replace:
             raise CommandError("ERR", f"Library '{_shown(library.name)}' already exists")
         for name in library.functions:
-            if name in functions and (old is None or name not in old.functions):
+            known = functions.get(name.lower())
+            if known is not None and (old is None or old.functions.get(known.name) is not known):
                 raise CommandError("ERR", f"Function {_shown(name)} already exists")
 
     def register(self, name: bytes, callback: Any, description: bytes | None, flags: bytes) -> bytes | None:
@@ -127,14 +128,14 @@ class Libraries:
 
     def _link(self, library: Library) -> None:
         self.libraries[library.name] = library
-        self.functions.update(library.functions)
+        self.functions.update(_by_lowered_name(library))
         self._sources[library.name] = library.source
 
     def _unlink(self, name: bytes) -> bool:
         library = self.libraries.pop(name, None)
         if library is None:
             return False
-        for function in library.functions:
+        for function in _by_lowered_name(library):
             del self.functions[function]
         del self._sources[name]
         return True
@@ -166,13 +167,13 @@ class Libraries:
         if old is not None:
             if not replace:
                 raise CommandError("ERR", f"Library {_shown(library.name)} already exists")
-            for name in old.functions:
+            for name in _by_lowered_name(old):
                 del functions[name]
         for name in library.functions:
-            if name in functions:
+            if name.lower() in functions:
                 raise CommandError("ERR", f"Function {_shown(name)} already exists")
         libraries[library.name] = library
-        functions.update(library.functions)
+        functions.update(_by_lowered_name(library))
 
     def listing(self, pattern: bytes | None, with_code: bool) -> list[Reply]:
         found: list[Reply] = []
@@ -185,6 +186,10 @@ class Libraries:
                 flat += [b"library_code", library.source]
             found.append(Map(flat))
         return found
+
+
+def _by_lowered_name(library: Library) -> dict[bytes, Function]:
+    return {name.lower(): function for name, function in library.functions.items()}
 
 
 def _described(function: Function) -> Reply:

@@ -13,8 +13,10 @@ import attrs
 import structlog
 
 from broker.commands.context import Context
+from broker.commands.registry import DENYOOM, MAY_REPLICATE, STALE, WRITE
 from broker.commands.script_run import (
     ALLOW_OOM,
+    ALLOW_STALE,
     NO_WRITES,
     REPLICATE_LOG,
     REPLICATE_REPLICAS,
@@ -31,7 +33,7 @@ from broker.scripting.binding import FAILURES, message_of
 from broker.scripting.flags import script_flags
 from broker.scripting.interpreter import Interpreter
 from broker.scripting.libraries import Libraries
-from broker.scripting.values import ERROR, NO_ROOM, for_lua, plain_reply, reply_of_row
+from broker.scripting.values import ERROR, NO_ROOM, Errors, for_lua, plain_reply, reply_of_row
 
 log = structlog.get_logger()
 _CHUNK: Final = 4000  # values that may stand in a call of Lua: its C stack takes 8,000
@@ -112,7 +114,7 @@ class Scripting:
         return self._finished(run, interpreter, lambda: interpreter.run_tables(cached.function, first, rest))
 
     def run_function(self, ctx: Context, argv: list[bytes], read_only: bool) -> Reply:
-        function = self.libraries.functions.get(argv[1])
+        function = self.libraries.functions.get(argv[1].lower())
         if function is None:
             raise CommandError("ERR", "Function not found")
         keys = _key_count(argv, "Bad number of keys provided")
@@ -122,6 +124,32 @@ class Scripting:
             raise CommandError("ERR", "not enough memory for the arguments of a function")
         first, rest = interpreter.tables.array(argv[3 : 3 + keys]), interpreter.tables.array(argv[3 + keys :])
         return self._finished(run, interpreter, lambda: interpreter.run_function(function.callback, first, rest))
+
+    def flags_of(self, argv: list[bytes], flags: int) -> int:
+        """Redis: getCommandFlags in server.c, scriptFlagsToCmdFlags in script.c."""
+        declared = self._declared(argv)
+        if declared & UNDECLARED:
+            return flags
+        flags &= ~(STALE | DENYOOM | WRITE | MAY_REPLICATE)
+        if not declared & (ALLOW_OOM | NO_WRITES):
+            flags |= DENYOOM
+        if not declared & NO_WRITES:
+            flags |= WRITE
+        return flags | (STALE if declared & ALLOW_STALE else 0)
+
+    def _declared(self, argv: list[bytes]) -> int:
+        """UNDECLARED, too, of what is not there or can't be read: running it will tell."""
+        name = argv[0].upper()
+        if name.startswith(b"FCALL"):
+            function = self.libraries.functions.get(argv[1].lower())
+            return UNDECLARED if function is None else function.flags
+        if name.startswith(b"EVALSHA"):
+            cached = self._cache.get(argv[1].lower())
+            return UNDECLARED if cached is None else cached.flags
+        try:
+            return script_flags(argv[1])[0]
+        except CommandError:
+            return UNDECLARED
 
     def _prepared(
         self, ctx: Context, argv: list[bytes], name: bytes, is_eval: bool, flags: int, read_only: bool
@@ -177,14 +205,14 @@ class Scripting:
             return plain_reply(result, resp3)
         mark = result[0]
         if mark == b"=":
-            return reply_of_row(result[1:], resp3)
+            return self._of_row(run, result[1:], resp3)
         if mark == b"*":
             row: list[Any] = []
             count = int(result[2])
             for start in range(1, count + 1, _CHUNK):
                 part = interpreter.slice(result[1], start, min(start + _CHUNK - 1, count))
                 row.extend(part if isinstance(part, tuple) else (part,))
-            return reply_of_row(row, resp3)
+            return self._of_row(run, row, resp3)
         return self._error(run, result)
 
     def _error(self, run: ScriptRun, result: tuple[Any, ...]) -> Reply:
@@ -193,7 +221,17 @@ class Scripting:
             text = b"%b script: %b, on %b:%d." % (text, run.name, source, int(line))
         reply = ErrorReply(text)
         if not counted:
-            run.caller.count_error(reply)
+            self._engine.count_error(text)
+        _failed(run, 1)
+        return reply
+
+    def _of_row(self, run: ScriptRun, row: tuple[Any, ...] | list[Any], resp3: bool) -> Reply:
+        """Of a table. An error that the script made itself is counted; one of a command was, when it came up."""
+        errors = Errors()
+        reply = reply_of_row(row, resp3, errors)
+        for error in errors.made:
+            self._engine.count_error(error.text)
+        _failed(run, errors.replied + (1 if errors.made else 0))
         return reply
 
     # -- the cache
@@ -275,6 +313,19 @@ class Scripting:
         return None
 
     # -- redis.*: what a script calls. Nothing may be raised here.
+
+    def call_row(self, row: Any, count: float) -> Any:
+        """`call` with more arguments than a call of Lua takes."""
+        run = self._run
+        interpreter = self._scripts if run is None or run.is_eval else self.libraries.interpreter
+        try:
+            arguments: list[Any] = []
+            for start in range(1, int(count) + 1, _CHUNK):
+                arguments.extend(interpreter.slice(row, start, min(start + _CHUNK - 1, int(count))))
+        except FAILURES:
+            interpreter.lift()
+            return b"ERR not enough memory", NO_ROOM
+        return self.call(*arguments)
 
     def call(self, *arguments: Any) -> Any:
         run = self._run
@@ -382,6 +433,12 @@ class Scripting:
 
     def function_counts(self) -> tuple[int, int]:
         return len(self.libraries.libraries), len(self.libraries.functions)
+
+
+def _failed(run: ScriptRun, times: int) -> None:
+    command = run.caller.command
+    if command is not None:
+        command.failed += times
 
 
 def _key_count(argv: list[bytes], not_a_number: str = "value is not an integer or out of range") -> int:

@@ -180,14 +180,23 @@ def plain_reply(value: Any, resp3: bool) -> Reply:
     return None
 
 
-def reply_of_row(row: tuple[Any, ...] | list[Any], resp3: bool) -> Reply:
+class Errors:
+    """In what a script returns. made: by itself. replied: how many are what commands replied, counted as such."""
+
+    def __init__(self) -> None:
+        self.made: list[ErrorReply] = []
+        self.replied = 0
+
+
+def reply_of_row(row: tuple[Any, ...] | list[Any], resp3: bool, errors: Errors) -> Reply:
     """Of the flat row that sandbox.lua made of a table."""
-    return _Rows(row, resp3).next()
+    return _Rows(row, resp3, errors).next()
 
 
 class _Rows:
-    def __init__(self, row: tuple[Any, ...] | list[Any], resp3: bool) -> None:
+    def __init__(self, row: tuple[Any, ...] | list[Any], resp3: bool, errors: Errors) -> None:
         self._row = row
+        self.errors = errors
         self._at = 0
         self._resp3 = resp3
 
@@ -209,6 +218,17 @@ class _Rows:
         return [self.next() for _ in range(count)]
 
 
+def _made_error(rows: _Rows) -> Reply:
+    error = ErrorReply(rows.take())
+    rows.errors.made.append(error)
+    return error
+
+
+def _replied_error(rows: _Rows) -> Reply:
+    rows.errors.replied += 1
+    return ErrorReply(rows.take())
+
+
 def _verbatim(rows: _Rows) -> Reply:
     kind = rows.take()
     return Verbatim(rows.take(), (kind + b"   ")[:3])
@@ -216,7 +236,8 @@ def _verbatim(rows: _Rows) -> Reply:
 
 _BY_LETTER: Final[dict[bytes, Callable[[_Rows], Reply]]] = {
     b"0": lambda rows: None,
-    b"e": lambda rows: ErrorReply(rows.take()),
+    b"e": _replied_error,
+    b"E": _made_error,
     b"s": lambda rows: Simple(rows.take().replace(b"\r", b" ").replace(b"\n", b" ")),
     b"d": lambda rows: Double(float(rows.take())),
     b"n": lambda rows: BigNumber(rows.take()),

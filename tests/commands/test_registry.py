@@ -27,10 +27,6 @@ DIFFERENCES = {
     ("COMMAND|GETKEYSANDFLAGS", "arity"): "as COMMAND GETKEYS",
     ("WATCH", "flags"): "NO_MULTI came later, with another error text inside MULTI",
     ("MULTI", "flags"): "as WATCH",
-    **{
-        (name, "flags"): "Redis 7.0 keeps the older blocking commands out of scripts"
-        for name in ("BLPOP", "BRPOP", "BLMOVE", "BRPOPLPUSH", "BZPOPMIN", "BZPOPMAX")
-    },
 }
 
 # Any arguments are let through, and QUIT does not care; COMMAND has sub-commands besides its own meaning.

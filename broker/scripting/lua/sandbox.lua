@@ -244,11 +244,17 @@ local function value_of(value, kind, more)
     return { verbatim_string = { string = value, format = more } }
 end
 
+local function host_call(...)
+    local count = select("#", ...)
+    if count > CHUNK then return host.call_row({ ... }, count) end
+    return host.call(...)
+end
+
 local function call(...)
     if select("#", ...) == 0 then
         error(failure("ERR Please specify at least one argument for this redis lib call"), 0)
     end
-    local value, kind, more = host.call(...)
+    local value, kind, more = host_call(...)
     if kind == nil then return value end
     local made = value_of(value, kind, more)
     if kind == 2 or kind == 6 then error(made, 0) end
@@ -258,7 +264,7 @@ local function protected_call(...)
     if select("#", ...) == 0 then
         return failure("ERR Please specify at least one argument for this redis lib call")
     end
-    local value, kind, more = host.call(...)
+    local value, kind, more = host_call(...)
     if kind == nil then return value end
     return value_of(value, kind, more)
 end
@@ -318,10 +324,6 @@ if not for_functions then
     api.breakpoint = function() return false end
     api.debug = function() end
     api.replicate_commands = function() return true end
-else
-    api.register_function = function()
-        error(failure("ERR redis.register_function can only be called on FUNCTION LOAD command"), 0)
-    end
 end
 globals.redis = proxy(api)
 globals.server = globals.redis
@@ -446,7 +448,8 @@ local function flatten(value, row, n, depth)
     end
     local field = rawget(value, "err")
     if type(field) == "string" then
-        row[n + 2], row[n + 3] = "e", field
+        row[n + 2] = rawget(value, "ignore_error_stats_update") and "e" or "E"
+        row[n + 3] = field
         return n + 3
     end
     field = rawget(value, "ok")
