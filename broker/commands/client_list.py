@@ -63,8 +63,6 @@ def line_of(ctx: Context, session: Session) -> bytes:
     unread, pieces, unsent = ctx.control.client_buffers(session)
     traffic = ctx.control.client_traffic(session)
     last = session.last_command.lower()
-    if session is ctx.session and ctx.command is not None:
-        last = ctx.command.wire_name
     now = ctx.now_ms
     tracker = ctx.keyspace.tracking.trackers.get(session.id)
     return (

@@ -244,8 +244,10 @@ class Engine:
         if command is None or command.subcommands:
             found = self._lookup.find(argv)
             if isinstance(found, ErrorReply):
+                session.last_command = command.wire_name if command is not None and len(argv) == 1 else b""
                 return self._refuse(session, found)
             command = found
+        session.last_command = command.wire_name  # here, not in call(): of a transaction EXEC is the last one
         arity = command.arity
         count: i64 = len(argv)
         if arity != count and (arity >= 0 or count < -arity):
@@ -303,7 +305,6 @@ class Engine:
         may_split = self._may_split
         self._may_split = False  # for what this call calls
         ctx.command = command
-        ctx.session.last_command = command.wire_name
         ctx.decisions = None
         start = self._mark
         dirty = self.keyspace.dirty

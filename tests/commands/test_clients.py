@@ -142,6 +142,33 @@ def test_info_says_which_command_is_running(h: Harness) -> None:
     assert fields(h.run("CLIENT LIST"))["cmd"] == "client|list"
 
 
+@pytest.mark.parametrize(
+    ("requests", "shown"),
+    [
+        ("GET k", "get"),
+        ("GET", "get"),
+        ("nonsense", "NULL"),
+        ("CONFIG nonsense", "NULL"),
+        ("CONFIG", "config"),
+        ("MULTI; GET k", "get"),
+        ("MULTI; GET k; EXEC", "exec"),
+        ("MULTI; GET k; DISCARD", "discard"),
+    ],
+)
+def test_the_last_command_of_a_client_is_what_it_sent_last(h: Harness, requests: str, shown: str) -> None:
+    """As redis-server shows it: who waits for `cmd=exec` does not see what the transaction executed."""
+    client = h.client()
+    for request in requests.split("; "):
+        client.run(request)
+    assert fields(h.run("CLIENT", "LIST", "ID", client.session.id))["cmd"] == shown
+
+
+def test_a_transaction_that_lists_clients_shows_itself_as_exec(h: Harness) -> None:
+    h.run("MULTI")
+    h.run("CLIENT INFO")
+    assert fields(h.run("EXEC")[0])["cmd"] == "exec"
+
+
 def test_list_may_be_filtered(h: Harness) -> None:
     first, second = h.main.session.id, h.client()
     second.run("SUBSCRIBE a")
