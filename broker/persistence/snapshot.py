@@ -106,6 +106,9 @@ class _Maker:
 
     def __init__(self, source: Source, clock: Callable[[], float] = perf_counter) -> None:
         self.longest = 0.0
+        self._size = (
+            0  # bytes made and not sent; summing them up at each slice would cost more than making them
+        )
         self._source = source
         self._clock = clock
 
@@ -122,24 +125,26 @@ class _Maker:
                 more = self._slice(out, begun + length)
                 ended = self._clock()
                 self.longest = max(self.longest, thread_time() - used)
-                if not more or sum(map(len, out)) >= _CHUNK:
+                if not more or self._size >= _CHUNK:
                     chunk = b"".join(out)
                     out.clear()
+                    self._size = 0
                     await send.send(chunk)
 
     def _slice(self, out: list[bytes], until: float) -> bool:
         """False at the end."""
         put_some = self._source.put_some
         clock = self._clock
-        size = 0
         seen = len(out)
-        while put_some(out):
-            for piece in out[seen:]:
-                size += len(piece)
+        more = True
+        while more:
+            more = put_some(out)
+            for i in range(seen, len(out)):
+                self._size += len(out[i])
             seen = len(out)
-            if clock() >= until or size >= _CHUNK:
-                return True
-        return False
+            if clock() >= until or self._size >= _CHUNK:
+                break
+        return more
 
 
 class _Writer:
