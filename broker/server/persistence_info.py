@@ -15,6 +15,7 @@ def persistence_fields(
     engine: Engine, log: AppendOnlyLog | None, saving: Saving, rewriting: Rewriting, loading: Loading
 ) -> dict[str, Value]:
     """Nothing is forked here, so what Redis tells of its children's memory is 0."""
+    begins = rewriting.is_about_to_begin()
     taken, total = rewriting.progress() if rewriting.is_active else saving.progress()
     fields: dict[str, Value] = {
         "loading": 1 if loading.is_active else 0,
@@ -35,8 +36,8 @@ def persistence_fields(
         "rdb_last_cow_size": 0,
         "rdb_last_load_keys_expired": loading.expired,
         "rdb_last_load_keys_loaded": loading.keys,
-        "aof_enabled": 1 if log else 0,
-        "aof_rewrite_in_progress": 1 if rewriting.is_active else 0,
+        "aof_enabled": 1 if log or begins else 0,
+        "aof_rewrite_in_progress": 1 if rewriting.is_active or begins else 0,
         "aof_rewrite_scheduled": 1 if rewriting.is_scheduled else 0,
         "aof_last_rewrite_time_sec": rewriting.last_seconds,
         "aof_current_rewrite_time_sec": rewriting.active_seconds(),

@@ -69,7 +69,7 @@ class Rewriting:
 
     def begin(self, in_transaction: bool) -> bool:
         """BGREWRITEAOF. False: scheduled."""
-        if self.is_active:
+        if self.is_active or self.is_about_to_begin():
             raise already_rewriting()
         if self._saving.is_active or in_transaction or self.backup.holds_log:
             self.is_scheduled = True
@@ -100,6 +100,16 @@ class Rewriting:
         self._wake.set()
 
     # -- what it tells
+
+    def is_about_to_begin(self) -> bool:
+        """`CONFIG SET appendonly yes` was said, and the log that it asks for is begun after this turn.
+
+        Who waits for the end of that rewriting must not find, in between, that there is none.
+        """
+        if self.is_active or self.is_scheduled or not self._engine.config.boolean("appendonly"):
+            return False
+        current = self._log_of()
+        return (current is None or current.is_aside) and self._engine.clock.monotonic() >= self._retry_at
 
     def active_seconds(self) -> int:
         return int(self._engine.clock.monotonic() - self._begun) if self.is_active else -1

@@ -165,6 +165,23 @@ async def test_the_log_can_be_turned_on_and_off(tmp_path: Path) -> None:
         assert wire("MGET", "before", "during", "after") == [b"v", b"v", None]
 
 
+async def test_who_turns_the_log_on_finds_its_first_writing_under_way(tmp_path: Path) -> None:
+    """All in one turn, so that nothing was begun yet. Who waits for its end must not take that for the end."""
+    async with serving(tmp_path) as (_, client):
+        await client("MULTI")
+        for request in (["CONFIG", "SET", "appendonly", "yes"], ["INFO", "persistence"], ["BGREWRITEAOF"]):
+            assert await client(*request) == b"+QUEUED"
+        assert await client("EXEC") == b"*3"
+        assert await client.line() == b"+OK"
+        lines = []
+        while not lines or not lines[-1].startswith(b"-"):
+            lines.append(await client.line())
+        assert lines[-1] == b"-ERR Background append only file rewriting already in progress"
+        assert {b"aof_enabled:1", b"aof_rewrite_in_progress:1", b"aof_rewrite_scheduled:0"} <= set(lines)
+        info = await rewritten(client)
+        assert (info["aof_enabled"], info["aof_rewrite_in_progress"]) == ("1", "0")
+
+
 async def test_turning_the_log_on_again_replaces_what_an_older_one_held(tmp_path: Path) -> None:
     async with serving(tmp_path) as (_, client):
         for turn in range(3):
