@@ -134,7 +134,7 @@ class ServerControl:
         return (
             int(connection.bytes_in),
             int(connection.bytes_out),
-            int(connection.requests),
+            int(connection.requests) - int(session.is_blocked),  # one that waits counts once it is answered
             connection.memory_bytes(),
         )
 

@@ -1,4 +1,4 @@
-"""WAIT, as long as there are no replicas."""
+"""What a primary answers, as long as there are no replicas."""
 
 import pytest
 from support.engine import Harness
@@ -42,7 +42,23 @@ def test_in_multi_nobody_waits() -> None:
         ("WAIT 1 x", "-ERR timeout is not an integer or out of range"),
         ("WAIT 1 -1", "-ERR timeout is negative"),
         ("WAIT 1 9223372036854775807", "-ERR timeout is out of range"),
+        ("REPLICAOF a b", "-ERR Invalid master port"),
+        ("SLAVEOF a 65536", "-ERR Invalid master port"),
+        ("REPLICAOF a 1", "-ERR this server can't be a replica: there is no replication yet"),
+        ("FAILOVER", "-ERR FAILOVER requires connected replicas."),
+        ("FAILOVER ABORT", "-ERR No failover in progress."),
+        ("FAILOVER ABORT x", "-ERR syntax error"),
+        ("FAILOVER TO a", "-ERR syntax error"),
+        ("FAILOVER TO a b", "-ERR value is not an integer or out of range"),
+        ("FAILOVER TO a 1 FORCE TIMEOUT 5", "-ERR FAILOVER requires connected replicas."),
+        ("FAILOVER TIMEOUT 0", "-ERR FAILOVER timeout must be greater than 0"),
+        ("FAILOVER TIMEOUT 5 TIMEOUT 5", "-ERR syntax error"),
     ],
 )
 def test_what_is_refused(request_: str, error: str) -> None:
     assert Harness().run(request_) == error
+
+
+def test_a_primary_stays_one() -> None:
+    h = Harness()
+    assert [h.run("REPLICAOF NO ONE"), h.run("slaveof no one"), h.run("ROLE")] == ["OK", "OK", [b"master", 0, []]]

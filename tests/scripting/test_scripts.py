@@ -5,6 +5,8 @@ from hashlib import sha1
 import pytest
 from support.engine import Harness
 
+from broker.engine.admission import POSTPONED
+
 INCR_TWICE = "redis.call('INCR', KEYS[1]) return redis.call('INCR', KEYS[1])"
 
 
@@ -263,3 +265,45 @@ def test_a_script_may_not_add_data_when_memory_is_full() -> None:
     assert evaluate(broker, "#!lua flags=allow-oom\nreturn redis.call('SET', 'a', 1)") == "OK"
     # who has begun to write may go on
     assert evaluate(broker, "redis.call('DEL', 'nothing') return redis.call('SET', 'b', 1)") == "OK"
+
+
+# -- pauses
+
+
+@pytest.mark.parametrize(
+    ("request_", "goes_on"),
+    [
+        (["EVAL", "#!lua flags=no-writes\nreturn 1", 0], True),
+        (["EVAL", "#!lua flags=no-writes,allow-oom\nreturn 'not cached'", 0], True),
+        (["EVAL", "#!lua\nreturn 1", 0], False),
+        (["EVAL", "#!lua flags=bogus\nreturn 1", 0], False),
+        (["EVAL", "return 1", 0], False),
+        (["EVAL_RO", "return 1", 0], True),
+        (["EVALSHA", sha1(b"#!lua flags=no-writes\nreturn 2").hexdigest().upper(), 0], True),
+        (["EVALSHA", sha1(b"return 2").hexdigest(), 0], False),
+        (["EVALSHA", "0" * 40, 0], False),
+        (["FCALL", "reads", 0], True),
+        (["FCALL", "writes", 0], False),
+        (["FCALL", "missing", 0], False),
+        (["PUBLISH", "a", "b"], False),
+    ],
+)
+def test_a_pause_of_writes_lets_scripts_on_that_declare_to_write_nothing(
+    request_: list[str | int], goes_on: bool
+) -> None:
+    h = Harness()
+    h.run("SCRIPT", "LOAD", "#!lua flags=no-writes\nreturn 2")
+    h.run("SCRIPT", "LOAD", "return 2")
+    h.run(
+        "FUNCTION",
+        "LOAD",
+        "#!lua name=l\n"
+        "redis.register_function{function_name='reads', callback=function() return 1 end, flags={'no-writes'}}\n"
+        "redis.register_function('writes', function() return 1 end)",
+    )
+    queued = h.client()
+    for request in (["MULTI"], request_):
+        queued.run(*request)
+    h.engine.pause(int(h.time.now) * 1000 + 60_000, True)
+    assert (h.client().raw(*request_) is not POSTPONED) == goes_on
+    assert (queued.raw("EXEC") is not POSTPONED) == goes_on

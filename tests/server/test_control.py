@@ -104,6 +104,22 @@ def test_pausing_writes_holds_transactions_that_write_and_publishing(server: Ser
         assert pub.read() == 0
 
 
+def test_a_request_that_waits_counts_in_client_list_once_it_is_answered(broker: Broker) -> None:
+    with Wire(broker.port) as wire, Wire(broker.port) as waiting:
+        number = waiting("CLIENT", "ID")
+
+        def counted() -> bytes:
+            return bytes(wire("CLIENT", "LIST", "ID", number)).split(b"tot-cmds=")[1].strip()
+
+        assert counted() == b"1"
+        waiting.send("BLPOP", "counted", 0)
+        assert any(b"cmd=blpop" in wire("CLIENT", "LIST", "ID", number) for _ in range(1000))
+        assert counted() == b"1"
+        wire("RPUSH", "counted", "x")
+        assert waiting.read() == [b"counted", b"x"]
+        assert counted() == b"2"
+
+
 def test_pausing_all_holds_every_request_until_its_time_is_over(server: Server) -> None:
     with Wire(server.port) as wire, Wire(server.port) as other:
         start = time.monotonic()
