@@ -33,6 +33,7 @@ bench: $(VENV)/.installed
 	PYTHONSAFEPATH=1 $(BIN)/python tests/bench/throughput.py
 	PYTHONSAFEPATH=1 $(BIN)/python tests/bench/streams.py
 	PYTHONSAFEPATH=1 $(BIN)/python tests/bench/messaging.py
+	PYTHONSAFEPATH=1 $(BIN)/python tests/bench/scripts.py
 
 bench-persistence: $(VENV)/.installed
 	PYTHONSAFEPATH=1 $(BIN)/python tests/bench/persistence.py

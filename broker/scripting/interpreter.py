@@ -77,7 +77,6 @@ class Interpreter:
         self.run_function: Final = entry[b"run_function"]
         self.load_library: Final = entry[b"load_library"]
         self.slice: Final = entry[b"slice"]
-        self._reset = entry[b"reset"]
         self._compile = entry[b"compile"]
         self._memory = entry[b"memory"]
         self._collect = entry[b"collect"]
@@ -113,9 +112,8 @@ class Interpreter:
         return int(self._memory() * 1024)
 
     def end_run(self, collect: bool) -> None:
-        """After a run, whose limit has been lifted: forget settings. collect: a step of Lua's collector, so that it
+        """After a run, whose limit has been lifted. collect: a step of Lua's collector, so that it
         never has to do much at once."""
-        self._reset()
         if collect:
             self._collect(50)
         self.has_room(0)  # collects, if there is none

@@ -39,6 +39,7 @@ log = structlog.get_logger()
 _CHUNK: Final = 4000  # values that may stand in a call of Lua: its C stack takes 8,000
 _COLLECT_EVERY: Final = 50  # runs
 _KILLED: Final = b"ERR Script killed by user with SCRIPT KILL..."
+_EXACT: Final = 1 << 53  # what a number of Lua tells apart
 _LEVELS: Final = ("debug", "info", "info", "warning")  # of redis.log: debug, verbose, notice, warning
 _NOT_ARGUMENTS: Final = (b"ERR Lua redis lib command arguments must be strings or integers", ERROR)
 
@@ -105,7 +106,7 @@ class Scripting:
     ) -> Reply:
         run = self._prepared(ctx, argv, name, True, cached.flags, read_only)
         interpreter = self._scripts
-        if not interpreter.has_room(sum(map(len, argv)) + 64 * len(argv)):
+        if not interpreter.has_room(_size(argv)):
             raise CommandError("ERR", "not enough memory for the arguments of a script")
         if len(argv) <= _CHUNK:
             return self._finished(run, interpreter, lambda: interpreter.run(cached.function, keys, *argv[3:]))
@@ -120,7 +121,7 @@ class Scripting:
         keys = _key_count(argv, "Bad number of keys provided")
         run = self._prepared(ctx, argv, argv[1], False, function.flags, read_only)
         interpreter = self.libraries.interpreter
-        if not interpreter.has_room(sum(map(len, argv)) + 64 * len(argv)):
+        if not interpreter.has_room(_size(argv)):
             raise CommandError("ERR", "not enough memory for the arguments of a function")
         first, rest = interpreter.tables.array(argv[3 : 3 + keys]), interpreter.tables.array(argv[3 + keys :])
         return self._finished(run, interpreter, lambda: interpreter.run_function(function.callback, first, rest))
@@ -344,6 +345,8 @@ class Scripting:
         interpreter = self._scripts if run.is_eval else self.libraries.interpreter
         try:
             reply = self._engine.call(run, argv)
+            if isinstance(reply, int) and -_EXACT < reply < _EXACT and not isinstance(reply, bool):
+                return float(reply)  # takes no memory
             if isinstance(reply, bytes):
                 if interpreter.has_room(len(reply)):
                     return reply
@@ -433,6 +436,11 @@ class Scripting:
 
     def function_counts(self) -> tuple[int, int]:
         return len(self.libraries.libraries), len(self.libraries.functions)
+
+
+def _size(argv: list[bytes]) -> int:
+    """What they take in Lua, about."""
+    return sum(map(len, argv)) + 64 * len(argv)
 
 
 def _failed(run: ScriptRun, times: int) -> None:

@@ -295,3 +295,28 @@ def test_a_lock_without_scripts_and_a_queue_between_threads(client: Client, brok
     for thread in threads:
         thread.join(30)
     assert client.get("counter") == "80"
+
+
+def test_its_lock_which_is_three_scripts(client: Client) -> None:
+    lock = client.lock("lock", timeout=50)
+    assert lock.acquire() is True
+    assert client.lock("lock", timeout=50).acquire(blocking=False) is False
+    assert lock.extend(50) is True
+    assert client.pttl("lock") > 50_000
+    assert lock.reacquire() is True
+    assert client.pttl("lock") <= 50_000
+    with pytest.raises(redis.exceptions.LockNotOwnedError):
+        lock.do_release(b"not the owner's")
+    lock.release()
+    assert not client.exists("lock")
+
+
+def test_registered_scripts_are_loaded_again_when_they_are_gone(client: Client) -> None:
+    add = client.register_script("return redis.call('INCRBY', KEYS[1], ARGV[1])")
+    client.script_flush()
+    assert add(keys=["n"], args=[5]) == 5
+    client.script_flush()
+    with client.pipeline() as pipeline:
+        add(keys=["n"], args=[1], client=pipeline)
+        add(keys=["n"], args=[1], client=pipeline)
+        assert pipeline.execute() == [6, 7]

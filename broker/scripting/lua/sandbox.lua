@@ -244,27 +244,28 @@ local function value_of(value, kind, more)
     return { verbatim_string = { string = value, format = more } }
 end
 
-local function host_call(...)
-    local count = select("#", ...)
-    if count > CHUNK then return host.call_row({ ... }, count) end
-    return host.call(...)
-end
+local host_call = host.call
+local function host_call_row(...) return host.call_row({ ... }, select("#", ...)) end
 
 local function call(...)
-    if select("#", ...) == 0 then
+    local count = select("#", ...)
+    if count == 0 then
         error(failure("ERR Please specify at least one argument for this redis lib call"), 0)
     end
-    local value, kind, more = host_call(...)
+    local value, kind, more
+    if count <= CHUNK then value, kind, more = host_call(...) else value, kind, more = host_call_row(...) end
     if kind == nil then return value end
     local made = value_of(value, kind, more)
     if kind == 2 or kind == 6 then error(made, 0) end
     return made
 end
 local function protected_call(...)
-    if select("#", ...) == 0 then
+    local count = select("#", ...)
+    if count == 0 then
         return failure("ERR Please specify at least one argument for this redis lib call")
     end
-    local value, kind, more = host_call(...)
+    local value, kind, more
+    if count <= CHUNK then value, kind, more = host_call(...) else value, kind, more = host_call_row(...) end
     if kind == nil then return value end
     return value_of(value, kind, more)
 end
@@ -549,6 +550,9 @@ local function outcome(ok, value)
 end
 
 local entry = {}
+local function begin() -- what a script sets holds for its run alone
+    if reset_cjson then reset_cjson() end
+end
 
 function entry.compile(source, name)
     return compiled(source, name)
@@ -556,25 +560,35 @@ end
 
 -- Run a script: the first `count` of the values are its KEYS, the others its ARGV.
 function entry.run(f, count, ...)
-    local keys, argv = {}, { ... }
-    if count > 0 then
+    local keys, argv
+    if count == 0 then
+        keys, argv = {}, { ... }
+    elseif count == select("#", ...) then
+        keys, argv = { ... }, {}
+    elseif count == 1 then
+        keys, argv = { (...) }, { select(2, ...) }
+    else
+        keys, argv = {}, { ... }
         local total = #argv
         for i = 1, count do keys[i] = argv[i] end
         for i = 1, total - count do argv[i] = argv[i + count] end
         for i = total - count + 1, total do argv[i] = nil end
     end
+    begin()
     rawset(globals, "KEYS", keys)
     rawset(globals, "ARGV", argv)
     return outcome(xpcall(f, locate))
 end
 
 function entry.run_tables(f, keys, argv)
+    begin()
     rawset(globals, "KEYS", keys)
     rawset(globals, "ARGV", argv)
     return outcome(xpcall(f, locate))
 end
 
 function entry.run_function(f, keys, argv)
+    begin()
     return outcome(xpcall(function() return f(keys, argv) end, locate))
 end
 
@@ -627,7 +641,6 @@ function entry.set(...)
 end
 function entry.value(value, kind, more) return value_of(value, kind, more) end
 function entry.slice(row, from, to) return unpack(row, from, to) end
-function entry.reset() if reset_cjson then reset_cjson() end end
 function entry.memory() return collectgarbage("count") end
 function entry.collect(step) return collectgarbage("step", step) end
 
