@@ -106,9 +106,7 @@ class _Maker:
 
     def __init__(self, source: Source, clock: Callable[[], float] = perf_counter) -> None:
         self.longest = 0.0
-        self._size = (
-            0  # bytes made and not sent; summing them up at each slice would cost more than making them
-        )
+        self._size = 0  # bytes made and not sent; summing them up at each slice would cost more than making them
         self._source = source
         self._clock = clock
 

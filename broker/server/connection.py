@@ -11,14 +11,14 @@ from typing import Final
 from mypy_extensions import i64
 
 from broker.commands.context import Context
-from broker.commands.session import DROP_NEWEST, NEEDS_AUTH, REPLY_ON, REPLY_SKIP, REPLY_SKIP_NEXT, TRACKS
+from broker.commands.session import DROP_NEWEST, DROP_OLDEST, NEEDS_AUTH, REPLY_ON, REPLY_SKIP, REPLY_SKIP_NEXT, TRACKS
 from broker.engine.admission import POSTPONED
 from broker.engine.engine import Engine
 from broker.errors import ProtocolError
 from broker.protocol.encoder import encode
 from broker.protocol.replies import ErrorReply
 from broker.protocol.requests import RequestParser
-from broker.server.held import Held
+from broker.server.held import Held, notice
 
 _RECEIVE: Final = 16 * 1024
 _RECEIVE_MORE: Final = 256 * 1024  # once a client sends more than the above at a time
@@ -88,6 +88,8 @@ class Connection:
         self._next: i64 = 0  # the first of them that was not executed
         self._failure: ErrorReply | None = None  # a protocol error, to be told after them
         self._sealed: list[bytes] = []  # output whose log is being fsynced
+        self._lost_before: i64 = 0  # messages dropped from _sealed; their notice stands at _notice_at
+        self._notice_at: i64 = 0
         self._sealed_messages: list[int] = []  # as Session.messages, of _sealed
         self._sealed_bytes: i64 = 0
         self._held_bytes: i64 = 0  # those, and what of session.out waits for an fsync, as far as it was counted
@@ -257,6 +259,7 @@ class Connection:
             self._sealed_messages = []
             self._held_bytes -= self._sealed_bytes
             self._sealed_bytes = 0
+            self._lost_before = 0
             self._transmit(sealed, messages)
 
     def count_held(self) -> None:
@@ -267,7 +270,48 @@ class Connection:
             self._counted += 1
         hard = self._limits.pubsub[0] if self.session.subscriptions else self._limits.normal[0]
         if hard and self._held_bytes > hard:
-            self._cut()
+            if self.session.overflow == DROP_OLDEST:
+                self._drop_oldest_held(hard)
+            elif self.session.overflow == DROP_NEWEST:
+                self._drop_newest_held(hard)
+            if self._held_bytes > hard:
+                self._cut()
+
+    def _drop_oldest_held(self, hard: i64) -> None:
+        """Drop messages that wait for the fsync, until the rest fits; one notice stands for all of them. Those of this
+        turn, which wait for the next one, leave a notice each."""
+        last = -1
+        dropped = 0
+        for place in self._sealed_messages:
+            if self._held_bytes <= hard:
+                break
+            self._lose(self._sealed, place, b"")
+            last = place
+            dropped += 1
+        if dropped:
+            del self._sealed_messages[:dropped]
+            if self._lost_before:
+                self._sealed[self._notice_at] = b""
+            self._lost_before += dropped
+            self._notice_at = last
+            self._sealed[last] = notice(int(self._lost_before), self.session.resp3)
+        while self._held_bytes > hard and self.session.messages:
+            self._lose(self.session.out, self.session.messages.pop(0), notice(1, self.session.resp3))
+
+    def _drop_newest_held(self, hard: i64) -> None:
+        instead = notice(1, self.session.resp3)
+        while self._held_bytes > hard and self.session.messages:
+            self._lose(self.session.out, self.session.messages.pop(), instead)
+        while self._held_bytes > hard and self._sealed_messages:
+            self._lose(self._sealed, self._sealed_messages.pop(), instead)
+
+    def _lose(self, pieces: list[bytes], place: i64, instead: bytes) -> None:
+        freed = len(pieces[place]) - len(instead)
+        self._held_bytes -= freed
+        if pieces is self._sealed:
+            self._sealed_bytes -= freed
+        pieces[place] = instead
+        self._traffic.messages_dropped += 1
 
     def flush(self) -> None:
         """Send what the client is owed, as far as the socket takes it."""

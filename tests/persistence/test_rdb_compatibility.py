@@ -97,6 +97,12 @@ def test_we_load_the_file_of_redis_server_and_it_our_file_of_that(tmp_path, opti
 _requests = st.lists(st.one_of([*FAMILIES["everything"]]), min_size=30, max_size=120)
 
 
+def save(port: int) -> None:
+    """On a connection of its own: that of the random requests may be within MULTI, or subscribed."""
+    with Wire(port) as wire:
+        assert wire("SAVE") == "OK"
+
+
 @settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
 @given(theirs=_requests, ours=_requests)
 def test_random_requests_survive_the_way_there_and_back(tmp_path_factory, theirs, ours):
@@ -105,14 +111,14 @@ def test_random_requests_survive_the_way_there_and_back(tmp_path_factory, theirs
         for request in theirs:
             wire(*request)
         expected = of_theirs(server)
-        wire("SAVE")
+        save(server.port)
         server.kill()
     with Broker(folder, *OURS) as broker, Wire(broker.port) as wire:
         assert of_ours(broker) == expected
         for request in ours:
             wire(*request)
         expected = of_ours(broker)
-        wire("SAVE")
+        save(broker.port)
         broker.kill()
     with RedisServer(folder) as server:
         assert of_theirs(server) == expected
