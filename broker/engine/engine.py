@@ -75,6 +75,8 @@ _MAY_WANT_MEMORY: Final = DENYOOM | MAY_REPLICATE  # flags: a script may write, 
 _UNBLOCKED: Final = ErrorReply(b"UNBLOCKED")  # as INFO errorstats counts it
 _INTERNAL_ERROR: Final = ErrorReply(b"ERR internal error")
 _COMPRESSION: Final = {"no": 0, "fast": 1, "high": 6}  # levels of zlib
+_SCRIPT_CODES: Final = 128  # codes of errors that are counted each by itself; new ones of scripts beyond it together,
+_CODES: Final = 1024  # of others beyond this (ours are a few dozen, but DEBUG ERROR takes any)
 _OVERFLOW: Final = {"disconnect": DISCONNECT, "drop-oldest": DROP_OLDEST, "drop-newest": DROP_NEWEST}
 
 
@@ -532,12 +534,13 @@ class Engine:
         self.count_error(reply)
         return reply
 
-    def count_error(self, reply: ErrorReply) -> None:
+    def count_error(self, reply: ErrorReply, is_from_script: bool = False) -> None:
+        """is_from_script: its text is one that a script made up, which may begin with any code."""
         self.error_replies += 1
         code = reply.text.split(b" ", 1)[0]
         errors = self.shared.errors
-        if code not in errors and len(errors) >= 128:
-            code = b"ERRORSTATS_OVERFLOW"  # a script may return any code. As in Valkey
+        if code not in errors and len(errors) >= (_SCRIPT_CODES if is_from_script else _CODES):
+            code = b"ERRORSTATS_OVERFLOW"  # as in Valkey
         errors[code] = errors.get(code, 0) + 1
 
     def _unblock(self) -> None:

@@ -63,7 +63,7 @@ class ScriptCalls:
         return engine.gate & LIMITED != 0 and not engine.memory.has_room()
 
     def count_error(self, text: bytes) -> None:
-        self._engine.count_error(ErrorReply(text if b" " in text else b"ERR"))  # Redis: afterErrorReply
+        self._engine.count_error(ErrorReply(text if b" " in text else b"ERR"), True)  # Redis: afterErrorReply
 
     def cannot_write(self) -> bool:
         return self._engine.gate & (WRITES_REFUSED | SAVES_FAIL) != 0

@@ -223,6 +223,8 @@ class Info:
             "eventloop_cycles": int(self._hub.turns),
             "eventloop_duration_sum": int(self._hub.busy_seconds * 1e6),
             "eventloop_duration_cmd_sum": int(sum(command.seconds for command in self.commands()) * 1e6),
+            "instantaneous_eventloop_cycles_per_sec": round(statistics.turns.value),
+            "instantaneous_eventloop_duration_usec": round(statistics.turn_us()),
             "turns": int(self._hub.turns),
         }
 

@@ -294,6 +294,7 @@ class Server:
             used_memory(self.engine, self.hub),
             self.clock.monotonic(),
         )
+        self.statistics.sample_turns(int(self.hub.turns), self.hub.busy_seconds, self.clock.monotonic())
 
     # -- the log
 

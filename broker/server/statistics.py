@@ -53,6 +53,16 @@ class Statistics:
     requests: Rate = attrs.Factory(Rate)
     input: Rate = attrs.Factory(Rate)
     output: Rate = attrs.Factory(Rate)
+    turns: Rate = attrs.Factory(Rate)
+    busy_us: Rate = attrs.Factory(Rate)  # microseconds spent in turns
+
+    def turn_us(self) -> float:
+        """How long a turn took lately, in microseconds."""
+        return self.busy_us.value / self.turns.value if self.turns.value else 0.0
+
+    def sample_turns(self, turns: int, busy_seconds: float, now: float) -> None:
+        self.turns.sample(turns, now)
+        self.busy_us.sample(int(busy_seconds * 1e6), now)
 
     def sample(self, requests: int, bytes_in: int, bytes_out: int, used: int, now: float) -> None:
         self.requests.sample(requests, now)

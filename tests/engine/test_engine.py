@@ -164,12 +164,21 @@ def test_calls_failures_and_rejections_are_counted(harness: Harness) -> None:
 
 
 def test_codes_that_clients_invent_do_not_fill_memory(harness: Harness) -> None:
-    for i in range(300):
+    for i in range(1200):
         register(harness, CommandError(f"CODE{i}", "x"))
         harness.run("FAIL")
     errors = harness.engine.shared.errors
-    assert len(errors) == 129
-    assert errors[b"ERRORSTATS_OVERFLOW"] == 300 - 128  # the rest, together
+    assert len(errors) == 1025
+    assert errors[b"ERRORSTATS_OVERFLOW"] == 1200 - 1024  # the rest, together
+
+
+def test_codes_that_scripts_invent_leave_room_for_those_of_the_server(harness: Harness) -> None:
+    for i in range(300):
+        assert harness.run("EVAL", "return redis.error_reply(ARGV[1] .. ' x')", 0, f"CODE{i}") == f"-CODE{i} x"
+    harness.run("SET a b c d")
+    errors = harness.engine.shared.errors
+    assert (errors[b"ERRORSTATS_OVERFLOW"], errors[b"CODE0"], errors[b"ERR"]) == (300 - 128, 1, 1)
+    assert len(errors) == 130
 
 
 def test_a_session_that_ends_leaves_nothing_behind(harness: Harness) -> None:

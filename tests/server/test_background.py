@@ -9,6 +9,7 @@ from support.servers import Broker, eventually
 from support.wire import Push, Wire
 
 from broker.server.background import Timer
+from broker.server.statistics import Statistics
 
 
 @pytest.mark.parametrize("milliseconds", [1, 20, 250])
@@ -112,3 +113,12 @@ async def test_a_timer_set_by_its_own_call_runs_on(autojump_clock: Clock) -> Non
     with trio.move_on_after(6):
         await timer.run()
     assert times == [1, 3, 5]
+
+
+def test_how_often_turns_come_and_how_long_they_take_is_averaged() -> None:
+    statistics = Statistics()
+    assert statistics.turn_us() == 0.0
+    for second in range(1, 5):  # 20 turns a second, of a millisecond each
+        statistics.sample_turns(second * 20, second * 0.02, float(second))
+    assert round(statistics.turns.value) == 20
+    assert round(statistics.turn_us()) == 1000
