@@ -9,6 +9,7 @@ from setuptools import Extension, setup
 
 HOT = ["protocol", "datatypes", "keyspace", "rdb", "commands", "engine"]
 HOT_FILES = ["broker/server/hub.py", "broker/server/connection.py", "broker/persistence/rdb_writer.py"]
+HOT_FILES += ["broker/scripting/scripts.py", "broker/scripting/values.py"]
 HOT_FILES += ["broker/persistence/rdb_reader.py", "broker/persistence/rdb_state.py"]
 HOT_FILES += ["broker/persistence/snapshot_bytes.py"]
 

@@ -9,7 +9,6 @@ from hashlib import sha1
 from time import perf_counter
 from typing import Any, Final
 
-import attrs
 import structlog
 
 from broker.commands.context import Context
@@ -44,11 +43,11 @@ _LEVELS: Final = ("debug", "info", "info", "warning")  # of redis.log: debug, ve
 _NOT_ARGUMENTS: Final = (b"ERR Lua redis lib command arguments must be strings or integers", ERROR)
 
 
-@attrs.define
 class _Cached:
-    source: bytes
-    function: Any
-    flags: int
+    def __init__(self, source: bytes, function: Any, flags: int) -> None:
+        self.source = source
+        self.function = function
+        self.flags = flags
 
 
 class Scripting:

@@ -160,11 +160,10 @@ def _nested(flat: list[Reply], tables: Tables, resp3: bool) -> Any:
 
 def integer(value: float) -> int:
     """A Lua number as the integer that C makes of it: cut, and out of range the smallest there is."""
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            return I64_MIN
-        value = int(value)
-    return value if I64_MIN <= value <= I64_MAX else I64_MIN
+    if isinstance(value, float) and not math.isfinite(value):
+        return I64_MIN
+    whole = int(value)
+    return whole if I64_MIN <= whole <= I64_MAX else I64_MIN
 
 
 def plain_reply(value: Any, resp3: bool) -> Reply:
