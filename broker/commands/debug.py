@@ -107,7 +107,8 @@ def _object(ctx: Context, argv: list[bytes]) -> Reply:
     if value is None:
         raise no_such_key()
     idle = 0 if ctx.keyspace.lfu else ctx.db.idle_seconds(argv[2])
-    lru = (ctx.now_ms // 1000 - idle) & 0xFFFFFF  # the clock of Redis, in seconds
+    used_ms = ctx.now_ms if ctx.keyspace.lfu else ctx.db.last_use_ms(argv[2])
+    lru = used_ms // 1000 & 0xFFFFFF  # the clock of Redis, in seconds
     return Simple(
         b"Value at:0x%012x refcount:1 encoding:%b serializedlength:%d lru:%d lru_seconds_idle:%d"
         % (id(value), encoding(value, ctx.config), value_bytes(value), lru, idle)

@@ -242,6 +242,10 @@ class Database:
     def idle_seconds(self, key: bytes) -> int:
         return (self.keyspace.coldness(self, key) << TICK_BITS) // 1000
 
+    def last_use_ms(self, key: bytes) -> int:
+        """Unix time at which a key was used, as far as it is noted: the same until it is used again. Without LFU."""
+        return self.usage.last(key) << TICK_BITS
+
     def set_idle(self, key: bytes, seconds: int) -> None:
         """RESTORE and files say how long a key was not used."""
         if not self.keyspace.lfu:

@@ -80,3 +80,18 @@ def test_swapdb_and_flush_carry_times_along(h: Harness) -> None:
     h.run("FLUSHDB")
     h.run("SET k v")
     assert idle(h) == 0
+
+
+def test_the_time_of_the_last_use_stays_until_a_key_is_used_again() -> None:
+    h = Harness()
+
+    def lru() -> bytes:
+        return bytes(h.run("DEBUG OBJECT k").encode().split(b"lru:")[1].split()[0])
+
+    h.run("SET k v")
+    before = lru()
+    for _ in range(50):
+        h.advance(0.17)
+        assert lru() == before
+    h.run("GET k")
+    assert int(lru()) > int(before)
