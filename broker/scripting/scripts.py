@@ -321,7 +321,8 @@ class Scripting:
         try:
             arguments: list[Any] = []
             for start in range(1, int(count) + 1, _CHUNK):
-                arguments.extend(interpreter.slice(row, start, min(start + _CHUNK - 1, int(count))))
+                part = interpreter.slice(row, start, min(start + _CHUNK - 1, int(count)))
+                arguments.extend(part if isinstance(part, tuple) else (part,))
         except FAILURES:
             interpreter.lift()
             return b"ERR not enough memory", NO_ROOM
