@@ -129,8 +129,8 @@ class RedisServer(ServerProcess):
 
 
 def free_port() -> int:
-    """A port that was free a moment ago, below the range that the system hands out by itself. Tests that run at the same
-    time look in ranges of their own, or two of them would find the same."""
+    """A port that was free a moment ago, below the range that the system hands out by itself. Tests that run at
+    the same time look in ranges of their own, or two of them would find the same."""
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 4
     begin = 20000 + worker * 3000
     for port in range(begin + os.getpid() % 2000, begin + 3000):
