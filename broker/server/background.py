@@ -45,11 +45,13 @@ class Housekeeping:
         idle_seconds: Callable[[], int],
         sample: Callable[[], None],
         is_paused: Callable[[], bool] = lambda: False,
+        collects: bool = True,
     ) -> None:
         self._hub = hub
         self._idle_seconds = idle_seconds
         self._sample = sample
         self._is_paused = is_paused
+        self._collects = collects
         self._executed = 0
 
     async def run(self) -> None:
@@ -61,7 +63,8 @@ class Housekeeping:
             self._check_clients()
             self._hub.engine.upkeep.pack_cold()
             executed = int(self._hub.engine.executed)
-            collect_garbage(busy=executed - self._executed > _BUSY)
+            if self._collects:
+                collect_garbage(busy=executed - self._executed > _BUSY)
             self._executed = executed
 
     def _check_clients(self) -> None:

@@ -63,11 +63,20 @@ class Started:
 
 
 class Server:
-    """One broker. run() serves until it is asked to end; it may be run once."""
+    """One broker. run() serves until it is asked to end; it may be run once.
+
+    embedded: it is a part of another program, to which logging and garbage collection belong.
+    """
 
     def __init__(
-        self, config: Config, clock: Clock | None = None, rng: Random | None = None, disk: Disk | None = None
+        self,
+        config: Config,
+        clock: Clock | None = None,
+        rng: Random | None = None,
+        disk: Disk | None = None,
+        embedded: bool = False,
     ) -> None:
+        self._embedded = embedded
         self.config = config
         self.clock = clock or Clock()
         self.shutdown = Shutdown()
@@ -109,7 +118,7 @@ class Server:
         Raises CorruptFile (the log), ListenError (an address), OSError (the log can't be written at the end).
         """
         about = f"Millstream {VERSION}, PID: {os.getpid()}"
-        log.warning("Server initialized", about=about, port=self.config.integer("port"))  # " PID: " is waited for
+        self._tell("Server initialized", about=about, port=self.config.integer("port"))  # " PID: " is waited for
         self._warn_of_settings()
         manifest = self._prepare()
         self.info = Info(
@@ -124,7 +133,8 @@ class Server:
         )
         self.control.connect(self.engine, self.hub, self.info, self.statistics, self.saving, self.rewriting)
         self.control.connect_loading(Reloading(self.engine, self.loading, self.saving, lambda: self.log))
-        take_over_garbage_collection()
+        if not self._embedded:
+            take_over_garbage_collection()
         try:
             async with trio.open_nursery() as nursery:
                 if signals:
@@ -142,7 +152,12 @@ class Server:
                 if self.log.folder.name == LOG_OF_BACKUP:
                     shutil.rmtree(self.log.folder, ignore_errors=True)
             self._rdb_lock.release()
-        log.warning("server.stopped")
+        self._tell("server.stopped")
+
+    def _tell(self, event: str, **facts: object) -> None:
+        """Of start and end, for whoever runs the server: a program that has one inside need not hear it."""
+        if not self._embedded:
+            log.warning(event, **facts)
 
     async def _serve(
         self, nursery: trio.Nursery, manifest: Manifest | None, task_status: trio.TaskStatus[Started]
@@ -153,7 +168,11 @@ class Server:
             nursery.start_soon(self._turn_forever)
             nursery.start_soon(self._timer.run)
             housekeeping = Housekeeping(
-                self.hub, lambda: self.config.integer("timeout"), self._sample, lambda: self.control.housekeeping_paused
+                self.hub,
+                lambda: self.config.integer("timeout"),
+                self._sample,
+                lambda: self.control.housekeeping_paused,
+                collects=not self._embedded,
             )
             nursery.start_soon(housekeeping.run)
             async with trio.open_nursery() as accept_nursery:
@@ -219,7 +238,7 @@ class Server:
             raise listeners.ListenError(f"Could not listen on {host}:{port} for HTTP: {error.strerror}") from None
 
     def _announce(self, started: Started) -> None:
-        log.warning(
+        self._tell(
             "Ready to accept connections",
             port=started.port,
             http_port=started.http_port,
@@ -237,10 +256,10 @@ class Server:
         self.hub.wake()  # what fell due while no server ran
         while True:
             await trio.lowlevel.wait_readable(fileno)
-            while self._run_turns():
+            while self.run_turns():
                 await trio.lowlevel.checkpoint()
 
-    def _run_turns(self) -> bool:
+    def run_turns(self) -> bool:
         """Some turns; True when there is more to do."""
         turn = self.hub.turn
         busy = True
@@ -353,7 +372,7 @@ class Server:
             )
             if whole:
                 done, seconds = loading.progress, round(loading.seconds, 3)
-                log.warning("rdb.loaded", keys=done.keys, expired=done.expired, bytes=done.done, seconds=seconds)
+                self._tell("rdb.loaded", keys=done.keys, expired=done.expired, bytes=done.done, seconds=seconds)
             return whole
         assert self.log is not None, "it has the manifest"
         folder, cut_torn = self.log.folder, self.config.boolean("aof-load-truncated")
@@ -365,7 +384,7 @@ class Server:
         )
         if whole:
             done, seconds = loading.progress, round(loading.seconds, 3)
-            log.warning("log.loaded", commands=done.commands, keys=done.keys, bytes=done.done, seconds=seconds)
+            self._tell("log.loaded", commands=done.commands, keys=done.keys, bytes=done.done, seconds=seconds)
         return whole
 
     def _has_rdb(self) -> bool:
@@ -559,7 +578,8 @@ class Server:
         self.rewriting.look()
 
     def _read_loglevel(self) -> None:
-        configure(self.config.text("loglevel"), self.config.text("logfile"), stdout=True)
+        if not self._embedded:
+            configure(self.config.text("loglevel"), self.config.text("logfile"), stdout=True)
 
     def _warn_of_settings(self) -> None:
         for name in self.config.warnings:
