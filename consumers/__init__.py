@@ -3,33 +3,30 @@ docs/workers.md is the manual.
 """
 
 from consumers.app import App
+from consumers.backends import Publication, Published
 from consumers.backoff import Backoff
-from consumers.errors import (
-    BadField,
-    ConfigurationError,
-    ConsumerError,
-    EffectsFailed,
-    HandlerTimeout,
-    LeaseLost,
-    Reject,
-    Retry,
-    Skip,
-)
+from consumers.errors import ConfigurationError, ConsumerError, EffectsFailed, HandlerTimeout, LeaseLost
 from consumers.message import Message
+from consumers.middleware import Middleware
 from consumers.options import Options
+from consumers.outcomes import BadField, BatchError, Reject, Retry, Skip
 from consumers.runner import Worker, run_worker
 
 __all__ = [
     "App",
     "BadField",
     "Backoff",
+    "BatchError",
     "ConfigurationError",
     "ConsumerError",
     "EffectsFailed",
     "HandlerTimeout",
     "LeaseLost",
     "Message",
+    "Middleware",
     "Options",
+    "Publication",
+    "Published",
     "Reject",
     "Retry",
     "Skip",

@@ -1,13 +1,49 @@
-"""The application object: which handlers there are. Servers and tasks are for `consumers.runner`."""
+"""The application object: which handlers there are, and where messages are sent from. Running is for
+`consumers.runner`.
+"""
 
 import inspect
-from collections.abc import Callable
-from typing import Any
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Protocol, TypeVar
 
+import attrs
+import trio
+from coredis import Redis
+
+from consumers import headers
+from consumers.backends import Publication, Published, Publisher, is_native
+from consumers.backends.publishing import ServerPublisher
+from consumers.connection import open_client, ride_out
+from consumers.durations import Duration, milliseconds
 from consumers.errors import ConfigurationError
-from consumers.options import Consumer, Handler, Options
+from consumers.headers import NORMAL, Moment, Value
+from consumers.invoke import invoker
+from consumers.middleware import Middleware
+from consumers.options import Consumer, Options
 
 DEFAULT_URL = "redis://127.0.0.1:6379"
+DEDUPE_WINDOW = "1h"
+
+H = TypeVar("H", bound=Callable[..., Any])
+
+
+class Service(Protocol):
+    """What runs in a worker beside its consumers: a scheduler, a pipeline. Added by `app.services.append`."""
+
+    async def run(self, app: "App", worker: str, *, task_status: trio.TaskStatus[None]) -> None:
+        """Until drained, or cancelled. `worker` is this worker's unique name; `app.client` is connected."""
+
+    def drain(self, deadline: float) -> None:
+        """Come to an end, at the latest at `deadline` (Trio's clock)."""
+
+
+@attrs.frozen
+class Connection:
+    client: Redis[bytes]
+    publisher: Publisher
+    native: bool  # the server is a Millstream
 
 
 class App:
@@ -19,11 +55,19 @@ class App:
     async def bill(message: Message) -> None: ...
     """
 
-    def __init__(self, url: str = DEFAULT_URL) -> None:
+    def __init__(self, url: str = DEFAULT_URL, *, plain: bool = False) -> None:
+        """plain: use a Millstream server as if it were a Redis."""
         self.url = url
+        self.plain = plain
         self.consumers: list[Consumer] = []
+        self.middleware: list[Middleware] = []
+        self.services: list[Service] = []
+        self.clock: Callable[[], float] = time.time  # Unix time; a test may set it
+        self._connection: Connection | None = None
 
-    def consumer(self, stream: str, *, group: str, **options: Any) -> Callable[[Handler], Handler]:
+    # -- consuming
+
+    def consumer(self, stream: str, *, group: str, **options: Any) -> Callable[[H], H]:
         """Register a handler for `stream` as a member of `group`; the options are those of `consumers.Options`.
 
         Raises ConfigurationError: an unknown or senseless option, a handler that isn't `async def`, the same stream
@@ -34,16 +78,121 @@ class App:
         except TypeError as error:
             raise ConfigurationError(f"consumer of {stream!r}, group {group!r}: {error}") from None
 
-        def register(handler: Handler) -> Handler:
-            self._add(Consumer(checked, handler))
+        def register(handler: H) -> H:
+            if not inspect.iscoroutinefunction(handler):
+                name = getattr(handler, "__qualname__", repr(handler))
+                raise ConfigurationError(f"{name} must be an async function: `async def {name}(message)`")
+            self.add(Consumer(checked, handler, invoker(handler, checked)))
             return handler
 
         return register
 
-    def _add(self, consumer: Consumer) -> None:
+    def add(self, consumer: Consumer) -> None:
         options = consumer.options
-        if not inspect.iscoroutinefunction(consumer.handler):
-            raise ConfigurationError(f"{consumer.name} must be an async function: `async def {consumer.name}(message)`")
         if any((one.options.stream, one.options.group) == (options.stream, options.group) for one in self.consumers):
             raise ConfigurationError(f"two consumers for stream {options.stream!r} and group {options.group!r}")
         self.consumers.append(consumer)
+
+    def use(self, *middleware: Middleware) -> None:
+        """The first that was added is the outermost."""
+        self.middleware += middleware
+
+    # -- sending
+
+    @asynccontextmanager
+    async def connect(
+        self, url: str | None = None, *, patience: trio.CancelScope | None = None, **options: Any
+    ) -> AsyncIterator[Connection]:
+        """Have `publish` and `client` work inside the block. In a worker they do; within another `connect` this is
+        that one. An app is connected to one server at a time.
+
+        patience: wait for a server that isn't there yet, until this is cancelled: the caller has to look.
+        """
+        if self._connection is not None:
+            yield self._connection
+            return
+        async with open_client(url or self.url, **options) as client:
+            self._connection = await self._connected(client, patience)
+            try:
+                yield self._connection
+            finally:
+                self._connection = None
+
+    async def _connected(self, client: Redis[bytes], patience: trio.CancelScope | None) -> Connection:
+        native = False
+        if patience is None:
+            native = await is_native(client)
+        else:
+            with patience:
+                native = await ride_out(lambda: is_native(client), "greeting")
+        native = native and not self.plain
+        return Connection(client, ServerPublisher(client, native), native)
+
+    @property
+    def connection(self) -> Connection:
+        if self._connection is None:
+            raise ConfigurationError("the app isn't connected: `async with app.connect():` around this")
+        return self._connection
+
+    @property
+    def client(self) -> Redis[bytes]:
+        return self.connection.client
+
+    async def publish(self, stream: str, fields: Mapping[str, Value], **options: Any) -> Published:
+        """Add a message; the options are those of `prepare`."""
+        (published,) = await self.publish_many([self.prepare(stream, fields, **options)])
+        return published
+
+    async def publish_many(self, publications: Iterable[Publication]) -> list[Published]:
+        """Add what `prepare` made, in one round trip, in order."""
+        prepared = list(publications)
+        for one in self.middleware:
+            prepared = [await one.before_publish(each) for each in prepared]
+        published = await self.connection.publisher.publish(prepared)
+        for one in self.middleware:
+            for publication, result in zip(prepared, published, strict=True):
+                await one.on_published(publication, result)
+        return published
+
+    async def cancel(self, stream: str, ticket: str) -> bool:
+        """Forget a delayed message, by the id that `publish` gave. False where it isn't there any more."""
+        return await self.connection.publisher.cancel(stream, ticket)
+
+    def prepare(
+        self,
+        stream: str,
+        fields: Mapping[str, Value],
+        *,
+        key: Value | None = None,
+        dedupe: str | None = None,
+        window: Duration = DEDUPE_WINDOW,
+        delay: Duration | None = None,
+        at: Moment | None = None,
+        ticket: str | None = None,
+        expires: Duration | None = None,
+        priority: str = NORMAL,
+    ) -> Publication:
+        """A message to be published.
+
+        key: messages with the same one are handled one after another by consumers with `key="@key"`.
+        dedupe: a name; another message of the stream with that name within `window` is not added.
+        delay, at: when it is to be added. ticket: names a delayed message; it replaces one of that name.
+        expires: how long it is worth being handled, counted from when it is added.
+        priority: one of the consumer's `priorities`.
+        """
+        complete = headers.encoded(fields)
+        if key is not None:
+            complete[headers.KEY] = headers.encoded({"": key})[b""]
+        if expires is not None:
+            complete[headers.TTL] = str(milliseconds(expires)).encode()
+        if dedupe is not None:
+            complete[headers.DEDUPE] = dedupe.encode()
+        return Publication(
+            stream=headers.stream_of(stream, priority),
+            fields=complete,
+            delay_ms=0 if delay is None else milliseconds(delay),
+            due_ms=None if at is None else headers.unix_ms(at),
+            ticket=ticket,
+            dedupe=dedupe,
+            window_ms=milliseconds(window),
+        )

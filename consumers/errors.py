@@ -1,7 +1,5 @@
-"""What can go wrong in a worker, and the three words a handler can say about a message.
-
-`Retry`, `Reject` and `Skip` are raised by handlers to steer; the others are raised by the framework. All have the
-base `ConsumerError`.
+"""What can go wrong in a worker. What handlers raise to steer is in consumers/outcomes.py; all have the base
+`ConsumerError`.
 """
 
 from collections.abc import Iterator
@@ -39,29 +37,6 @@ class ControlFlow(ConsumerError):
     def __init__(self, reason: str = "") -> None:
         super().__init__(reason)
         self.reason = reason
-
-
-class Retry(ControlFlow):
-    """Deliver the message again, `after` seconds from now (without it: after the consumer's back-off).
-
-    The attempt counts: at `max_deliveries` the message goes to the dead letters.
-    """
-
-    def __init__(self, after: float | None = None, reason: str = "") -> None:
-        super().__init__(reason)
-        self.after = after
-
-
-class Reject(ControlFlow):
-    """Move the message to the dead letters at once: trying again can't help."""
-
-
-class Skip(ControlFlow):
-    """Acknowledge the message without having handled it."""
-
-
-class BadField(Reject):
-    """A field is missing or malformed. Entries never change, so the message is rejected rather than retried."""
 
 
 class LeaseLost(ControlFlow):

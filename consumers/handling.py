@@ -1,5 +1,8 @@
 """One message, from a free handler to its end: acknowledged, waiting for another attempt, or a dead letter."""
 
+from collections.abc import Sequence
+from functools import partial
+
 import attrs
 import structlog
 import trio
@@ -10,10 +13,12 @@ from coredis.exceptions import RedisError
 from consumers import dead_letters
 from consumers.claiming import Claimer
 from consumers.connection import ride_out
-from consumers.errors import EffectsFailed, HandlerTimeout, LeaseLost, Reject, Retry, Skip, control_flow, leaves
+from consumers.errors import EffectsFailed, HandlerTimeout, LeaseLost, control_flow, leaves
 from consumers.leases import Lease, Leases, State
 from consumers.message import Message
+from consumers.middleware import CallNext, Middleware
 from consumers.options import Consumer
+from consumers.outcomes import Reject, Retry, Skip
 
 log = structlog.get_logger("consumers")
 
@@ -37,6 +42,7 @@ class Handling:
     consumer: Consumer
     leases: Leases
     claimer: Claimer
+    call: CallNext
     counts: Counts = attrs.field(factory=Counts)
 
     async def run(self, message: Message, lease: Lease) -> None:
@@ -68,7 +74,7 @@ class Handling:
     async def _timed(self, message: Message) -> BaseException | None:
         timeout = self.consumer.options.timeout
         with trio.move_on_after(float("inf") if timeout is None else timeout) as scope:
-            await self.consumer.handler(message)
+            await self.call(message)
         return HandlerTimeout(f"the handler took more than {timeout} s") if scope.cancelled_caught else None
 
     async def _settle(self, message: Message, lease: Lease, error: BaseException | None) -> None:
@@ -148,6 +154,14 @@ class Handling:
 
     def _facts(self, message: Message) -> dict[str, object]:
         return {"stream": message.stream, "group": message.group, "id": message.id, "deliveries": message.deliveries}
+
+
+def chain(middleware: Sequence[Middleware], call: CallNext) -> CallNext:
+    """The first surrounds all others."""
+    for one in reversed(middleware):
+        if type(one).around is not Middleware.around:
+            call = partial(one.around, call_next=call)
+    return call
 
 
 def describe(error: BaseException) -> str:

@@ -9,7 +9,8 @@ import attrs
 from coredis import Redis
 from coredis.patterns.pipeline import Pipeline
 
-from consumers.errors import BadField, ConsumerError
+from consumers.errors import ConsumerError
+from consumers.outcomes import BadField
 
 Effects = Pipeline[bytes]
 Transact = Callable[["Message"], AbstractAsyncContextManager[Effects]]

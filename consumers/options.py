@@ -1,14 +1,10 @@
 """The options of one consumer: checked when the app is imported, never changed afterwards."""
 
-from collections.abc import Awaitable, Callable
-
 import attrs
 
 from consumers.backoff import Backoff
 from consumers.errors import ConfigurationError
-from consumers.message import Message
-
-Handler = Callable[[Message], Awaitable[None]]
+from consumers.invoke import Handler, Invoker
 
 
 @attrs.frozen(kw_only=True)
@@ -74,6 +70,7 @@ class Consumer:
 
     options: Options
     handler: Handler
+    invoke: Invoker
 
     @property
     def name(self) -> str:

@@ -14,9 +14,9 @@ once.
 """
 
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from typing import Any, Literal
 
 import attrs
 import structlog
@@ -27,11 +27,12 @@ from coredis.exceptions import RedisError, StreamConsumerGroupError, UnblockedEr
 from consumers import groups
 from consumers.app import App
 from consumers.claiming import Claimer
-from consumers.connection import open_client, ride_out
+from consumers.connection import ride_out
 from consumers.errors import TRANSIENT
-from consumers.handling import Counts, Handling
+from consumers.handling import Counts, Handling, chain
 from consumers.leases import Keeper, Lease, Leases, State
 from consumers.message import Message
+from consumers.middleware import Middleware
 from consumers.options import Consumer
 from consumers.pending import Entry, PendingList, entry
 from consumers.transactions import transact
@@ -46,7 +47,7 @@ _REFUSED_PAUSE = 1.0
 class Station:
     """One consumer of the app at work in this process."""
 
-    def __init__(self, client: Redis[bytes], consumer: Consumer, name: str) -> None:
+    def __init__(self, client: Redis[bytes], consumer: Consumer, name: str, middleware: Sequence[Middleware]) -> None:
         options = consumer.options
         self.consumer = consumer
         self.name = name
@@ -60,7 +61,7 @@ class Station:
             options.concurrency + options.ahead
         )
         self._claimer = Claimer(self._pending, name, options, self._leases, self._submit_claimed, self._bury)
-        self._handling = Handling(client, consumer, self._leases, self._claimer)
+        self._handling = Handling(client, consumer, self._leases, self._claimer, chain(middleware, consumer.invoke))
         self._ready = False
         self._intake_scope = trio.CancelScope()
         self._work_scope = trio.CancelScope()
@@ -235,11 +236,13 @@ class Worker:
         """`url` and `concurrency` (of every consumer) override what the app says; `grace` is the time, in seconds,
         that drain() gives.
         """
+        self.app = app
         self.name = groups.consumer_name()
         self._url = url or app.url
         self._grace = grace
         self._consumers = [_with_concurrency(one, concurrency) for one in app.consumers]
         self._stations: list[Station] = []
+        self._greeting = trio.CancelScope()
         self._scope = trio.CancelScope()
         self._draining = False
 
@@ -257,8 +260,12 @@ class Worker:
         if not self._draining:
             log.info("worker.draining", worker=self.name, grace=self._grace)
         self._draining = True
+        self._greeting.cancel()  # no matter once it is connected
+        deadline = trio.current_time() + self._grace
         for station in self._stations:
-            station.drain(trio.current_time() + self._grace)
+            station.drain(deadline)
+        for service in self.app.services:
+            service.drain(deadline)
 
     def cancel(self) -> None:
         """Don't wait for running handlers either."""
@@ -267,23 +274,43 @@ class Worker:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Until drained or cancelled. `task_status.started()` is called when every consumer reads."""
-        async with self._client() as client:
-            self._stations = [Station(client, one, self.name) for one in self._consumers]
-            with self._scope:
-                async with trio.open_nursery() as nursery:
-                    log.info("worker.started", worker=self.name, consumers=len(self._stations))
-                    if self._draining:
-                        self.drain()
-                    for station in self._stations:
-                        await nursery.start(station.run)
-                    task_status.started()
-            log.info("worker.stopped", worker=self.name)
-
-    @asynccontextmanager
-    async def _client(self) -> AsyncIterator[Redis[bytes]]:
         longest = max((one.options.block for one in self._consumers), default=0.0)
-        async with open_client(self._url, reply_timeout=longest + _REPLY_MARGIN, name=self.name) as client:
-            yield client
+        options: dict[str, Any] = {"reply_timeout": longest + _REPLY_MARGIN, "name": self.name}
+        async with AsyncExitStack() as lives:
+            connecting = self.app.connect(self._url, patience=self._greeting, **options)
+            connection = await lives.enter_async_context(connecting)
+            if self._greeting.cancelled_caught:
+                task_status.started()  # drained before there was a server
+                return
+            for consumer in self._consumers:
+                await lives.enter_async_context(consumer.invoke.open(self))
+            await self._hooks("on_worker_start")
+            try:
+                await self._work(connection.client, task_status)
+            finally:
+                with trio.CancelScope(shield=True, deadline=trio.current_time() + _RELEASE_LIMIT):
+                    await self._hooks("on_worker_stop")
+
+    async def _work(self, client: Redis[bytes], task_status: trio.TaskStatus[None]) -> None:
+        self._stations = [Station(client, one, self.name, self.app.middleware) for one in self._consumers]
+        with self._scope:
+            async with trio.open_nursery() as nursery:
+                log.info("worker.started", worker=self.name, consumers=len(self._stations))
+                if self._draining:
+                    self.drain()
+                for station in self._stations:
+                    await nursery.start(station.run)
+                for service in self.app.services:
+                    await nursery.start(service.run, self.app, self.name)
+                task_status.started()
+        log.info("worker.stopped", worker=self.name)
+
+    async def _hooks(self, name: Literal["on_worker_start", "on_worker_stop"]) -> None:
+        for one in self.app.middleware:
+            try:
+                await (one.on_worker_start(self) if name == "on_worker_start" else one.on_worker_stop(self))
+            except Exception:
+                log.exception("middleware.failed", middleware=type(one).__name__, hook=name)
 
 
 def _with_concurrency(consumer: Consumer, concurrency: int | None) -> Consumer:

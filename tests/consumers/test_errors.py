@@ -1,4 +1,5 @@
-from consumers.errors import Reject, Retry, control_flow
+from consumers.errors import control_flow
+from consumers.outcomes import Reject, Retry
 
 
 def test_a_word_is_found_in_nested_groups() -> None:
