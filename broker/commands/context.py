@@ -45,6 +45,7 @@ class Shared:
         self.unblock_requests: list[tuple[int, bool]] = []  # CLIENT UNBLOCK: (session id, with an error)
         self.allow_noscript = False  # scripts may call what is kept from them (DEBUG SET-DISABLE-DENY-SCRIPTS)
         self.replaying = False
+        self.unit_us: i64 = 0  # what TIME says all through a transaction or a script; 0: it was not asked yet
         self.is_journaled: Callable[[], bool] = _always  # whether anybody reads the journal; the engine knows
         self.log = LogProgress()
         self.durability_clients: i64 = 0  # that chose another durability than the server's
@@ -75,7 +76,7 @@ class Context:
 
     @property
     def now_ms(self) -> int:
-        """Unix time of this turn in ms."""
+        """Unix time of this request in ms."""
         return int(self.keyspace.now_ms)
 
     @property

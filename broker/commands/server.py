@@ -59,7 +59,12 @@ def _info_fields(ctx: Context, section: str) -> dict[bytes, bytes]:
 
 @command("TIME", arity=1, flags=LOADING | STALE | FAST, since="2.6.0", summary="The server's clock", cost="O(1)")
 def time_(ctx: Context, argv: list[bytes]) -> Reply:
-    microseconds = int(ctx.shared.clock.wall() * 1_000_000)
+    shared = ctx.shared
+    microseconds = int(shared.clock.wall() * 1_000_000)
+    if ctx.session.in_exec:  # where time stands still
+        if shared.unit_us == 0:
+            shared.unit_us = microseconds
+        microseconds = int(shared.unit_us)
     reply: list[Reply] = [b"%d" % (microseconds // 1_000_000), b"%d" % (microseconds % 1_000_000)]
     return reply
 

@@ -77,6 +77,7 @@ _INTERNAL_ERROR: Final = ErrorReply(b"ERR internal error")
 _COMPRESSION: Final = {"no": 0, "fast": 1, "high": 6}  # levels of zlib
 _SCRIPT_CODES: Final = 128  # codes of errors that are counted each by itself; new ones of scripts beyond it together,
 _CODES: Final = 1024  # of others beyond this (ours are a few dozen, but DEBUG ERROR takes any)
+_LATE: Final = 0.001  # seconds that the time of a turn may be behind when a request begins
 _OVERFLOW: Final = {"disconnect": DISCONNECT, "drop-oldest": DROP_OLDEST, "drop-newest": DROP_NEWEST}
 
 
@@ -120,6 +121,7 @@ class Engine:
         self._lookup = Lookup(self.commands)
         self._on_bug = on_bug
         self._mark: float = 0.0  # perf_counter() when the request being executed began
+        self._told: float = 0.0  # perf_counter() when keyspace.now_ms was read off the clock
         self.unpause_ms: i64 = 0
         self._overflow: i64 = DISCONNECT
         self._event_stream = b""  # notify-keyspace-stream; empty: none
@@ -213,14 +215,28 @@ class Engine:
     # -- turns
 
     def begin_turn(self) -> None:
-        self.tell_time()
         self._mark = perf_counter()
+        self._see_what_is_due()
+
+    def _see_what_is_due(self) -> None:
+        """Read the clock. What is over by then goes before anybody looks."""
+        self._told = self._mark
+        self.tell_time()
         if self.gate & (PAUSED_ALL | PAUSED_WRITES) and self.keyspace.now_ms >= self.unpause_ms:
             self.unpause()
         if self.keyspace.retention.next_ms <= self.keyspace.now_ms:
-            self.upkeep.retain()  # before anybody looks: what is over is gone for every request of this turn
+            self.upkeep.retain()
         if self.keyspace.fields_due_ms <= self.keyspace.now_ms:
-            self.upkeep.expire_fields()  # likewise
+            self.upkeep.expire_fields()
+
+    def _catch_up(self) -> None:
+        """The requests of this turn took a while: the next one is to see the time as it is.
+
+        Within a transaction or a script it stands still, as in Redis from 7.2 on (enterExecutionUnit in server.c), and
+        for those who are answered while a script runs.
+        """
+        if not self.gate & (BUSY_SCRIPT | BUSY_FUNCTION):
+            self._see_what_is_due()
 
     def tell_time(self) -> None:
         self.keyspace.now_ms = self.clock.now_ms()
@@ -240,6 +256,8 @@ class Engine:
     def execute(self, ctx: Context, argv: list[bytes]) -> Reply:
         """Execute one request of a client. The reply; NOTHING when it comes later; POSTPONED: offer it again."""
         session = ctx.session
+        if self._mark - self._told >= _LATE:
+            self._catch_up()
         command = self.commands.get(argv[0])
         if command is None:
             command = self._lookup.spellings.get(argv[0])
@@ -391,6 +409,8 @@ class Engine:
             return  # this is another client's request, while a script runs: its effects are settled at its own end
         self._commit()
         if self.keyspace.ready:
+            if self._mark - self._told >= _LATE:
+                self._catch_up()
             self.blocking.serve()
 
     def _commit(self) -> None:
@@ -493,6 +513,7 @@ class Engine:
         session.set_gate(IN_MULTI, False)
         replies: list[Reply] = []
         session.in_exec = True
+        self.shared.unit_us = 0
         for request in queue:
             found = self.find(request)
             if isinstance(found, ErrorReply):

@@ -46,6 +46,8 @@ class ScriptCalls:
             ctx = self._ctx = Context(Session(0, []), self._engine.shared)
             ctx.session.in_exec = True
             ctx.session.in_script = True
+        if not caller.session.in_exec:
+            self._engine.shared.unit_us = 0
         session = ctx.session
         session.resp3 = False
         session.user = caller.session.user

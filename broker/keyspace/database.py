@@ -37,7 +37,7 @@ UNNOTED: Final = 2  # CLIENT NO-TOUCH
 class Keyspace:
     """All databases, and what commands and engine tell each other about changes.
 
-    now_ms: Unix time of this turn; it stands still within a turn, so that a pipeline sees one time.
+    now_ms: Unix time of this turn; it stands still within a request, a transaction and a script, whatever they take.
     dirty: counts changes; a command that leaves it as it was is not journaled.
     """
 
