@@ -223,6 +223,26 @@ async def test_a_mock_clock_of_trio_is_the_broker_s_too(autojump_clock):
         assert 1100 <= trio.current_time() - began < 1101
 
 
+async def test_a_broker_at_rest_wakes_nobody_up(autojump_clock):
+    """Else a delay of days would be as many jumps of a mock clock as it has seconds."""
+
+    class Steps(trio.abc.Instrument):
+        taken = 0
+
+        def before_task_step(self, task):
+            self.taken += 1
+
+    async with broker.open_broker() as b, client_of(b) as ask:
+        await ask("SET", "k", "v", "EX", 80000)
+        steps = Steps()
+        trio.lowlevel.add_instrument(steps)
+        await trio.sleep(80001)
+        assert steps.taken < 100
+        assert await ask("EXISTS", "k") == b":0"
+        await trio.sleep(2)
+        assert "instantaneous_ops_per_sec:0" in (await ask("INFO", "stats")).decode()
+
+
 async def test_advancing_moves_a_mock_clock(mock_clock):
     async with broker.open_broker() as b, client_of(b) as ask:
         began = trio.current_time()

@@ -9,6 +9,7 @@ import trio
 
 from broker.server.connection import Connection
 from broker.server.hub import Hub
+from broker.server.statistics import SAMPLES
 
 _BUSY: Final = 20_000  # requests in a second: what they left behind is too much to look through in one go
 
@@ -37,7 +38,11 @@ class Timer:
 
 
 class Housekeeping:
-    """Once a second: idle clients, soft output limits, rates, memory peak, garbage."""
+    """Once a second: idle clients, soft output limits, rates, memory peak, garbage.
+
+    embedded: garbage is the program's business, and a server that has long had nothing to do wakes nobody up. (What is
+    tested on a clock that jumps from one deadline to the next should not have one in each second.)
+    """
 
     def __init__(
         self,
@@ -45,14 +50,21 @@ class Housekeeping:
         idle_seconds: Callable[[], int],
         sample: Callable[[], None],
         is_paused: Callable[[], bool] = lambda: False,
-        collects: bool = True,
+        embedded: bool = False,
     ) -> None:
         self._hub = hub
         self._idle_seconds = idle_seconds
         self._sample = sample
         self._is_paused = is_paused
-        self._collects = collects
+        self._embedded = embedded
         self._executed = 0
+        self._turns = 0
+        self._quiet_seconds = 0
+        self._stirred = trio.Event()
+
+    def stir(self) -> None:
+        """There was a turn."""
+        self._stirred.set()
 
     async def run(self) -> None:
         while True:
@@ -63,9 +75,21 @@ class Housekeeping:
             self._check_clients()
             self._hub.engine.upkeep.pack_cold()
             executed = int(self._hub.engine.executed)
-            if self._collects:
+            if not self._embedded:
                 collect_garbage(busy=executed - self._executed > _BUSY)
+            elif self._may_rest():
+                self._stirred = trio.Event()
+                await self._stirred.wait()
+                self._quiet_seconds = 0
             self._executed = executed
+
+    def _may_rest(self) -> bool:
+        """Nobody has asked for anything for a while, and nobody is to be cut off for that."""
+        turns, self._turns = self._turns, int(self._hub.turns)
+        self._quiet_seconds = self._quiet_seconds + 1 if turns == self._turns else 0
+        if self._quiet_seconds <= SAMPLES or self._idle_seconds():
+            return False
+        return not any(connection.has_unsent for connection in self._hub.connections.values())
 
     def _check_clients(self) -> None:
         limit = self._idle_seconds()

@@ -5,6 +5,7 @@ then the manifest names the new base alone. Until its renaming the old files cou
 nothing. Redis: rewriteAppendOnlyFileBackground and backgroundRewriteDoneHandler in aof.c.
 """
 
+import math
 import os
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -21,7 +22,7 @@ from broker.persistence.aof_format import Manifest
 from broker.persistence.recovery import read_manifest
 from broker.persistence.snapshot import Saved, Target, save
 from broker.persistence.snapshot_bytes import SnapshotBytes
-from broker.server.backup import LOG_OF_BACKUP, SEALING, Backup
+from broker.server.backup import IDLE, LOG_OF_BACKUP, SEALING, Backup
 from broker.server.saving import Saving, facts_of, form_of
 
 log = structlog.get_logger()
@@ -124,7 +125,7 @@ class Rewriting:
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         task_status.started()
         while True:
-            with trio.move_on_after(_LOOK_SECONDS):
+            with trio.move_on_after(self._patience()):
                 await self._wake.wait()
             self._wake = trio.Event()
             if not self.is_active:
@@ -137,6 +138,11 @@ class Rewriting:
             if self.is_active:
                 await self._work()
                 self._saving.look()
+
+    def _patience(self) -> float:
+        """Whether there is anything that may want a rewrite, or has to be tried again."""
+        idle = self._log_of() is None and not self.is_scheduled and self.backup.state == IDLE
+        return math.inf if idle and not self._engine.config.boolean("appendonly") else _LOOK_SECONDS
 
     def _may_begin(self) -> bool:
         return not (self.is_active or self._saving.is_active or self.backup.holds_log)

@@ -3,6 +3,7 @@
 A save begins at once, in the turn that asks for it: that is its point in time. Redis: rdb.c; serverCron in server.c.
 """
 
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -131,19 +132,23 @@ class Saving:
             self._engine.gate |= SAVES_FAIL
         else:
             self._engine.gate &= ~SAVES_FAIL
+        self._wake.set()
 
     # -- the task
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         task_status.started()
         while True:
-            with trio.move_on_after(_LOOK_SECONDS):
+            with trio.move_on_after(self._patience()):
                 await self._wake.wait()
             self._wake = trio.Event()
             if self._source is None and not self._another_works():
                 self._look_at_points()
             if self._source is not None:
                 await self._save(self._source)
+
+    def _patience(self) -> float:
+        return _LOOK_SECONDS if self.is_scheduled or self._engine.config.save_points() else math.inf
 
     def _look_at_points(self) -> None:
         now = self._engine.clock.monotonic()

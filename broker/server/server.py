@@ -86,6 +86,7 @@ class Server:
         self.log: AppendOnlyLog | None = None
         self.hub = Hub(self.engine, self._write_log, self._replies_wait, self._start_sync, _log_close)
         self._timer = Timer(self.hub.wake)
+        self._housekeeping = Housekeeping(self.hub, self._idle_seconds, self._sample, self._is_paused, embedded)
         self._drain = Drain(self._owes)
         self._disk = disk or Disk()
         self.saving = Saving(self.engine, lambda: self.rewriting.is_active, self._disk)
@@ -167,14 +168,7 @@ class Server:
             started = await self._listen(nursery)
             nursery.start_soon(self._turn_forever)
             nursery.start_soon(self._timer.run)
-            housekeeping = Housekeeping(
-                self.hub,
-                lambda: self.config.integer("timeout"),
-                self._sample,
-                lambda: self.control.housekeeping_paused,
-                collects=not self._embedded,
-            )
-            nursery.start_soon(housekeeping.run)
+            nursery.start_soon(self._housekeeping.run)
             async with trio.open_nursery() as accept_nursery:
                 self._doors.start(accept_nursery)
                 if not await self._load(manifest):
@@ -268,6 +262,7 @@ class Server:
             busy = turn()
             left -= 1
         self._drain.after_turn()
+        self._housekeeping.stir()
         deadline = self.engine.next_deadline_ms()
         self._timer.set(None if deadline is None else deadline / 1000)
         return busy

@@ -8,7 +8,7 @@ from typing import Final
 
 import attrs
 
-_SAMPLES: Final = 16  # seconds that instantaneous rates are averaged over. Redis: STATS_METRIC_SAMPLES
+SAMPLES: Final = 16  # seconds that instantaneous rates are averaged over. Redis: STATS_METRIC_SAMPLES
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -28,7 +28,7 @@ class Rate:
     """A counter's growth a second, averaged over the last samples."""
 
     def __init__(self) -> None:
-        self._samples: deque[float] = deque(maxlen=_SAMPLES)
+        self._samples: deque[float] = deque(maxlen=SAMPLES)
         self._last = 0
         self._at = 0.0
 
