@@ -5,6 +5,8 @@ docs/workers.md is the manual.
 from consumers.app import App
 from consumers.backends import Publication, Published
 from consumers.backoff import Backoff
+from consumers.codecs import Poison
+from consumers.dependencies import Depends, lifetime
 from consumers.errors import ConfigurationError, ConsumerError, EffectsFailed, HandlerTimeout, LeaseLost
 from consumers.message import Message
 from consumers.middleware import Middleware
@@ -19,17 +21,20 @@ __all__ = [
     "BatchError",
     "ConfigurationError",
     "ConsumerError",
+    "Depends",
     "EffectsFailed",
     "HandlerTimeout",
     "LeaseLost",
     "Message",
     "Middleware",
     "Options",
+    "Poison",
     "Publication",
     "Published",
     "Reject",
     "Retry",
     "Skip",
     "Worker",
+    "lifetime",
     "run_worker",
 ]

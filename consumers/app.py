@@ -2,7 +2,6 @@
 `consumers.runner`.
 """
 
-import inspect
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -16,6 +15,7 @@ from consumers import headers
 from consumers.backends import Publication, Published, Publisher, is_native
 from consumers.backends.publishing import ServerPublisher
 from consumers.connection import open_client, ride_out
+from consumers.dependencies import Lifetimes
 from consumers.durations import Duration, milliseconds
 from consumers.errors import ConfigurationError
 from consumers.headers import NORMAL, Moment, Value
@@ -62,6 +62,7 @@ class App:
         self.consumers: list[Consumer] = []
         self.middleware: list[Middleware] = []
         self.services: list[Service] = []
+        self.lifetimes = Lifetimes()
         self.clock: Callable[[], float] = time.time  # Unix time; a test may set it
         self._connection: Connection | None = None
 
@@ -70,8 +71,8 @@ class App:
     def consumer(self, stream: str, *, group: str, **options: Any) -> Callable[[H], H]:
         """Register a handler for `stream` as a member of `group`; the options are those of `consumers.Options`.
 
-        Raises ConfigurationError: an unknown or senseless option, a handler that isn't `async def`, the same stream
-        and group twice.
+        Raises ConfigurationError: an unknown or senseless option, a handler whose parameters can't be filled, the same
+        stream and group twice.
         """
         try:
             checked = Options(stream=stream, group=group, **options)
@@ -79,9 +80,6 @@ class App:
             raise ConfigurationError(f"consumer of {stream!r}, group {group!r}: {error}") from None
 
         def register(handler: H) -> H:
-            if not inspect.iscoroutinefunction(handler):
-                name = getattr(handler, "__qualname__", repr(handler))
-                raise ConfigurationError(f"{name} must be an async function: `async def {name}(message)`")
             self.add(Consumer(checked, handler, invoker(handler, checked)))
             return handler
 

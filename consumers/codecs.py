@@ -23,7 +23,8 @@ import attrs
 import msgspec
 from msgspec import inspect as types
 
-from consumers.errors import BadField, ConfigurationError
+from consumers.errors import ConfigurationError
+from consumers.outcomes import BadField
 
 DATA = b"data"
 T = TypeVar("T")

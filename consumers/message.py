@@ -54,6 +54,10 @@ class Message:
             raise ConsumerError("this message was made by hand: it has no transaction")
         return self._transact(self)
 
+    def detached(self) -> Message:
+        """Without client and transaction: what another process can be given."""
+        return Message(self.id, self.fields, self.stream, self.group, self.consumer, self.deliveries)
+
     def raw(self, name: str) -> bytes:
         """The bytes of a field; BadField where it is missing."""
         try:

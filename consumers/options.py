@@ -18,6 +18,7 @@ class Options:
     max_deliveries: int = 5
     backoff: Backoff = attrs.field(factory=Backoff)
     timeout: float | None = None
+    run: str | None = None  # "thread" or "process", for handlers that aren't async; None: "thread"
     dead_letter: str | None = None  # None: "<stream>.dead"
     claim_idle: float = 30.0
     start: str = "0"  # where a new group begins: "0" the oldest entry, "$" only what comes from now on

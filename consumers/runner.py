@@ -283,7 +283,7 @@ class Worker:
                 task_status.started()  # drained before there was a server
                 return
             for consumer in self._consumers:
-                await lives.enter_async_context(consumer.invoke.open(self))
+                await lives.enter_async_context(consumer.invoke.open(self, consumer.options))
             await self._hooks("on_worker_start")
             try:
                 await self._work(connection.client, task_status)

@@ -1,3 +1,5 @@
+from collections.abc import AsyncIterator
+
 import pytest
 
 from consumers import App, ConfigurationError, Message
@@ -22,9 +24,12 @@ def test_the_same_stream_and_group_twice_is_refused() -> None:
         app.consumer("orders", group="billing")(handle)
 
 
-def test_a_plain_function_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="async"):
-        App().consumer("orders", group="billing")(lambda message: None)  # type: ignore[arg-type, return-value]
+def test_a_handler_that_yields_is_refused() -> None:
+    async def generator(message: Message) -> AsyncIterator[int]:
+        yield 1
+
+    with pytest.raises(ConfigurationError, match="not one that yields"):
+        App().consumer("orders", group="billing")(generator)
 
 
 @pytest.mark.parametrize(
