@@ -141,10 +141,13 @@ class _MovableClock(Clock):
     def advance(self, seconds: float) -> None:
         if seconds < 0:
             raise ValueError("time does not go backwards")
-        if self._follows_trio and isinstance(self._trio, _mock_clock()):
-            self._trio.jump(seconds)
-        else:
-            self._added += seconds
+        if self._follows_trio:
+            from trio.testing import MockClock  # only tests have one: others need not import it
+
+            if isinstance(self._trio, MockClock):
+                self._trio.jump(seconds)
+                return
+        self._added += seconds
 
     def _wall(self) -> float:
         if self._follows_trio:
@@ -155,12 +158,6 @@ class _MovableClock(Clock):
         if self._follows_trio:
             return self._trio.current_time() + self._added
         return self._base.monotonic() + self._added
-
-
-def _mock_clock() -> type[trio.testing.MockClock]:
-    import trio.testing
-
-    return trio.testing.MockClock
 
 
 def _config(folder: str, durable: bool, settings: dict[str, Setting]) -> Config:

@@ -3,6 +3,7 @@
 import gc
 import re
 import socket
+import subprocess
 import sys
 import time
 from contextlib import asynccontextmanager
@@ -273,12 +274,13 @@ def test_the_programs_of_the_page_run(number, tmp_path, monkeypatch, capsys):
 
 
 def test_importing_the_package_imports_no_server():
-    """Clients' tests import `broker` in processes that need nothing of it."""
-    import subprocess
-
-    script = "import sys, broker; print(sorted(name for name in sys.modules if name in ('trio', 'broker.embedded')))"
+    """Tests of clients import `broker` where nothing of it is needed, and a program does not import trio.testing."""
+    script = (
+        "import sys, broker; print(sorted(name for name in sys.modules if name in ('trio', 'broker.embedded')));"
+        "from broker import open_broker; print('trio.testing' in sys.modules)"
+    )
     environment = {"PYTHONPATH": str(Path(broker.__file__).parents[1])}
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment)
-    assert done.stdout == "[]\n"
+    assert done.stdout == "[]\nFalse\n"
     with pytest.raises(AttributeError):
         broker.nothing
