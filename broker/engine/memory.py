@@ -14,6 +14,7 @@ from broker.config import Config
 from broker.engine.journal import Journal
 from broker.keyspace.disposal import dispose
 from broker.keyspace.events import EVICTED
+from broker.keyspace.usage import FREQUENCY, IDLE_SECONDS, NO_HINT
 
 START_BYTES: Final = 1 << 20  # a round figure for what a server holds that has no data and no clients
 _KEYS_AT_ONCE: Final = 200  # evicted before one request, or at the end of one turn: some milliseconds
@@ -40,6 +41,7 @@ class MemoryLimit:
         keyspace.lfu_decay = config.integer("lfu-decay-time")
         keyspace.lfu_factor = config.integer("lfu-log-factor")
         keyspace.count_uses(policy.endswith("-lfu"))
+        keyspace.hints = FREQUENCY if keyspace.lfu else IDLE_SECONDS if policy.endswith("-lru") else NO_HINT
         self.limit = config.memory("maxmemory")
         self.has_work = self.limit > 0
         if not self.limit and keyspace.meter.on:

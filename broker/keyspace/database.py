@@ -25,7 +25,7 @@ from broker.keyspace.retention import RetentionAgenda
 from broker.keyspace.tracking import Tracking
 from broker.keyspace.types import type_name
 from broker.keyspace.unsaved import Unsaved
-from broker.keyspace.usage import TICK_BITS, Usage
+from broker.keyspace.usage import NO_HINT, TICK_BITS, Usage
 from broker.keyspace.watch import Watches
 
 # Keyspace.uses: what is noted of the use of a key
@@ -69,6 +69,7 @@ class Keyspace:
         self.clock: object = 0  # the same as one object, which the slots of `Usage` share
         self.uses: i64 = LAST_USE
         self.lfu = False  # an LFU policy is set
+        self.hints: i64 = NO_HINT  # what snapshots say of the use of keys
         self.lfu_decay = 1
         self.lfu_factor = 10
         self.evicted_keys: i64 = 0

@@ -5,6 +5,7 @@ retained channels are `agendas` and `channel_log`, frozen copies. One snapshot a
 """
 
 from collections import deque
+from typing import Final
 
 from mypy_extensions import i64
 
@@ -12,6 +13,7 @@ from broker.datatypes.schedules import Agenda
 from broker.keyspace.channel_log import ChannelLog
 from broker.keyspace.database import Database, Keyspace
 from broker.keyspace.unsaved import NEVER, Piece, Unsaved
+from broker.keyspace.usage import Hints
 
 
 class Snapshot:
@@ -29,6 +31,7 @@ class Snapshot:
         self.agendas: dict[int, Agenda] = {}  # {database: scheduled messages}, without those that have none
         self.channel_log: ChannelLog = keyspace.channel_log if is_still else keyspace.channel_log.frozen()
         self.libraries: list[bytes] = list(keyspace.libraries.values())
+        self.hints: Final = Hints(keyspace.hints, int(keyspace.tick), keyspace.minute(), keyspace.lfu_decay)
         self._is_still = is_still
         self._shards: list[dict[bytes, object]] = []  # of a still one: those of the database that is walked
         self._items: list[tuple[bytes, object]] = []
@@ -44,7 +47,7 @@ class Snapshot:
                 if is_still:
                     self._databases.append(db)
                 else:
-                    db.unsaved = Unsaved(db.index, db.table, db.expires, self._kept)
+                    db.unsaved = Unsaved(db.index, db.table, db.expires, self._kept, db.usage, self.hints)
                     self._left.append(db.unsaved)
                 self.sizes[db.index] = (db.size(), len(db.expires))
                 self.total += db.table.size
@@ -81,7 +84,8 @@ class Snapshot:
                 return None
         key, value = self._items.pop()
         when = self._still_db.expiry(key)
-        return Piece(self._still_db.index, key, value, NEVER if when is None else when, True)
+        use = self.hints.of(self._still_db.usage, key)
+        return Piece(self._still_db.index, key, value, NEVER if when is None else when, use, True)
 
     def _walk(self) -> Piece | None:
         if self._is_still:

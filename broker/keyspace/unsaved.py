@@ -24,6 +24,7 @@ from broker.datatypes.sorted_sets import SortedSet
 from broker.datatypes.streams import Stream
 from broker.datatypes.table import Table
 from broker.keyspace.disposal import dispose
+from broker.keyspace.usage import Hints, Usage
 
 NEVER: Final = -1
 
@@ -32,14 +33,17 @@ class Piece:
     """A key as it was at the point of the snapshot. expire_at_ms: Unix time, or NEVER.
 
     value: bytes, or a frozen copy; the value itself where nothing can change it (is_still). done() has to be called
-    when it is not needed any more.
+    when it is not needed any more. use: see Hints.
     """
 
-    def __init__(self, database: int, key: bytes, source: object, expire_at_ms: int, is_still: bool = False) -> None:
+    def __init__(
+        self, database: int, key: bytes, source: object, expire_at_ms: int, use: int, is_still: bool = False
+    ) -> None:
         self.database: Final = database
         self.key: Final = key
         self.value: Final = source if is_still else frozen(source)
         self.expire_at_ms: Final = expire_at_ms
+        self.use: Final = use
         self._source: Final = source
         self._is_still: Final = is_still
 
@@ -55,15 +59,20 @@ class Unsaved:
     """kept: what keep() adds its pieces to, oldest first.
 
     expires: the very object of the database; what it says of a key that was not kept yet is as it was at the point.
+    usage: likewise; it goes on, but what it says is a hint.
     """
 
-    def __init__(self, database: int, table: Table, expires: Expiries, kept: deque[Piece]) -> None:
+    def __init__(
+        self, database: int, table: Table, expires: Expiries, kept: deque[Piece], usage: Usage, hints: Hints
+    ) -> None:
         self.database: Final = database
         self.size: Final = int(table.size)
         self._kept: Final = kept
         self._source: Final = table
         self._frozen: Final = table.frozen()
         self._expires: Final = expires
+        self._usage: Final = usage
+        self._hints: Final = hints
         self._position: i64 = 0  # of the shard that the walk takes next
         self._walked: dict[bytes, object] = {}  # what is left of the one before it
         self._early: dict[bytes, None] = {}  # keys further on that keep() has given
@@ -104,7 +113,7 @@ class Unsaved:
 
     def _piece(self, key: bytes, value: object) -> Piece:
         when = self._expires.get(key)
-        return Piece(self.database, key, value, NEVER if when is None else when)
+        return Piece(self.database, key, value, NEVER if when is None else when, self._hints.of(self._usage, key))
 
     def release(self) -> None:
         """Nothing more is taken."""

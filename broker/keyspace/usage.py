@@ -23,6 +23,13 @@ _FIRST: Final = 5  # counter of a new key. Redis: LFU_INIT_VAL
 _MINUTES: Final = 0xFFFF
 
 
+# What a file says of the use of keys
+NO_HINT: Final = 0
+IDLE_SECONDS: Final = 1
+FREQUENCY: Final = 2
+UNKNOWN: Final = -1
+
+
 class Usage:
     """The slots of one database. counting: LFU."""
 
@@ -80,3 +87,21 @@ class Usage:
 
     def set_frequency(self, key: bytes, counter: int, minute: int) -> None:
         self.slots[hash(key) & self.mask] = (minute & _MINUTES) << 8 | counter
+
+
+class Hints:
+    """What a file says of the use of keys, as of one moment: `tick` and `minute` are its time."""
+
+    def __init__(self, kind: i64, tick: int, minute: int, decay: int) -> None:
+        self.kind: Final[i64] = kind
+        self._tick: Final = tick
+        self._minute: Final = minute
+        self._decay: Final = decay
+
+    def of(self, usage: Usage, key: bytes) -> int:
+        """Seconds since the last use, or the frequency, or UNKNOWN."""
+        if self.kind == NO_HINT:
+            return UNKNOWN
+        if self.kind == FREQUENCY:
+            return usage.frequency(key, self._minute, self._decay)
+        return (max(0, self._tick - usage.last(key)) << TICK_BITS) // 1000

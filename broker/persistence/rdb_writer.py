@@ -49,12 +49,26 @@ def put_database(index: int, keys: int, expiring: int, out: list[bytes]) -> None
     out.append(length_bytes(expiring))
 
 
-def begin_key(key: bytes, value: object, expire_at_ms: int, form: Format, out: list[bytes]) -> Pieces | None:
+def idle_bytes(seconds: int) -> bytes:
+    """A hint for begin_key(): for so long the key was not used."""
+    return _IDLE + length_bytes(seconds)
+
+
+def frequency_bytes(counter: int) -> bytes:
+    """Likewise: so often it was used, as LFU counts it."""
+    return _FREQ + bytes([counter])
+
+
+def begin_key(
+    key: bytes, value: object, expire_at_ms: int, form: Format, out: list[bytes], hint: bytes = b""
+) -> Pieces | None:
     """One key. expire_at_ms: Unix time, or NO_EXPIRY. None: that was all. Else put_some() has to be called until it
     gives False, and the value must not change until then."""
     if expire_at_ms != codes.NO_EXPIRY:
         out.append(_EXPIRETIME_MS)
         out.append(expire_at_ms.to_bytes(8, "little", signed=True))
+    if hint:
+        out.append(hint)
     kind = kind_of(value, form)
     out.append(_KINDS[kind])
     put_string(key, form.compressed, out)
@@ -87,5 +101,7 @@ def end(crc: int) -> bytes:
 _AUX: Final = bytes([codes.AUX])
 _SELECTDB: Final = bytes([codes.SELECTDB])
 _RESIZEDB: Final = bytes([codes.RESIZEDB])
+_IDLE: Final = bytes([codes.IDLE])
+_FREQ: Final = bytes([codes.FREQ])
 _EXPIRETIME_MS: Final = bytes([codes.EXPIRETIME_MS])
 _KINDS: Final = [bytes([kind]) for kind in range(256)]

@@ -11,8 +11,9 @@ from typing import Final
 
 from broker.keyspace.snapshot import Snapshot
 from broker.keyspace.unsaved import Piece
+from broker.keyspace.usage import FREQUENCY, UNKNOWN
 from broker.persistence.rdb_state import AgendaWriter, ChannelsWriter
-from broker.persistence.rdb_writer import begin_key, put_database, put_header
+from broker.persistence.rdb_writer import begin_key, frequency_bytes, idle_bytes, put_database, put_header
 from broker.rdb.functions import put_libraries
 from broker.rdb.limits import Format
 from broker.rdb.values_out import Pieces
@@ -57,12 +58,18 @@ class SnapshotBytes:
         if piece is None:
             return False
         self._database = self._select(piece.database, self._database, out)
-        self._large = begin_key(piece.key, piece.value, piece.expire_at_ms, self._form, out)
+        self._large = self._begin(piece, out)
         if self._large is None:
             piece.done()
         else:
             self._piece = piece
         return True
+
+    def _begin(self, piece: Piece, out: list[bytes]) -> Pieces | None:
+        hint = b""
+        if piece.use != UNKNOWN:
+            hint = frequency_bytes(piece.use) if self.snapshot.hints.kind == FREQUENCY else idle_bytes(piece.use)
+        return begin_key(piece.key, piece.value, piece.expire_at_ms, self._form, out, hint)
 
     def _select(self, database: int, selected: int, out: list[bytes]) -> int:
         if database != selected:
@@ -92,7 +99,7 @@ class SnapshotBytes:
                 return
             out: list[bytes] = []
             selected = self._select(piece.database, self._aside_database, out)
-            if begin_key(piece.key, piece.value, piece.expire_at_ms, self._form, out) is not None:
+            if self._begin(piece, out) is not None:
                 self._large_aside.append(piece)  # another large one: it has to wait
                 continue
             self._aside_database = selected

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from persistence.test_redis_compatibility import of_ours, of_theirs, write_of_every_type
 from support.grammar_of_requests import FAMILIES
-from support.servers import Broker, RedisServer
+from support.servers import Broker, RedisServer, eventually
 from support.wire import Wire
 
 OURS = ["--appendonly", "no", "--save", "", "--enable-debug-command", "yes"]
@@ -122,3 +122,44 @@ def test_random_requests_survive_the_way_there_and_back(tmp_path_factory, theirs
         broker.kill()
     with RedisServer(folder) as server:
         assert of_theirs(server) == expected
+
+
+@pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-lfu"])
+def test_hints_of_the_use_of_keys_go_both_ways(tmp_path, policy):
+    """How long keys were not used, or how often they were: RESTORE gives values that no test has to wait for."""
+    options = ["--maxmemory-policy", policy]
+    question = "FREQ" if policy.endswith("lfu") else "IDLETIME"
+
+    def uses(wire: Wire) -> list[int]:
+        return [wire("OBJECT", question, f"k{i}") for i in range(4)]
+
+    def is_as_before(found: list[int]) -> bool:
+        """Seconds may pass, and a frequency may fade at the turn of a minute."""
+        return all(abs(now - before) <= (1 if question == "FREQ" else 30) for now, before in zip(found, wanted, strict=True))
+
+    wanted = [200, 3, 17, 120] if question == "FREQ" else [100_000, 500, 63, 20_000]
+    with Broker(tmp_path, *OURS, *options) as broker, Wire(broker.port) as wire:
+        wire("SET", "other", "v")
+        payload = wire("DUMP", "other")
+
+        def restore() -> bool:
+            for i, use in enumerate(wanted):
+                wire("RESTORE", f"k{i}", 10**9 if i == 2 else 0, payload, "REPLACE", question, use)
+            return is_as_before(uses(wire))
+
+        eventually(restore, what="a clock that has ticked, so that each key has its own slot")
+        for command in ("SAVE", "BGSAVE"):
+            wire(command)
+        eventually(lambda: b"rdb_bgsave_in_progress:0" in wire("INFO", "persistence"), what="the save")
+        broker.kill()
+    check(tmp_path / "dump.rdb")
+    with RedisServer(tmp_path, *options) as server, Wire(server.port) as wire:
+        assert is_as_before(uses(wire))
+        wire("SAVE")
+    with Broker(tmp_path, *OURS, *options) as broker, Wire(broker.port) as wire:
+        assert is_as_before(uses(wire))
+    with Broker(tmp_path, *OURS) as broker, Wire(broker.port) as wire:
+        wire("SAVE")
+        assert wire("GET", "k0") == b"v"
+    with RedisServer(tmp_path, *options) as server, Wire(server.port) as wire:
+        assert not is_as_before(uses(wire)), "the file of a server without such a policy says nothing of it"
