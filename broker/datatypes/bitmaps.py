@@ -10,6 +10,7 @@ from typing import Final
 
 from bitarray import bitarray
 
+from broker.datatypes.frozen_text import before_change
 from broker.datatypes.strings import Text, extend
 
 # Operations
@@ -37,6 +38,7 @@ def get_bit(text: Text, offset: int) -> int:
 def set_bit(text: bytearray, offset: int, bit: int) -> None:
     """The string has to be long enough."""
     mask = 128 >> (offset & 7)
+    before_change(text, offset >> 3, (offset >> 3) + 1)
     if bit:
         text[offset >> 3] |= mask
     else:
@@ -151,6 +153,7 @@ def set_field(text: bytearray, offset: int, bits: int, value: int) -> None:
     mask = (1 << bits) - 1
     window = int.from_bytes(text[first:last], "big")
     window = window & ~(mask << shift) | (value & mask) << shift
+    before_change(text, first, last)
     text[first:last] = window.to_bytes(last - first, "big")
 
 

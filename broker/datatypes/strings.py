@@ -3,12 +3,15 @@
 Most strings are set whole and never changed: bytes are the smallest and fastest form of them. APPEND, SETRANGE, SETBIT
 and the like turn a string into a bytearray, once, and from then on change it where it is, so that a big one is not
 copied at each of them. (Redis does the same: the encodings int and embstr become raw.) A bytearray belongs to one key:
-whoever keeps a string longer than the request (a reply, a copy, a snapshot) takes bytes of it.
+whoever keeps a string longer than the request (a reply, a copy) takes bytes of it; snapshots borrow it
+(frozen_text.py).
 
 Costs: append amortized O(what is appended); overwrite O(what is written); changeable O(n) for bytes, O(1) after that.
 """
 
 from typing import TypeAlias
+
+from broker.datatypes.frozen_text import before_change
 
 Text: TypeAlias = bytes | bytearray
 
@@ -43,4 +46,5 @@ def extend(value: bytearray, size: int) -> None:
 def overwrite(value: bytearray, offset: int, data: Text) -> None:
     """Write over what is at `offset`, with zero bytes before it where the string is shorter."""
     extend(value, offset)
+    before_change(value, offset, offset + len(data))
     value[offset : offset + len(data)] = data

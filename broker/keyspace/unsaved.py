@@ -5,8 +5,7 @@ on the snapshot walks it in slices; and whoever is about to change a key first c
 it was, unless it was taken already. So the snapshot is exact however much is written meanwhile, and the memory it takes
 is that of what changed before the walk got there.
 
-Costs: keep O(1) for a string (O(n) for one that is changed in place), O(blocks) for other values, once for each key;
-take O(1) for each key, with the same exception.
+Costs: keep O(1) for a string, O(blocks) for other values, once for each key; take O(1) for each key.
 Invariant: each key of the frozen table is given exactly once: by the walk, or before it by keep().
 """
 
@@ -17,6 +16,7 @@ from typing import Final
 from mypy_extensions import i64
 
 from broker.datatypes.expiries import Expiries
+from broker.datatypes.frozen_text import LEAST, freeze, give_back
 from broker.datatypes.hashes import HashValue
 from broker.datatypes.lists import ListValue
 from broker.datatypes.sets import SetValue
@@ -27,6 +27,7 @@ from broker.keyspace.disposal import dispose
 from broker.keyspace.usage import Hints, Usage
 
 NEVER: Final = -1
+_SKETCH: Final = b"HYLL"  # a HyperLogLog, which is changed in ways of its own; it is small
 
 
 class Piece:
@@ -132,7 +133,9 @@ def frozen(value: object) -> object:
     if isinstance(value, bytes):
         return value
     if isinstance(value, bytearray):
-        return bytes(value)
+        if len(value) < LEAST or value.startswith(_SKETCH):
+            return bytes(value)
+        return freeze(value)
     if isinstance(value, HashValue):
         return value.frozen()
     if isinstance(value, ListValue):
@@ -147,9 +150,11 @@ def frozen(value: object) -> object:
 
 
 def thaw(value: object) -> None:
-    if isinstance(value, (bytes, bytearray)):
+    if isinstance(value, bytes):
         return
-    if isinstance(value, HashValue):
+    if isinstance(value, bytearray):
+        give_back(value)
+    elif isinstance(value, HashValue):
         value.thaw()
     elif isinstance(value, ListValue):
         value.thaw()

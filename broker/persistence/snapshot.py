@@ -5,7 +5,7 @@ The file has another name until it is whole and fsynced, so that whatever happen
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import perf_counter, thread_time
 from typing import Final, Protocol
@@ -18,6 +18,7 @@ from broker.persistence.rdb_writer import END, end
 from broker.rdb.crc64 import crc64
 
 _CHUNK: Final = 256 * 1024  # bytes that the thread gets at a time
+_MOST_COPIED: Final = 8 * _CHUNK
 _QUEUE: Final = 8  # chunks that wait for it at most
 _SYNC_EACH: Final = 32 * 1024 * 1024  # bytes, so that the last fsync need not write everything
 _SHORTEST: Final = 0.0005  # seconds of a slice
@@ -124,10 +125,10 @@ class _Maker:
                 ended = self._clock()
                 self.longest = max(self.longest, thread_time() - used)
                 if not more or self._size >= _CHUNK:
-                    chunk = b"".join(out)
+                    for chunk in _chunks(out, self._size):
+                        await send.send(chunk)
                     out.clear()
                     self._size = 0
-                    await send.send(chunk)
 
     def _slice(self, out: list[bytes], until: float) -> bool:
         """False at the end."""
@@ -143,6 +144,16 @@ class _Maker:
             if clock() >= until or self._size >= _CHUNK:
                 break
         return more
+
+
+def _chunks(pieces: list[bytes], size: int) -> Iterator[bytes]:
+    """The same bytes in pieces of sensible size: a value may have elements of megabytes."""
+    if size <= _MOST_COPIED:
+        yield b"".join(pieces)
+        return
+    for piece in pieces:
+        for start in range(0, len(piece), _MOST_COPIED):
+            yield piece[start : start + _MOST_COPIED]
 
 
 class _Writer:

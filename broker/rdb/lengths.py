@@ -9,6 +9,7 @@ from broker.rdb.lzf import compress
 
 _MOST_INT_TEXT: Final = 11  # characters of a number that fits into 32 bits
 _LEAST_TO_COMPRESS: Final = 21
+_MOST_TO_COMPRESS: Final = 256 * 1024  # in one go; LongText compresses what is longer
 _LEAST_GAIN: Final = 4
 
 
@@ -31,7 +32,7 @@ def length_bytes(number: int) -> bytes:
 
 
 def put_string(text: bytes, compressed: bool, out: list[bytes]) -> None:
-    """A string in the shortest form: a number, compressed, or as it is."""
+    """A string in the shortest form: a number, compressed, or as it is. Very long ones are left as they are."""
     size: i64 = len(text)
     if size <= _MOST_INT_TEXT and size > 0:
         first: i64 = text[0]
@@ -40,7 +41,7 @@ def put_string(text: bytes, compressed: bool, out: list[bytes]) -> None:
             if number:
                 out.append(number)
                 return
-    elif compressed and size >= _LEAST_TO_COMPRESS:
+    elif compressed and _LEAST_TO_COMPRESS <= size <= _MOST_TO_COMPRESS:
         packed = compress(text, int(size) - _LEAST_GAIN)
         if packed:
             out.append(b"\xc3")

@@ -38,6 +38,18 @@ def compress(data: bytes, limit: int) -> bytes:
     return packed if len(packed) <= limit else b""
 
 
+def compress_whole(data: bytes) -> bytes:
+    """However many bytes it takes: a few more than before where nothing repeats."""
+    if _LZF is None:
+        return compress_plainly(data)
+    packed: bytes | None = _LZF.compress(data, len(data) + len(data) // 16 + 16)
+    if packed:
+        return packed
+    out: list[bytes] = []
+    _literals(data, 0, len(data), out)
+    return b"".join(out)
+
+
 def decompress(data: bytes, size: int) -> bytes:
     """size: how many bytes it has to give. Raises BadData."""
     if size > len(data) * _MOST_MATCH:  # three bytes give no more: a wrong size allocates nothing

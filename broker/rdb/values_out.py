@@ -1,8 +1,8 @@
 """Values in the form of RDB: the number of their kind, and their bytes. Redis: rdbSaveObjectType, rdbSaveObject.
 
 A value of a few hundred elements is written in one go: put_value(). A larger one is written in pieces, by Pieces, of
-some hundred elements each, so that whoever writes millions of them can do other things in between; it must not change
-meanwhile.
+some hundred elements, or 64 KiB, each, so that whoever writes millions of them can do other things in between; it must
+not change meanwhile.
 
 Costs: O(bytes); the kind O(1).
 """
@@ -13,6 +13,7 @@ from typing import Final
 from mypy_extensions import i64
 
 from broker.datatypes.field_deadlines import NEVER
+from broker.datatypes.frozen_text import FrozenText
 from broker.datatypes.hashes import HashValue
 from broker.datatypes.lists import ListValue
 from broker.datatypes.sets import SetValue
@@ -24,31 +25,34 @@ from broker.rdb.extras import ExtrasWriter, put_record
 from broker.rdb.lengths import length_bytes, put_string
 from broker.rdb.limits import Format
 from broker.rdb.listpack import ListpackWriter, listpack
+from broker.rdb.long_text import LONG, LongText
 from broker.rdb.old_encodings import intset
 from broker.rdb.streams_out import StreamPieces
 
 _AT_ONCE: Final = 1024  # elements of a value that is written in one go
+_PIECE_BYTES: Final = 64 * 1024
 _NODE_BYTES: Final = 8192  # of a node of a list: Redis's list-max-listpack-size -2
 _INTEGRAL: Final = float(1 << 52)  # whole numbers below it are written as such in listpacks. Redis: double2ll
 
 
 def kind_of(value: object, form: Format) -> int:
-    """The number that stands before a value."""
+    """The number that stands before a value. What is written in pieces has no flat form."""
     limits = form.limits
-    if isinstance(value, (bytes, bytearray)):
+    is_short = not is_large(value)
+    if isinstance(value, (bytes, bytearray, FrozenText)):
         return codes.STRING
     if isinstance(value, HashValue):
         if value.deadlines is not None and len(value.deadlines) and form.version >= codes.FIELD_EXPIRY:
-            return codes.HASH_LISTPACK_EX if limits.is_small_hash(value) else codes.HASH_METADATA
-        return codes.HASH_LISTPACK if limits.is_small_hash(value) else codes.HASH
+            return codes.HASH_LISTPACK_EX if is_short and limits.is_small_hash(value) else codes.HASH_METADATA
+        return codes.HASH_LISTPACK if is_short and limits.is_small_hash(value) else codes.HASH
     if isinstance(value, ListValue):
-        return codes.LIST_QUICKLIST_2 if len(value) <= _AT_ONCE else codes.LIST
+        return codes.LIST_QUICKLIST_2 if is_short else codes.LIST
     if isinstance(value, SetValue):
-        if limits.is_intset(value):
+        if is_short and limits.is_intset(value):
             return codes.SET_INTSET
-        return codes.SET_LISTPACK if form.version >= 11 and limits.is_small_set(value) else codes.SET
+        return codes.SET_LISTPACK if is_short and form.version >= 11 and limits.is_small_set(value) else codes.SET
     if isinstance(value, SortedSet):
-        return codes.ZSET_LISTPACK if limits.is_small_zset(value) else codes.ZSET_2
+        return codes.ZSET_LISTPACK if is_short and limits.is_small_zset(value) else codes.ZSET_2
     if isinstance(value, Stream):
         return codes.STREAM_3 if form.version >= codes.ACTIVE_TIMES else codes.STREAM_2
     raise TypeError(f"no value of the keyspace: {type(value).__name__}")
@@ -58,13 +62,28 @@ def is_large(value: object) -> bool:
     """Whether it is worth writing in pieces."""
     if isinstance(value, Stream):
         return len(value) > _AT_ONCE or len(value.groups) > 0
-    if isinstance(value, HashValue | ListValue | SetValue | SortedSet):
-        return len(value) > _AT_ONCE
+    if isinstance(value, (bytes, bytearray, FrozenText)):
+        return len(value) > LONG
+    if isinstance(value, ListValue):
+        return len(value) > _AT_ONCE or _is_heavy(value)
+    if isinstance(value, HashValue | SetValue | SortedSet):
+        return len(value) > _AT_ONCE or len(value) * int(value.longest) > LONG
     return False
+
+
+def _is_heavy(value: ListValue) -> bool:
+    size: i64 = 0
+    for block in value.blocks():
+        for item in block:
+            size += len(item)
+    return size > LONG
 
 
 def put_value(value: object, kind: int, form: Format, out: list[bytes]) -> None:
     """Without the number of its kind, with what only we know of it; kind: from kind_of()."""
+    if is_large(value):
+        _put_pieces(value, form, out)
+        return
     if isinstance(value, bytes):
         put_string(value, form.compressed, out)
     elif isinstance(value, bytearray):
@@ -78,9 +97,7 @@ def put_value(value: object, kind: int, form: Format, out: list[bytes]) -> None:
         assert isinstance(value, ListValue)
         _put_nodes(value.values(), form, out)
     else:
-        pieces = Pieces(value, form)
-        while pieces.put_some(out):
-            pass
+        _put_pieces(value, form, out)
         return
     if has_extras(value, form):
         extras = ExtrasWriter(value, form.version)
@@ -88,6 +105,12 @@ def put_value(value: object, kind: int, form: Format, out: list[bytes]) -> None:
         while record is not None:
             put_record(record, form.compressed, out)
             record = extras.next()
+
+
+def _put_pieces(value: object, form: Format, out: list[bytes]) -> None:
+    pieces = Pieces(value, form)
+    while pieces.put_some(out):
+        pass
 
 
 def has_extras(value: object, form: Format) -> bool:
@@ -171,11 +194,16 @@ class Pieces:
         self._value = value
         self._form = form
         self._at: i64 = -1  # the next part of the value; -1: nothing is written yet
+        self._strings: list[bytes] = []  # of that part
+        self._string: i64 = 0  # of them, the next one to be written
+        self._text: LongText | None = None
         self._stream: StreamPieces | None = None
         self._extras: ExtrasWriter | None = None  # once the value is written
         self._least_ms = -1  # of the times of fields, where they are written with the hash
         if isinstance(value, Stream):
             self._stream = StreamPieces(value, form)
+        elif isinstance(value, (bytes, bytearray, FrozenText)):
+            self._text = LongText(value, form.compressed)
         elif isinstance(value, HashValue) and kind_of(value, form) == codes.HASH_METADATA:
             deadlines = value.deadlines
             if deadlines is not None:
@@ -199,51 +227,82 @@ class Pieces:
 
     def _put_part(self, out: list[bytes]) -> bool:
         value = self._value
-        stream = self._stream
-        if stream is not None:
-            return stream.put_some(out)
-        if self._at < 0 and isinstance(value, HashValue | ListValue | SetValue | SortedSet):
-            if self._least_ms >= 0:
-                out.append(self._least_ms.to_bytes(8, "little"))
-            out.append(length_bytes(len(value)))
-        self._at += 1
-        at = self._at
-        compressed = self._form.compressed
+        if self._stream is not None:
+            return self._stream.put_some(out)
+        if self._text is not None:
+            return self._text.put_some(out)
+        if self._at < 0:
+            self._put_head(value, out)
+            self._at = 0
+        if isinstance(value, SortedSet):
+            return self._put_scored(value, out)
         if isinstance(value, HashValue):
             shards = value.fields.shards()
             if self._least_ms >= 0:
-                put_timed_pairs(value, shards[at], self._least_ms, compressed, out)
-            else:
-                put_pairs(shards[at], compressed, out)
-            return at + 1 < len(shards)
+                put_timed_pairs(value, shards[self._at], self._least_ms, self._form.compressed, out)
+                self._at += 1
+                return self._at < len(shards)
+            if not self._strings:
+                self._strings = flat_pairs(shards[self._at])
+            return self._put_strings(out, len(shards))
         if isinstance(value, SetValue):
             shards = value.members.shards()
-            put_strings(list(shards[at]), compressed, out)
-            return at + 1 < len(shards)
-        if isinstance(value, SortedSet):
-            return self._put_scored(value, out)
+            if not self._strings:
+                self._strings = list(shards[self._at])
+            return self._put_strings(out, len(shards))
         assert isinstance(value, ListValue)
         blocks = value.blocks()
-        put_strings(blocks[at], compressed, out)
-        return at + 1 < len(blocks)
+        self._strings = blocks[self._at]
+        return self._put_strings(out, len(blocks))
+
+    def _put_head(self, value: object, out: list[bytes]) -> None:
+        assert isinstance(value, HashValue | ListValue | SetValue | SortedSet)
+        if self._least_ms >= 0:
+            out.append(self._least_ms.to_bytes(8, "little"))
+        out.append(length_bytes(len(value)))
+
+    def _put_strings(self, out: list[bytes], parts: i64) -> bool:
+        """Some strings of the part. parts: how many there are."""
+        strings = self._strings
+        compressed = self._form.compressed
+        count: i64 = len(strings)
+        i = self._string
+        left: i64 = _PIECE_BYTES
+        while i < count and left > 0:
+            text = strings[i]
+            left -= len(text)
+            put_string(text, compressed, out)
+            i += 1
+        self._string = i
+        if i < count:
+            return True
+        self._string = 0
+        self._strings = []
+        self._at += 1
+        return self._at < parts
 
     def _put_scored(self, value: SortedSet, out: list[bytes]) -> bool:
-        """From the greatest down, as Redis does: then each is put in front of the others when it is read."""
-        stop = len(value) - int(self._at) * _AT_ONCE
-        items = value.slice(max(stop - _AT_ONCE, 0), stop)
+        """From the greatest down, as Redis does: then each is put in front of the others when it is read. _at: how many
+        are written."""
+        some: i64 = min(_AT_ONCE, max(1, _PIECE_BYTES // (value.longest + 1)))
+        stop: i64 = len(value) - self._at
+        items = value.slice(int(max(stop - some, 0)), int(stop))
         items.reverse()
         for score, member in items:
             put_string(member, self._form.compressed, out)
             out.append(pack("<d", score))
-        return stop > _AT_ONCE
+        self._at += some
+        return stop > some
 
 
-def put_pairs(pairs: dict[bytes, object], compressed: bool, out: list[bytes]) -> None:
-    """Fields and values of a hash."""
+def flat_pairs(pairs: dict[bytes, object]) -> list[bytes]:
+    """Fields and values of a hash, one after another."""
+    flat: list[bytes] = []
     for field, text in pairs.items():
         assert isinstance(text, bytes)
-        put_string(field, compressed, out)
-        put_string(text, compressed, out)
+        flat.append(field)
+        flat.append(text)
+    return flat
 
 
 def put_timed_pairs(
@@ -256,12 +315,6 @@ def put_timed_pairs(
         out.append(length_bytes(when - least_ms + 1 if when >= 0 else 0))
         put_string(field, compressed, out)
         put_string(text, compressed, out)
-
-
-def put_strings(items: list[bytes], compressed: bool, out: list[bytes]) -> None:
-    """Elements of a list, or members of a set."""
-    for item in items:
-        put_string(item, compressed, out)
 
 
 def value_bytes(value: object, form: Format) -> bytes:

@@ -22,6 +22,9 @@ def write_large_values(wire: Wire) -> None:
         wire("SET", f"n{number}", number)
     wire("SET", "long", "abc" * 10000, "PX", 10**10)
     wire("SET", "random", Random(1).randbytes(5000))
+    wire("SET", "very long", b"some words " * 100_000)
+    wire("SETRANGE", "very long too", 2_000_000, Random(2).randbytes(400_000))
+    wire("HSET", "heavy", *[Random(i).randbytes(50_000) for i in range(20)])
     for start in range(0, 3000, 500):
         numbers = range(start, start + 500)
         wire("RPUSH", "list", *[f"element {i}" * (i % 9) for i in numbers])
@@ -135,7 +138,9 @@ def test_hints_of_the_use_of_keys_go_both_ways(tmp_path, policy):
 
     def is_as_before(found: list[int]) -> bool:
         """Seconds may pass, and a frequency may fade at the turn of a minute."""
-        return all(abs(now - before) <= (1 if question == "FREQ" else 30) for now, before in zip(found, wanted, strict=True))
+        return all(
+            abs(now - before) <= (1 if question == "FREQ" else 30) for now, before in zip(found, wanted, strict=True)
+        )
 
     wanted = [200, 3, 17, 120] if question == "FREQ" else [100_000, 500, 63, 20_000]
     with Broker(tmp_path, *OURS, *options) as broker, Wire(broker.port) as wire:

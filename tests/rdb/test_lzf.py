@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.rdb.codes import BadData
-from broker.rdb.lzf import compress, compress_plainly, decompress, decompress_plainly
+from broker.rdb.lzf import compress, compress_plainly, compress_whole, decompress, decompress_plainly
 
 _REPEATING = st.builds(lambda parts, n: b"".join(parts) * n, st.lists(st.binary(max_size=40)), st.integers(0, 400))
 _DATA = st.one_of(st.binary(max_size=300), _REPEATING, st.integers(0, 20000).map(lambda n: b"a" * n))
@@ -19,6 +19,16 @@ def test_what_either_packs_both_unpack(data):
     assert not data or decompress(packed, len(data)) == data
     by_library = lzf.compress(data, 2 * len(data) + 100) if data else b""
     assert decompress_plainly(by_library, len(data)) == data
+
+
+@given(st.lists(_DATA.filter(bool), max_size=5))
+def test_what_was_packed_part_by_part_is_the_whole_packed(parts):
+    """Long strings are packed so, a part in each slice."""
+    whole = b"".join(parts)
+    for pack in (compress_whole, compress_plainly):
+        packed = b"".join(map(pack, parts))
+        assert decompress_plainly(packed, len(whole)) == whole
+        assert not whole or lzf.decompress(packed, len(whole)) == whole
 
 
 def test_repetition_is_found_up_to_its_greatest_length_and_distance():
