@@ -51,16 +51,19 @@ class Unfinished:
     Others are served between two steps, so each of them looks at what there is now, leaves everything in order and
     journals what it did. Where nothing may come between (MULTI, a script, the log that is read), or nobody waits, all
     steps are done at once.
+
+    writes: no step is done while writes are held up.
     """
 
-    def __init__(self, step: Callable[[], Reply]) -> None:
+    def __init__(self, step: Callable[[], Reply], writes: bool = True) -> None:
         self.step: Final = step
+        self.writes: Final = writes
 
 
-def in_steps(step: Callable[[], Reply]) -> Reply:
+def in_steps(step: Callable[[], Reply], writes: bool = True) -> Reply:
     """Do the first step: its reply, or Unfinished."""
     reply = step()
-    return Unfinished(step) if reply is NOTHING else reply
+    return Unfinished(step, writes) if reply is NOTHING else reply
 
 
 class RunQueue:

@@ -40,6 +40,7 @@ class Shared:
         self.large_replies = CommandLog()
         self.latency = Latency()
         self.hot_keys: HotKeyWatch | None = None  # HOTKEYS START
+        self.key_sizes: dict[str, str] = {}  # of INFO keysizes, as they were counted last
         self.monitors: dict[int, Session] = {}  # {id: client} of MONITOR
         self.errors: dict[bytes, int] = {}  # {error code: times}, for INFO errorstats
         self.unblock_requests: list[tuple[int, bool]] = []  # CLIENT UNBLOCK: (session id, with an error)

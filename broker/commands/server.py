@@ -6,6 +6,7 @@ DEBUG is in debug.py, COMMAND in introspection.py.
 from typing import Final
 
 from broker.commands.args import to_int
+from broker.commands.blocked import in_steps
 from broker.commands.connection import REDACTED
 from broker.commands.context import Context
 from broker.commands.docs import help_of
@@ -27,6 +28,7 @@ from broker.commands.registry import (
 from broker.commands.session import Session
 from broker.datatypes.trash import TRASH
 from broker.errors import CommandError, syntax_error
+from broker.keyspace.key_sizes import KeySizes
 from broker.keyspace.memory import EXPIRY_BYTES, KEY_BYTES, key_bytes
 from broker.protocol.numbers import parse_int
 from broker.protocol.replies import NOTHING, OK, Double, Map, Reply, Verbatim
@@ -40,11 +42,46 @@ _HELP: Final = LOADING | STALE
 # -- facts
 
 
+_COUNTING: Final = frozenset(["keysizes", "all", "everything"])  # sections of INFO that need all keys to be counted
+_COUNTED_AT_ONCE: Final = 4000  # keys, in a turn: about a millisecond
+_FEW_KEYS: Final = 4000  # likewise
+
+
 @command("INFO", arity=-1, flags=LOADING | STALE | SENTINEL, acl=("DANGEROUS",), since="1.0.0",
-         syntax="[section [section ...]]", summary="Facts and figures of the server", cost="O(1)")  # fmt: skip
+         syntax="[section [section ...]]", summary="Facts and figures of the server",
+         cost="O(1), O(n) for keysizes, in steps")  # fmt: skip
 def info(ctx: Context, argv: list[bytes]) -> Reply:
     sections = [name.decode("utf-8", "replace").lower() for name in argv[1:]]
-    return Verbatim(ctx.control.info(sections))
+    if _COUNTING.isdisjoint(sections):
+        if not sections or "default" in sections:
+            _count_few(ctx)
+        return Verbatim(ctx.control.info(sections))
+    return in_steps(_Counting(ctx, sections).step, writes=False)
+
+
+class _Counting:
+    """INFO with a section for which all keys are counted."""
+
+    def __init__(self, ctx: Context, sections: list[str]) -> None:
+        self._ctx: Final = ctx
+        self._sections: Final = sections
+        self._sizes: Final = KeySizes(ctx.keyspace.databases)
+
+    def step(self) -> Reply:
+        if not self._sizes.walk(_COUNTED_AT_ONCE):
+            return NOTHING
+        self._ctx.shared.key_sizes = self._sizes.fields()
+        return Verbatim(self._ctx.control.info(self._sections))
+
+
+def _count_few(ctx: Context) -> None:
+    """For INFO without a name, which is asked often. Of many keys it shows what was counted last."""
+    keys = sum([db.size() for db in ctx.keyspace.databases])
+    if keys <= _FEW_KEYS:
+        sizes = KeySizes(ctx.keyspace.databases)
+        while not sizes.walk(_FEW_KEYS):
+            pass
+        ctx.shared.key_sizes = sizes.fields()
 
 
 def _info_fields(ctx: Context, section: str) -> dict[bytes, bytes]:

@@ -16,7 +16,7 @@ from typing import Final, cast
 from mypy_extensions import i64
 
 from broker.datatypes.field_deadlines import NEVER, Deadlines
-from broker.datatypes.packing import LONGEST, MOST, fits, pack, unpack
+from broker.datatypes.packing import LONGEST, MOST, fits, pack, texts_in, unpack
 from broker.datatypes.table import Table
 
 _SAMPLES: Final = 32
@@ -40,7 +40,7 @@ class HashValue:
 
     def __len__(self) -> int:
         """With the fields whose time has come, as HLEN counts."""
-        return int(self.fields.size)
+        return int(self._fields.size) if self.packed is None else texts_in(self.packed) // 2
 
     @property
     def fields(self) -> Table:

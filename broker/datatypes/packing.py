@@ -37,6 +37,17 @@ def unpack(packed: bytes, start: int = 0) -> list[bytes]:
     return texts
 
 
+def texts_in(packed: bytes) -> int:
+    """How many texts there are."""
+    found: i64 = 0
+    at: i64 = 0
+    end: i64 = len(packed)
+    while at < end:
+        at += 1 + packed[at]
+        found += 1
+    return int(found)
+
+
 def pack_scored(scores: list[float], members: list[bytes]) -> bytes:
     return _HEADS[len(scores)] + array("d", scores).tobytes() + pack(members)
 

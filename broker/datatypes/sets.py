@@ -9,7 +9,7 @@ from typing import Final
 
 from mypy_extensions import i64
 
-from broker.datatypes.packing import LONGEST, MOST, fits, pack, unpack
+from broker.datatypes.packing import LONGEST, MOST, fits, pack, texts_in, unpack
 from broker.datatypes.table import Table
 from broker.protocol.numbers import parse_int
 
@@ -30,7 +30,7 @@ class SetValue:
         self.integers = True  # every member that there ever was is a 64-bit integer
 
     def __len__(self) -> int:
-        return int(self.members.size)
+        return int(self._members.size) if self.packed is None else texts_in(self.packed)
 
     @property
     def members(self) -> Table:

@@ -45,7 +45,7 @@ class SortedSet:
         self.most: i64 = 0  # the greatest number of members that there ever was
 
     def __len__(self) -> int:
-        return int(self.members.size)
+        return int(self._members.size) if self.packed is None else self.packed[0]
 
     @property
     def members(self) -> Table:

@@ -460,9 +460,17 @@ class Engine:
         """Requests that go on in the turns to come."""
         return len(self._unfinished)
 
-    def go_on(self) -> None:
-        """A step of each request that takes several turns."""
+    def may_go_on(self, held_up: bool) -> bool:
+        """Whether go_on() has something to do."""
+        if not self._unfinished or not held_up:
+            return len(self._unfinished) > 0
+        return not all([unfinished.writes for unfinished in self._unfinished.values()])
+
+    def go_on(self, held_up: bool) -> None:
+        """A step of each request that takes several turns. held_up: nothing may be written now."""
         for ctx, unfinished in list(self._unfinished.items()):
+            if held_up and unfinished.writes:
+                continue
             dirty = self.keyspace.dirty
             ctx.decisions = None
             try:

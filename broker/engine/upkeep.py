@@ -101,8 +101,8 @@ class Upkeep:
             engine.memory.end_turn()
         if engine.keyspace.tracking.broadcasts:
             tell_broadcasts(engine.shared)
-        if engine.unfinished() and not engine.gate & _HELD_UP:
-            engine.go_on()
+        if engine.unfinished():
+            engine.go_on(engine.gate & _HELD_UP != 0)
         if engine.shared.subscriptions.is_releasing:
             engine.shared.subscriptions.release(RELEASED_AT_ONCE)
         if TRASH.size:
@@ -118,7 +118,7 @@ class Upkeep:
         engine = self._engine
         if TRASH.size or engine.shared.subscriptions.is_releasing:
             return 0
-        if engine.unfinished() and not engine.gate & _HELD_UP:
+        if engine.may_go_on(engine.gate & _HELD_UP != 0):
             return 0
         waits: list[int] = []
         deadline = engine.blocking.next_deadline_ms()

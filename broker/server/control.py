@@ -96,10 +96,10 @@ class ServerControl:
             statistics.rejected_connections = 0
             statistics.peak_memory = 0
             hub.traffic.bytes_in = hub.traffic.bytes_out = 0
+            hub.reset_statistics()
             hub.traffic.output_limit_cuts = hub.traffic.query_limit_cuts = 0
             engine.executed = 0
             engine.keyspace.evicted_keys = 0
-            hub.evicted_clients = 0
             engine.error_replies = 0
 
     def disconnect(self, session: Session, after_reply: bool) -> None:

@@ -48,7 +48,11 @@ class Hub:
         self.traffic: Final = Traffic()
         self.connections: dict[int, Connection] = {}  # {file descriptor: connection}
         self.turns: i64 = 0
-        self.busy_seconds: float = 0.0  # spent in turns
+        self.busy_seconds: float = 0.0  # spent in turns; of these:
+        self.upkeep_seconds: float = 0.0  # what is due by the clock
+        self.log_seconds: float = 0.0  # writing the log
+        self.longest_turn: float = 0.0  # seconds
+        self.most_requests: i64 = 0  # in one turn
         self.clients_limit: i64 = 0  # bytes that all clients may hold together (maxmemory-clients), 0: any
         self.evicted_clients: i64 = 0
         self.measures = False  # what clients hold is kept up to date
@@ -65,6 +69,11 @@ class Hub:
         self._failing = False
         self._wake: Final = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._epoll.register(self._wake, EPOLLIN)
+
+    def reset_statistics(self) -> None:
+        self.evicted_clients = 0
+        self.busy_seconds = self.upkeep_seconds = self.log_seconds = self.longest_turn = 0.0
+        self.turns = self.most_requests = 0
 
     def wake(self) -> None:
         """There is something to do for a turn that no socket tells of."""
@@ -149,6 +158,7 @@ class Hub:
         events: list[tuple[int, int]] = self._epoll.poll(0, _MAX_EVENTS)
         engine = self.engine
         started = perf_counter()
+        executed: i64 = engine.executed
         engine.begin_turn()
         self.turns += 1
         connections = self.connections
@@ -187,12 +197,22 @@ class Hub:
         self._fresh = False
         if self._backlog:
             busy = self._run_backlog() or busy
+        begun = perf_counter()
         engine.end_turn()
+        self.upkeep_seconds += perf_counter() - begun
         self._finish()
         if self.clients_limit and engine.memory.clients_bytes > self.clients_limit:
             self._evict_clients()
-        self.busy_seconds += perf_counter() - started
+        self._measure_turn(started, executed)
         return busy or self._fresh
+
+    def _measure_turn(self, started: float, executed: i64) -> None:
+        took = perf_counter() - started
+        self.busy_seconds += took
+        if took > self.longest_turn:
+            self.longest_turn = took
+        if self.engine.executed - executed > self.most_requests:
+            self.most_requests = self.engine.executed - executed
 
     def answer_others(self, caller: Session) -> None:
         """A turn within a turn, while a request of `caller` runs for long: read and answer everybody else.
@@ -219,9 +239,7 @@ class Hub:
         if caller.queued_for_sending:
             self.engine.outgoing.remove(caller)
             caller.queued_for_sending = False  # its output is being made
-        data = self.engine.journal.take()
-        if data:
-            self._write_log(data)
+        self._write_journal()
         if not self.engine.outgoing:
             return
         if self._replies_wait() and not self._syncing:
@@ -291,9 +309,7 @@ class Hub:
 
     def _finish(self) -> None:
         """The log, then the replies. (That order is the durability promise.)"""
-        data = self.engine.journal.take()
-        if data:
-            self._write_log(data)
+        self._write_journal()
         if not self.engine.outgoing:
             return
         if self.engine.shared.durability_clients:
@@ -306,6 +322,13 @@ class Hub:
             self._begin_sync()
         else:
             self._count_held()  # sent by synced(), or sealed there for the next fsync
+
+    def _write_journal(self) -> None:
+        data = self.engine.journal.take()
+        if data:
+            begun = perf_counter()
+            self._write_log(data)
+            self.log_seconds += perf_counter() - begun
 
     def _count_held(self) -> None:
         for session in self.engine.outgoing.copy():

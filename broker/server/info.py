@@ -63,6 +63,7 @@ class Info:
             "clients": self.clients,
             "memory": self.memory,
             "persistence": self.persistence,
+            "threads": self.threads,
             "stats": self.stats,
             "replication": self.replication,
             "cpu": self.cpu,
@@ -73,6 +74,8 @@ class Info:
             "latencystats": self.latencystats,
             "cluster": self.cluster,
             "keyspace": self.keyspace,
+            "keysizes": self.keysizes,
+            "debug": self.debug,
         }
 
     def change_replication_id(self) -> None:
@@ -90,9 +93,9 @@ class Info:
     def _chosen(self, asked: list[str]) -> list[str]:
         wanted = set(asked) or {"default"}
         if wanted & {"all", "everything"}:
-            wanted |= set(self._sections)
+            wanted |= set(self._sections) - {"debug"}
         if "default" in wanted:
-            wanted |= set(self._sections) - {"commandstats", "latencystats"}
+            wanted |= set(self._sections) - {"commandstats", "latencystats", "debug"}
         return [name for name in self._sections if name in wanted]
 
     def fields(self) -> dict[str, Value]:
@@ -175,6 +178,12 @@ class Info:
 
     def persistence(self) -> dict[str, Value]:
         return persistence_fields(self._engine, self._log_of(), self._saving, self._rewriting, self._loading)
+
+    def threads(self) -> dict[str, Value]:
+        """There is one that serves clients."""
+        traffic = self._hub.traffic
+        clients = len(self._hub.connections)
+        return {"io_thread_0": f"clients={clients},reads={int(traffic.reads)},writes={int(traffic.writes)}"}
 
     def stats(self) -> dict[str, Value]:
         statistics, traffic, keyspace = self._statistics, self._hub.traffic, self._engine.keyspace
@@ -295,6 +304,19 @@ class Info:
                     f"subexpiry={len(db.field_agenda)}"
                 )
         return fields
+
+    def keysizes(self) -> dict[str, Value]:
+        """As the command INFO has counted them."""
+        return {**self._engine.shared.key_sizes}
+
+    def debug(self) -> dict[str, Value]:
+        hub = self._hub
+        return {
+            "eventloop_duration_aof_sum": int(hub.log_seconds * 1e6),
+            "eventloop_duration_cron_sum": int(hub.upkeep_seconds * 1e6),
+            "eventloop_duration_max": int(hub.longest_turn * 1e6),
+            "eventloop_cmd_per_cycle_max": int(hub.most_requests),
+        }
 
 
 _TITLES: Final = {"cpu": "CPU"}
