@@ -184,6 +184,8 @@ class Table:
             return self._first
         shard = self._shards[index]
         self._shards[index] = _TAKEN
+        if index == 0:
+            self._first = _TAKEN
         return shard
 
     def approximate_bytes(self) -> int:
