@@ -9,10 +9,10 @@ import os
 import re
 import secrets
 import socket
+import time
 from typing import Any, cast
 
 from coredis import Redis
-from coredis.exceptions import StreamDuplicateConsumerGroupError
 
 from consumers.options import Options
 from consumers.pending import PendingList, text
@@ -26,45 +26,40 @@ def consumer_name() -> str:
     return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
-async def ensure_group(client: Redis[bytes], options: Options) -> bool:
-    """Make the group, and the stream, unless they are there. True where it was made."""
-    try:
-        await client.xgroup_create(options.stream, options.group, identifier=options.start, mkstream=True)
-    except StreamDuplicateConsumerGroupError:
-        return False
-    return True
+def now_ms() -> int:
+    return int(time.time() * 1000)
 
 
-async def remove_consumer(client: Redis[bytes], options: Options, victim: str, heir: str) -> None:
+async def remove_consumer(client: Redis[bytes], stream: str, group: str, victim: str, heir: str) -> None:
     """Remove `victim`, which was seen with nothing pending.
 
     It may have come back to life since, and read. So what it has is listed in the same EXEC that removes it, and put
     back into the pending list as `heir`'s (FORCE), from where claiming takes it up.
     """
     async with client.pipeline(transaction=True) as pipe:
-        left = pipe.xpending(options.stream, options.group, "-", "+", _REPAIR_LIMIT, consumer=victim)
-        pipe.xgroup_delconsumer(options.stream, options.group, victim)
+        left = pipe.xpending(stream, group, "-", "+", _REPAIR_LIMIT, consumer=victim)
+        pipe.xgroup_delconsumer(stream, group, victim)
     ids = [text(raw.identifier) for raw in cast(tuple[Any, ...], await left)]
     if ids:
-        await client.xclaim(options.stream, options.group, heir, 0, ids, force=True, justid=True)
+        await client.xclaim(stream, group, heir, 0, ids, force=True, justid=True)
 
 
-async def remove_expired(client: Redis[bytes], options: Options, own: str) -> list[str]:
+async def remove_expired(client: Redis[bytes], stream: str, options: Options, own: str) -> list[str]:
     """Remove consumers of dead workers by the rule above; their names."""
     removed = []
-    for info in await client.xinfo_consumers(options.stream, options.group):
+    for info in await client.xinfo_consumers(stream, options.group):
         facts = {text(key): value for key, value in info.items()}
         name = text(facts["name"])
         idle = float(cast(int, facts["idle"])) / 1000
         if name != own and facts["pending"] == 0 and idle > options.consumer_expiry and _OUR_NAME.fullmatch(name):
-            await remove_consumer(client, options, name, heir=own)
+            await remove_consumer(client, stream, options.group, name, heir=own)
             removed.append(name)
     return removed
 
 
-async def leave(client: Redis[bytes], options: Options, own: str) -> bool:
+async def leave(client: Redis[bytes], stream: str, group: str, own: str) -> bool:
     """Remove this worker's own consumer if it has nothing pending. True where it was removed."""
-    if await PendingList(client, options.stream, options.group).page(count=1, consumer=own):
+    if await PendingList(client, stream, group).page(count=1, consumer=own):
         return False
-    await client.xgroup_delconsumer(options.stream, options.group, own)
+    await client.xgroup_delconsumer(stream, group, own)
     return True

@@ -1,6 +1,9 @@
-"""One message, from a free handler to its end: acknowledged, waiting for another attempt, or a dead letter."""
+"""One message, or a batch of them, from a free handler to its end: acknowledged, to be delivered again, or a dead
+letter.
+"""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import attrs
@@ -10,17 +13,21 @@ from coredis import Redis
 from coredis.exceptions import ConnectionError as LostConnection
 from coredis.exceptions import RedisError
 
-from consumers import dead_letters
-from consumers.claiming import Claimer
+from consumers import dead_letters, headers
+from consumers.backends import Failure
 from consumers.connection import ride_out
 from consumers.errors import EffectsFailed, HandlerTimeout, LeaseLost, control_flow, leaves
-from consumers.leases import Lease, Leases, State
+from consumers.intake import Source
+from consumers.leases import Lease, State
 from consumers.message import Message
 from consumers.middleware import CallNext, Middleware
 from consumers.options import Consumer
-from consumers.outcomes import Reject, Retry, Skip
+from consumers.outcomes import BatchError, Reject, Retry, Skip
+from consumers.transactions import transact
 
 log = structlog.get_logger("consumers")
+
+_OUTCOMES = "a batch handler returns None, or one outcome (None or an exception) for each message"
 
 
 @attrs.define
@@ -32,6 +39,7 @@ class Counts:
     failed: int = 0
     dead_lettered: int = 0
     lost: int = 0
+    expired: int = 0
 
 
 @attrs.define(eq=False)
@@ -40,104 +48,190 @@ class Handling:
 
     client: Redis[bytes]
     consumer: Consumer
-    leases: Leases
-    claimer: Claimer
-    call: CallNext
+    worker: str
+    middleware: Sequence[Middleware]
+    clock: Callable[[], float]  # Unix time
     counts: Counts = attrs.field(factory=Counts)
+    _call: CallNext = attrs.field(init=False)
+    _hooked: bool = attrs.field(init=False)  # whether anybody wants to know of what is done
 
-    async def run(self, message: Message, lease: Lease) -> None:
-        lease.state = State.RUNNING
-        error = await self._call(message, lease)
+    def __attrs_post_init__(self) -> None:
+        self._call = chain(self.middleware, self.consumer.invoke)
+        self._hooked = any(type(one).on_done is not Middleware.on_done for one in self.middleware)
+
+    # -- one message
+
+    async def run(self, source: Source, lease: Lease) -> None:
+        message = await self._begun(source, lease)
+        if message is None:
+            return
+        started = trio.current_time()
+        error = await self._caught(lease, partial(self._one, message))
+        source.appetite.took(trio.current_time() - started)
+        await self._concluded(source, lease, message, error)
+
+    async def _one(self, message: Message) -> None:
+        await self._call(message)
+
+    async def _begun(self, source: Source, lease: Lease) -> Message | None:
+        """None where there is nothing to handle any more."""
         if lease.lost:
-            error = LeaseLost("taken over by another worker")
-        try:
-            await self._settle(message, lease, error)
-        except RedisError as refusal:
-            # The message stays pending: it comes back by claiming, when it is idle for long enough.
-            log.error("message.not_settled", **self._facts(message), error=str(refusal))
-        finally:
-            if lease.state is not State.WAITING:
-                self.leases.drop(lease)
+            source.finish(lease)
+            return None
+        message = Message(
+            lease.id,
+            lease.fields,
+            source.stream,
+            self.consumer.options.group,
+            self.worker,
+            lease.deliveries,
+            client=self.client,
+            transact=transact,
+        )
+        if lease.abandoned:
+            reason = f"abandoned after {lease.deliveries} deliveries: no worker lived to handle it"
+            await self._guarded(source, lease, message, partial(self._bury, source, lease, message, reason))
+            return None
+        if headers.TTL in lease.fields and self._is_expired(lease):
+            self.counts.expired += 1
+            log.info("message.expired", **self._facts(message))
+            source.done(lease)
+            return None
+        lease.state = State.RUNNING
+        return message
 
-    async def _call(self, message: Message, lease: Lease) -> BaseException | None:
+    def _is_expired(self, lease: Lease) -> bool:
+        ttl = lease.fields[headers.TTL]
+        return ttl.isdigit() and int(lease.id.partition("-")[0]) + int(ttl) <= self.clock() * 1000
+
+    async def _caught(self, lease: Lease, call: Callable[[], object]) -> BaseException | None:
         """What the handler raised. SystemExit too: one message's library call must not end the worker."""
+        timeout = self.consumer.options.timeout
         with trio.CancelScope() as scope:
+            if timeout is not None:
+                scope.deadline = trio.current_time() + timeout
             lease.scope = scope
             try:
-                return await self._timed(message)
+                await call()  # type: ignore[misc]
             except (Exception, SystemExit) as error:
-                return error
+                return LeaseLost("taken over by another worker") if lease.lost else error
             finally:
                 lease.scope = None
-        return None
-
-    async def _timed(self, message: Message) -> BaseException | None:
-        timeout = self.consumer.options.timeout
-        with trio.move_on_after(float("inf") if timeout is None else timeout) as scope:
-            await self.call(message)
+        if lease.lost:
+            return LeaseLost("taken over by another worker")
         return HandlerTimeout(f"the handler took more than {timeout} s") if scope.cancelled_caught else None
 
-    async def _settle(self, message: Message, lease: Lease, error: BaseException | None) -> None:
+    # -- a batch
+
+    async def run_batch(self, found: Sequence[tuple[Source, Lease]]) -> None:
+        batch = [(source, lease, message) for source, lease in found if (message := await self._begun(source, lease))]
+        if not batch:
+            return
+        started = trio.current_time()
+        outcomes: list[BaseException | None] = [None] * len(batch)
+
+        async def call() -> None:
+            returned = await self.consumer.invoke.batch([message for _, _, message in batch])
+            outcomes[:] = _outcomes(returned, len(batch))
+
+        error = await self._caught(batch[0][1], call)
+        if isinstance(error, BatchError):
+            outcomes = [error.failures.get(message.id) for _, _, message in batch]
+        elif error is not None:
+            outcomes = [error] * len(batch)
+        took = (trio.current_time() - started) / len(batch)
+        for (source, lease, message), outcome in zip(batch, outcomes, strict=True):
+            source.appetite.took(took)
+            lost = LeaseLost("taken over by another worker") if lease.lost else outcome
+            await self._concluded(source, lease, message, lost)
+
+    # -- what becomes of it
+
+    async def _concluded(self, source: Source, lease: Lease, message: Message, error: BaseException | None) -> None:
+        if error is None and not message.committed:
+            self.counts.handled += 1
+            if self._hooked:
+                for one in self.middleware:
+                    await self._hook(one.on_done(message))
+            source.done(lease)
+            return
+        await self._guarded(source, lease, message, partial(self._settle, source, lease, message, error))
+
+    async def _guarded(self, source: Source, lease: Lease, message: Message, settle: Callable[[], object]) -> None:
+        try:
+            await settle()  # type: ignore[misc]
+        except RedisError as refusal:
+            # The message stays pending: it comes back when its lease is over.
+            log.error("message.not_settled", **self._facts(message), error=str(refusal))
+        finally:
+            if lease.state is State.RUNNING or lease.state is State.QUEUED:
+                source.finish(lease)
+
+    async def _settle(self, source: Source, lease: Lease, message: Message, error: BaseException | None) -> None:
         word = None if error is None else control_flow(error)
         if message.committed:
             await self._after_commit(message, error)
-        elif error is None:
-            await self._acknowledge(message)
-            self.counts.handled += 1
+            if message.deliveries > 1:
+                await ride_out(lambda: source.backend.forget([lease]), "acknowledgement")
         elif isinstance(word, Skip):
-            await self._acknowledge(message)
+            source.done(lease)
             self.counts.skipped += 1
             log.info("message.skipped", **self._facts(message), reason=word.reason)
         elif isinstance(word, LeaseLost):
             self.counts.lost += 1
             log.info("message.superseded", **self._facts(message), reason=word.reason)
         elif isinstance(word, Reject):
-            await self.bury(message, word.reason or "rejected")
-        else:
-            await self._failed(message, lease, error)
+            await self._bury(source, lease, message, word.reason or "rejected", word)
+        elif error is not None:
+            await self._failed(source, lease, message, error)
 
-    async def _acknowledge(self, message: Message) -> None:
-        """Until it is done: a message that was handled should not be handled again because the connection broke just
-        then.
-        """
-        await ride_out(lambda: self.client.xack(message.stream, message.group, [message.id]), "acknowledgement")
-
-    async def _failed(self, message: Message, lease: Lease, error: BaseException) -> None:
+    async def _failed(self, source: Source, lease: Lease, message: Message, error: BaseException) -> None:
         self.counts.failed += 1
         word = control_flow(error)
         reason = word.reason or "retry" if isinstance(word, Retry) else describe(error)
-        if message.deliveries >= self.consumer.options.max_deliveries:
-            log.warning(
-                "message.failed", **self._facts(message), reason=type(error).__name__, exc_info=_traceback(error)
-            )
-            await self.bury(message, reason)
+        facts = self._facts(message) | {"reason": type(error).__name__, "exc_info": _traceback(error)}
+        options = self.consumer.options
+        if message.deliveries >= options.max_deliveries:
+            log.warning("message.failed", **facts)
+            await self._bury(source, lease, message, reason, error)
             return
         after = word.after if isinstance(word, Retry) else None
-        delay = self.consumer.options.backoff.delay(message.deliveries, message.id) if after is None else after
-        log.warning(
-            "message.failed",
-            **self._facts(message),
-            reason=type(error).__name__,
-            retry_in=delay,
-            exc_info=_traceback(error),
-        )
-        self.claimer.retry_at(lease, trio.current_time() + delay)
+        delay = options.backoff.delay(message.deliveries, message.id) if after is None else after
+        log.warning("message.failed", **facts, retry_in=delay)
+        for one in self.middleware:
+            await self._hook(one.on_retry(message, error, delay))
+        await source.retry(lease, delay, self._failure(reason))
 
-    async def bury(self, message: Message, reason: str) -> None:
+    def _failure(self, reason: str) -> Failure:
+        return Failure(int(time.time() * 1000), self.worker, reason[:200])
+
+    async def _bury(
+        self, source: Source, lease: Lease, message: Message, reason: str, error: BaseException | None = None
+    ) -> None:
         """Move to the dead letters, however often it takes. It bears repeating: it happens while the message is
         pending, so once.
         """
+        dead_stream = self.consumer.options.dead_stream
+        trace = "" if error is None or _traceback(error) is None else dead_letters.trace_of(error)
+
+        async def bury() -> None:
+            history = await source.backend.history(lease) if message.deliveries > 1 else []
+            if error is not None:
+                history.append(self._failure(reason))
+            await dead_letters.bury(self.client, dead_stream, message, reason, history=history, trace=trace)
+            if message.deliveries > 1:
+                await source.backend.forget([lease])
+
         try:
-            await ride_out(
-                lambda: dead_letters.bury(self.client, self.consumer.options.dead_stream, message, reason),
-                "dead letter",
-            )
-        except LeaseLost as error:
+            await ride_out(bury, "dead letter")
+        except LeaseLost as lost:
             self.counts.lost += 1
-            log.info("message.superseded", **self._facts(message), reason=error.reason)
-        else:
-            self.counts.dead_lettered += 1
-            log.warning("message.dead_lettered", **self._facts(message), dead_letter=self.consumer.options.dead_stream)
+            log.info("message.superseded", **self._facts(message), reason=lost.reason)
+            return
+        self.counts.dead_lettered += 1
+        log.warning("message.dead_lettered", **self._facts(message), dead_letter=dead_stream)
+        for one in self.middleware:
+            await self._hook(one.on_dead(message, reason))
 
     async def _after_commit(self, message: Message, error: BaseException | None) -> None:
         """The message is acknowledged: an error now can't bring it back. A refused effect leaves a dead letter to
@@ -145,12 +239,20 @@ class Handling:
         """
         self.counts.handled += 1
         if error is None:
+            for one in self.middleware:
+                await self._hook(one.on_done(message))
             return
         log.error("message.failed_after_commit", **self._facts(message), reason=type(error).__name__, exc_info=error)
         if any(isinstance(leaf, EffectsFailed) for leaf in leaves(error)):
             stream, reason = self.consumer.options.dead_stream, f"acknowledged, but {describe(error)}"
             await ride_out(lambda: dead_letters.file_copy(self.client, stream, message, reason), "dead letter")
             self.counts.dead_lettered += 1
+
+    async def _hook(self, call: object) -> None:
+        try:
+            await call  # type: ignore[misc]
+        except Exception:
+            log.exception("middleware.failed")
 
     def _facts(self, message: Message) -> dict[str, object]:
         return {"stream": message.stream, "group": message.group, "id": message.id, "deliveries": message.deliveries}
@@ -162,6 +264,16 @@ def chain(middleware: Sequence[Middleware], call: CallNext) -> CallNext:
         if type(one).around is not Middleware.around:
             call = partial(one.around, call_next=call)
     return call
+
+
+def _outcomes(returned: object, count: int) -> list[BaseException | None]:
+    if returned is None:
+        return [None] * count
+    if not isinstance(returned, list) or len(returned) != count:
+        raise TypeError(f"{_OUTCOMES}, not {type(returned).__name__}")
+    if not all(each is None or isinstance(each, BaseException) for each in returned):
+        raise TypeError(_OUTCOMES)
+    return returned
 
 
 def describe(error: BaseException) -> str:

@@ -1,9 +1,8 @@
-"""What this worker holds of one group: messages that wait for a free handler, that run, or that wait for their next
-attempt.
+"""What this worker holds of one group of one stream: messages that wait for a free handler, that run, that wait for
+their next attempt, or whose acknowledgement is on the way.
 
-Everything held is renewed on the server before another worker may think it abandoned. The table is a plain data
-structure (the time is an argument); `Keeper` is the task that renews. Only what is *not* in the table is judged by
-the pending list alone.
+A plain data structure: the time is an argument. `Keeper` (consumers/keeping.py) renews what is held on the server
+before another worker may think it abandoned; only what is *not* in the table is judged by the server's pending list.
 """
 
 import enum
@@ -11,21 +10,14 @@ import heapq
 from collections.abc import Iterator
 
 import attrs
-import structlog
 import trio
-from coredis.exceptions import RedisError, StreamConsumerGroupError
-
-from consumers.connection import ride_out
-from consumers.options import Options
-from consumers.pending import PendingList
-
-log = structlog.get_logger("consumers")
 
 
 class State(enum.Enum):
     QUEUED = "queued"
     RUNNING = "running"
     WAITING = "waiting"  # failed, and due again later
+    DONE = "done"  # handled, and not acknowledged yet
 
 
 @attrs.define(eq=False)
@@ -33,8 +25,14 @@ class Lease:
     """One held message. Times are on Trio's clock."""
 
     id: str
-    deliveries: int
-    renewed: float
+    deliveries: int  # this one included
+    renewed: float = 0.0
+    fields: dict[bytes, bytes] = attrs.field(factory=dict, repr=False)
+    abandoned: bool = False  # delivered often enough, and nobody lived to say that it failed: not to be handled again
+    returned: bool = False  # not read as a new message
+    key: bytes | None = None
+    level: int = 0  # of priority, 0 the most urgent
+    arrived: float = 0.0
     state: State = State.QUEUED
     lost: bool = False
     due: float = 0.0
@@ -51,17 +49,21 @@ class Leases:
         self._waiting = 0
         self._waiting_limit = waiting_limit
 
-    def __contains__(self, id_: str) -> bool:
+    def __contains__(self, id_: object) -> bool:
         return id_ in self._held
 
     def __iter__(self) -> Iterator[Lease]:
         return iter(self._held.values())
 
+    def __len__(self) -> int:
+        return len(self._held)
+
     def get(self, id_: str) -> Lease | None:
         return self._held.get(id_)
 
-    def add(self, id_: str, deliveries: int, now: float) -> Lease:
-        lease = self._held[id_] = Lease(id_, deliveries, now)
+    def hold(self, lease: Lease, now: float) -> Lease:
+        lease.renewed = lease.arrived = now
+        self._held[lease.id] = lease
         return lease
 
     def drop(self, lease: Lease) -> None:
@@ -104,60 +106,3 @@ class Leases:
     def stale(self, now: float, age: float) -> list[Lease]:
         """Those renewed `age` seconds ago or more."""
         return [lease for lease in self._held.values() if now - lease.renewed >= age]
-
-
-@attrs.define(eq=False)
-class Keeper:
-    """Renews the leases of one consumer until it is cancelled."""
-
-    pending: PendingList
-    consumer: str
-    options: Options
-    leases: Leases
-
-    async def run(self) -> None:
-        while True:
-            await trio.sleep(self.options.renew_every)
-            try:
-                await ride_out(self.renew, "lease renewal")
-            except StreamConsumerGroupError:
-                continue  # without the group nothing is pending, and the reader makes it anew
-            except RedisError as error:
-                log.error(
-                    "lease.renewal_refused", stream=self.pending.stream, group=self.pending.group, error=str(error)
-                )
-
-    async def renew(self) -> None:
-        """Renew what is older than half a period.
-
-        Both halves are needed not to steal from a worker that took an entry over: the look drops what has another
-        owner, and the idle bound of the claim refuses what changed hands after the look (its idle time begins at 0
-        there).
-        """
-        now = trio.current_time()
-        stale = {lease.id: lease for lease in self.leases.stale(now, self.options.renew_every / 2)}
-        if not stale:
-            return
-        found = await self.pending.look(stale)
-        ours = [id_ for id_ in stale if id_ in found and found[id_].consumer == self.consumer]
-        if ours:
-            await self.pending.renew(ours, self.consumer, self.options.renew_every / 4)
-        for id_, lease in stale.items():
-            if id_ in ours:
-                lease.renewed = now
-            elif self.leases.get(id_) is lease:  # else it was finished while the server was asked
-                self._lost(lease, taken=id_ in found)
-
-    def _lost(self, lease: Lease, *, taken: bool) -> None:
-        """A running handler is stopped only where another worker has the message. One that is acknowledged may be so
-        by this very handler.
-        """
-        if lease.state is State.RUNNING and not taken:
-            return
-        facts = {"stream": self.pending.stream, "group": self.pending.group, "id": lease.id}
-        log.warning("message.lease_lost", **facts, state=lease.state.value, taken=taken)
-        lease.lost = True
-        if lease.scope is not None:
-            lease.scope.cancel()
-        if lease.state is State.WAITING:
-            self.leases.drop(lease)

@@ -16,6 +16,9 @@ class Retry(ControlFlow):
         super().__init__(reason)
         self.after = optional_seconds(after)
 
+    def __reduce__(self) -> tuple[object, ...]:  # from another process
+        return type(self), (self.after, self.reason)
+
 
 class Reject(ControlFlow):
     """Move the message to the dead letters at once: trying again can't help."""
@@ -38,3 +41,6 @@ class BatchError(ConsumerError):
     def __init__(self, failures: Mapping[str, BaseException]) -> None:
         super().__init__(f"{len(failures)} messages of the batch failed")
         self.failures = dict(failures)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.failures,)

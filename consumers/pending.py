@@ -89,6 +89,10 @@ class PendingList:
         done = await self.client.xclaim(self.stream, self.group, consumer, int(min_idle * 1000), ids, justid=True)
         return {text(id_) for id_ in done}
 
+    async def recount(self, id_: str, consumer: str, deliveries: int) -> None:
+        """Make it `consumer`'s, just delivered for the so-manieth time."""
+        await self.client.xclaim(self.stream, self.group, consumer, 0, [id_], retrycount=deliveries, justid=True)
+
     async def release(self, id_: str, consumer: str, *, idle: float, deliveries: int) -> None:
         """Leave the entry to others: as if it had been idle for `idle` seconds after `deliveries` deliveries."""
         await self.client.xclaim(

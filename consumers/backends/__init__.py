@@ -7,12 +7,13 @@ delayed messages, and scripts. The server is asked once for each connected clien
 Deduplication by the sender is one script on both: IDMP bounds the names of a stream and has one window for all of them.
 """
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Container, Iterable, Sequence
+from typing import Protocol
 
 import attrs
 from coredis import Redis
 
+from consumers.backends.scripts import request
 from consumers.leases import Lease
 
 
@@ -55,17 +56,25 @@ class Publisher(Protocol):
 class Failure:
     """One failed attempt, as the history of a message has it."""
 
-    at_ms: int
+    time: int  # Unix time in milliseconds
     worker: str
     reason: str
 
 
 class Backend(Protocol):
-    """One worker in one group of one stream. Lost connections are raised (consumers.errors.TRANSIENT): the caller
-    rides them out, so everything here bears repeating.
+    """One worker in one group of one stream.
+
+    Lost connections are raised (consumers.errors.TRANSIENT) and ridden out by the caller, so everything here bears
+    repeating. The leases it gives are made here and held by the caller.
     """
 
-    orders: bool  # the server itself keeps messages of one key in order, across all workers
+    @property
+    def orders(self) -> bool:
+        """Whether the server keeps messages of one key in order, across all workers."""
+
+    @property
+    def pushes(self) -> bool:
+        """Whether the server gives what is due again to `read`: `returned` has nothing to do."""
 
     async def ensure(self) -> bool:
         """Make the group unless it is there. True where it was made."""
@@ -73,31 +82,39 @@ class Backend(Protocol):
     async def read(self, count: int, block: float) -> list[Lease]:
         """Up to `count` messages, after waiting for the first for at most `block` seconds."""
 
-    async def returned(self, count: int) -> list[Lease]:
-        """Messages whose retry is due, and those that dead workers left: up to `count`. Plain servers only: a
-        Millstream gives them to `read`.
+    async def returned(self, count: int, held: Container[str]) -> tuple[list[Lease], float]:
+        """Up to `count` messages whose retry is due, or that dead workers left, none of them in `held`; and the seconds
+        after which it is worth asking again.
         """
 
-    def next_look(self) -> float:
-        """Seconds until `returned` is worth asking again; infinite where the server pushes."""
-
     async def settle(self, leases: Sequence[Lease]) -> None:
-        """Acknowledge, those that are still this worker's."""
+        """Acknowledge, as far as they are still this worker's."""
 
     async def retry(self, lease: Lease, after: float, failure: Failure) -> None:
         """Give a failed message back, not to be delivered before `after` seconds have passed."""
 
+    async def again(self, lease: Lease, failure: Failure) -> bool:
+        """Count one more delivery of a message that this worker kept after it failed. False where it lost it."""
+
     async def history(self, lease: Lease) -> list[Failure]:
         """The failed attempts so far, the oldest first."""
 
-    async def renew(self, leases: Sequence[Lease]) -> list[Lease]:
-        """Extend the leases; those that are not this worker's any more."""
+    async def forget(self, leases: Sequence[Lease]) -> None:
+        """Remove the histories of messages that came to their end otherwise than by `settle`."""
 
-    async def release(self) -> int:
-        """Give back all that this worker still has, and leave the group if nothing is left; how many."""
+    async def renew(self, leases: Sequence[Lease], age: float) -> list[Lease]:
+        """Extend the leases, all renewed `age` seconds ago or before; those that are not this worker's any more."""
+
+    async def holder(self, lease: Lease) -> str | None:
+        """Which consumer has it; None where it is done."""
+
+    async def release(self, leases: Iterable[Lease]) -> int:
+        """Give back all that this worker still has, and leave the group; how many. `leases`: what it knows to have."""
+
+    async def pause(self, paused: bool) -> None:
+        """Whether the group gives anything to anybody."""
 
 
 async def is_native(client: Redis[bytes]) -> bool:
     """Whether the server is a Millstream: whether it knows XRENEW."""
-    found: Any = await client.command_info("XRENEW")
-    return bool(found)
+    return any(await request(client, "COMMAND", "INFO", "XRENEW"))

@@ -1,6 +1,6 @@
 """Every test here runs against redis-server and against our own broker."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -8,7 +8,7 @@ import redis
 import structlog
 from coredis import Redis
 from support.worker_server import KINDS, Server
-from support.workers import log_plainly
+from support.workers import AS_PLAIN, PlainUrl, log_plainly
 
 from consumers.connection import open_client
 
@@ -20,22 +20,37 @@ def plain_logs() -> Iterator[None]:
     structlog.reset_defaults()
 
 
-@pytest.fixture(scope="session", params=KINDS)
-def shared_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(request.param, tmp_path_factory.mktemp(request.param))
+@pytest.fixture(scope="session")
+def shared_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Server]]:
+    """By kind; each is started when it is first asked for."""
+    started: dict[str, Server] = {}
+
+    def server(kind: str) -> Server:
+        if kind not in started:
+            started[kind] = Server(kind, tmp_path_factory.mktemp(kind))
+            started[kind].start()
+        return started[kind]
+
     try:
-        server.start()
         yield server
     finally:
-        server.kill()
+        for one in started.values():
+            one.kill()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "broker_url" in metafunc.fixturenames:
+        more = [AS_PLAIN] if getattr(metafunc.module, "AS_PLAIN_TOO", False) else []
+        metafunc.parametrize("broker_url", [*KINDS, *more], indirect=True)
 
 
 @pytest.fixture
-def broker_url(shared_server: Server) -> str:
-    """The address of an empty server."""
-    with redis.Redis.from_url(shared_server.url, protocol=2) as client:
+def broker_url(request: pytest.FixtureRequest, shared_servers: Callable[[str], Server]) -> str:
+    """The address of an empty server. A module with AS_PLAIN_TOO has our broker also as if it were a Redis."""
+    server = shared_servers("millstream" if request.param == AS_PLAIN else request.param)
+    with redis.Redis.from_url(server.url, protocol=2) as client:
         client.flushall()
-    return shared_server.url
+    return PlainUrl(server.url) if request.param == AS_PLAIN else server.url
 
 
 @pytest.fixture(params=KINDS)

@@ -7,7 +7,7 @@ from coredis import Redis
 from support.workers import add, pending
 
 from consumers import Options
-from consumers.groups import consumer_name, ensure_group, leave, remove_consumer, remove_expired
+from consumers.groups import consumer_name, leave, remove_consumer, remove_expired
 
 OPTIONS = Options(stream="s", group="g", block=0.01, consumer_expiry=0.02)
 DEAD = "host-1-0123abcd"
@@ -23,41 +23,37 @@ async def idle_for(client: Redis[bytes], seconds: float) -> None:
     await trio.sleep(seconds)
 
 
-async def test_a_group_is_made_once(client: Redis[bytes]) -> None:
-    assert await ensure_group(client, OPTIONS)
-    assert not await ensure_group(client, OPTIONS)
-
-
 async def test_only_consumers_of_dead_workers_with_nothing_pending_are_removed(client: Redis[bytes]) -> None:
-    await ensure_group(client, OPTIONS)
+    await client.xgroup_create("s", "g", identifier="0", mkstream=True)
     await add(client, "s", "a")
     busy, foreign, own = "host-2-0123abcd", "someone", consumer_name()
     await client.xreadgroup("g", busy, {"s": ">"})
     for name in (DEAD, foreign, own):
         await client.xgroup_createconsumer("s", "g", name)
-    assert await remove_expired(client, Options(stream="s", group="g"), own) == [], "none has been idle for an hour"
+    an_hour = Options(stream="s", group="g")
+    assert await remove_expired(client, "s", an_hour, own) == []
     await idle_for(client, 0.05)
-    assert await remove_expired(client, OPTIONS, own) == [DEAD]
+    assert await remove_expired(client, "s", OPTIONS, own) == [DEAD]
     assert await names(client) == {busy, foreign, own}
 
 
 async def test_what_a_consumer_got_just_before_its_removal_goes_to_the_heir(client: Redis[bytes]) -> None:
-    await ensure_group(client, OPTIONS)
+    await client.xgroup_create("s", "g", identifier="0", mkstream=True)
     (id_,) = await add(client, "s", "a")
     await client.xreadgroup("g", DEAD, {"s": ">"})
-    await remove_consumer(client, OPTIONS, DEAD, heir="heir")
+    await remove_consumer(client, "s", "g", DEAD, heir="heir")
     assert {key: owner for key, (owner, _) in (await pending(client, "s", "g")).items()} == {id_: "heir"}
     assert await names(client) == {"heir"}
 
 
 async def test_a_worker_leaves_its_group_only_with_nothing_pending(client: Redis[bytes]) -> None:
-    await ensure_group(client, OPTIONS)
+    await client.xgroup_create("s", "g", identifier="0", mkstream=True)
     await add(client, "s", "a")
     await client.xreadgroup("g", DEAD, {"s": ">"})
-    assert not await leave(client, OPTIONS, DEAD)
+    assert not await leave(client, "s", "g", DEAD)
     assert await names(client) == {DEAD}
     await client.xack("s", "g", list(await pending(client, "s", "g")))
-    assert await leave(client, OPTIONS, DEAD)
+    assert await leave(client, "s", "g", DEAD)
     assert await names(client) == set()
 
 

@@ -10,12 +10,18 @@ from coredis import Redis
 
 from consumers import App, Message, Worker
 
+AS_PLAIN = "millstream as plain"
 LIMIT = 20.0  # seconds after which a test that waits has failed
+
+
+class PlainUrl(str):
+    """Of a Millstream that a worker is to use as if it were a Redis."""
 
 
 @asynccontextmanager
 async def working(app: App, url: str, **options: Any) -> AsyncIterator[Worker]:
     """A worker that reads; drained, and gone, when the block ends."""
+    app.plain = isinstance(url, PlainUrl)
     worker = Worker(app, url=url, **options)
     with trio.fail_after(LIMIT):
         async with trio.open_nursery() as nursery:
