@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find broker consumers -name '*.py') setup.py pyproject.toml mypyc.ini
+NODE := tests/clients/node
 PYTEST := $(CURDIR)/$(BIN)/pytest -q -n 2
 
-.PHONY: run test test-pure test-compiled lint bench bench-persistence bench-scale docs clean
+.PHONY: run test test-pure test-compiled node lint bench bench-persistence bench-scale docs clean
 
 run: $(VENV)/.installed
 	mkdir -p data
@@ -19,6 +20,13 @@ test-pure: $(VENV)/.dev
 
 test-compiled: $(VENV)/.dev $(VENV)/.installed
 	MILLSTREAM_BUILD=compiled PYTHONPATH= PYTHONSAFEPATH=1 $(PYTEST)
+
+# The packages of Node.js whose tests are skipped without them.
+node: $(NODE)/node_modules/.package-lock.json
+
+$(NODE)/node_modules/.package-lock.json: $(NODE)/package-lock.json
+	cd $(NODE) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

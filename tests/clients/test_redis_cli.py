@@ -8,6 +8,7 @@ import shutil
 import struct
 import subprocess
 import termios
+from pathlib import Path
 
 import pytest
 from support.servers import Broker, eventually
@@ -83,6 +84,29 @@ def test_scanning_and_looking_for_big_keys(broker: Broker) -> None:
     assert """Biggest   list found '"list"' has 50 items""" in big
     assert """Biggest stream found '"stream"' has 1 entries""" in big
     assert "Sampled 305 keys in the keyspace!" in cli(broker, "--memkeys")
+
+
+def test_looking_for_hot_keys(broker: Broker) -> None:
+    with Wire(broker.port) as wire:
+        wire("CONFIG", "SET", "maxmemory-policy", "allkeys-lfu")
+        for _ in range(200):
+            wire("INCR", "hot")
+        wire("SET", "cold", 1)
+    try:
+        found = [line for line in cli(broker, "--hotkeys").splitlines() if line.startswith("hot key found")]
+        assert found[0].endswith('keyname: "hot"')
+    finally:
+        cli(broker, "CONFIG", "SET", "maxmemory-policy", "noeviction")
+
+
+def test_scripts_from_files(broker: Broker, tmp_path: Path) -> None:
+    script = tmp_path / "add.lua"
+    script.write_text("return redis.call('INCRBY', KEYS[1], ARGV[1])")
+    assert cli(broker, "--eval", str(script), "n", ",", "5") == "5\n"
+    library = b"#!lua name=lib\nredis.register_function('f', function(keys, args) return args[1] end)"
+    assert cli(broker, "-x", "FUNCTION", "LOAD", stdin=library) == "lib\n"
+    assert cli(broker, "FCALL", "f", "0", "x") == "x\n"
+    assert cli(broker, "FUNCTION", "FLUSH") == "OK\n"
 
 
 def test_info_and_help_of_the_server(broker: Broker) -> None:

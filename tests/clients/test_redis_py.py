@@ -1,4 +1,4 @@
-"""redis-py, in both protocols, doing what its users do."""
+"""redis-py, in both protocols and with both of its parsers, doing what its users do."""
 
 import threading
 from collections.abc import Iterator
@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import redis
+from redis._parsers import _HiredisParser, _RESP2Parser
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from support.servers import Broker, eventually
@@ -14,9 +15,17 @@ from support.servers import Broker, eventually
 Client = Any  # redis-py's types say less than they know
 
 
-@pytest.fixture(params=[2, 3], ids=["RESP2", "RESP3"])
+PARSERS = {"Python": _RESP2Parser, "hiredis": _HiredisParser}  # for RESP3 it takes its other parser in Python itself
+
+
+@pytest.fixture(
+    params=[(protocol, parser) for protocol in (2, 3) for parser in PARSERS], ids=lambda p: f"RESP{p[0]}-{p[1]}"
+)
 def client(request: pytest.FixtureRequest, broker: Broker) -> Iterator[Client]:
-    with redis.Redis(port=broker.port, protocol=request.param, socket_timeout=10, decode_responses=True) as client:
+    protocol, parser = request.param
+    options = {"protocol": protocol, "parser_class": PARSERS[parser], "socket_timeout": 10, "decode_responses": True}
+    pool = redis.ConnectionPool(port=broker.port, **options)
+    with redis.Redis.from_pool(pool) as client:
         client.flushall()
         yield client
 
