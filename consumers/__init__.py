@@ -5,6 +5,7 @@ docs/workers.md is the manual.
 from consumers.app import App
 from consumers.backends import Publication, Published
 from consumers.backoff import Backoff
+from consumers.canvas import Chain, Group, chain, group
 from consumers.codecs import Poison
 from consumers.dependencies import Depends, lifetime
 from consumers.errors import ConfigurationError, ConsumerError, EffectsFailed, HandlerTimeout, LeaseLost
@@ -12,17 +13,22 @@ from consumers.message import Message
 from consumers.middleware import Middleware
 from consumers.options import Options
 from consumers.outcomes import BadField, BatchError, Reject, Retry, Skip
+from consumers.results import Handle, ResultTimeout, TaskFailed
 from consumers.runner import Worker, run_worker
+from consumers.tasks import Task
 
 __all__ = [
     "App",
     "BadField",
     "Backoff",
     "BatchError",
+    "Chain",
     "ConfigurationError",
     "ConsumerError",
     "Depends",
     "EffectsFailed",
+    "Group",
+    "Handle",
     "HandlerTimeout",
     "LeaseLost",
     "Message",
@@ -32,9 +38,14 @@ __all__ = [
     "Publication",
     "Published",
     "Reject",
+    "ResultTimeout",
     "Retry",
     "Skip",
+    "Task",
+    "TaskFailed",
     "Worker",
+    "chain",
+    "group",
     "lifetime",
     "run_worker",
 ]

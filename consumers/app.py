@@ -5,7 +5,7 @@
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import attrs
 import trio
@@ -14,6 +14,7 @@ from coredis import Redis
 from consumers import headers
 from consumers.backends import Publication, Published, Publisher, is_native
 from consumers.backends.publishing import ServerPublisher
+from consumers.codecs import fields_of
 from consumers.connection import open_client, ride_out
 from consumers.dependencies import Lifetimes
 from consumers.durations import Duration, milliseconds
@@ -22,6 +23,9 @@ from consumers.headers import NORMAL, Moment, Value
 from consumers.invoke import invoker
 from consumers.middleware import Middleware
 from consumers.options import Consumer, Options
+
+if TYPE_CHECKING:
+    from consumers.tasks import Queue, Register
 
 DEFAULT_URL = "redis://127.0.0.1:6379"
 DEDUPE_WINDOW = "1h"
@@ -63,6 +67,7 @@ class App:
         self.middleware: list[Middleware] = []
         self.services: list[Service] = []
         self.lifetimes = Lifetimes()
+        self.queues: dict[str, Queue] = {}
         self.clock: Callable[[], float] = time.time  # Unix time; a test may set it
         self._connection: Connection | None = None
 
@@ -90,6 +95,27 @@ class App:
         if any((one.options.stream, one.options.group) == (options.stream, options.group) for one in self.consumers):
             raise ConfigurationError(f"two consumers for stream {options.stream!r} and group {options.group!r}")
         self.consumers.append(consumer)
+
+    # -- tasks
+
+    def task(self, queue: str, *, name: str | None = None, **options: Any) -> "Register":
+        """Make a task of a function: a member of the queue that is sent with `await function.send(...)`.
+
+        The options are those of `consumers.tasks.TaskOptions`. Raises ConfigurationError: an unknown or senseless
+        option, parameters that can't be filled, a second task of that name in the queue.
+        """
+        from consumers.tasks import declare
+
+        return declare(self, queue, name, options)
+
+    def queue(self, name: str, **options: Any) -> None:
+        """Options of the consumer behind a queue, those of `consumers.Options`: `concurrency=20`."""
+        from consumers.tasks import Queue
+
+        if name in self.queues:
+            self.queues[name].declare(options)
+        else:
+            self.queues[name] = Queue(self, name, options)
 
     def use(self, *middleware: Middleware) -> None:
         """The first that was added is the outermost."""
@@ -136,8 +162,8 @@ class App:
     def client(self) -> Redis[bytes]:
         return self.connection.client
 
-    async def publish(self, stream: str, fields: Mapping[str, Value], **options: Any) -> Published:
-        """Add a message; the options are those of `prepare`."""
+    async def publish(self, stream: str, fields: object, **options: Any) -> Published:
+        """Add a message: a dict of fields, or a typed value (consumers/codecs.py). Options: those of `prepare`."""
         (published,) = await self.publish_many([self.prepare(stream, fields, **options)])
         return published
 
@@ -159,7 +185,7 @@ class App:
     def prepare(
         self,
         stream: str,
-        fields: Mapping[str, Value],
+        fields: object,
         *,
         key: Value | None = None,
         dedupe: str | None = None,
@@ -178,7 +204,7 @@ class App:
         expires: how long it is worth being handled, counted from when it is added.
         priority: one of the consumer's `priorities`.
         """
-        complete = headers.encoded(fields)
+        complete = headers.encoded(fields) if isinstance(fields, Mapping) else fields_of(fields)
         if key is not None:
             complete[headers.KEY] = headers.encoded({"": key})[b""]
         if expires is not None:

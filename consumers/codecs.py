@@ -84,6 +84,17 @@ def codec_of(annotation: Any) -> Codec[Any]:
     return _json_codec(annotation) if columns is None else _flat_codec(annotation, columns)
 
 
+_CODECS: dict[type, Codec[Any]] = {}  # of types that were published
+
+
+def fields_of(value: Any) -> dict[bytes, bytes]:
+    """The fields of a value of any type but dict. ConfigurationError for a type that no message can have."""
+    found = _CODECS.get(type(value))
+    if found is None:
+        found = _CODECS[type(value)] = codec_of(type(value))
+    return found.encode(value)
+
+
 def is_pydantic(annotation: Any) -> bool:
     """A model of pydantic; looked up without importing it where nobody uses it."""
     if not isinstance(annotation, type) or not hasattr(annotation, "model_validate"):

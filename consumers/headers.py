@@ -9,6 +9,12 @@ PREFIX = b"@"
 KEY = b"@key"  # messages with the same one are handled one after another (consumers with key="@key")
 TTL = b"@ttl"  # milliseconds after the time in its id from which nobody should handle it any more
 DEDUPE = b"@dedupe"  # the name by which the sender recognises it
+TASK = b"@task"  # which task of the queue (consumers/tasks.py)
+ID = b"@id"  # of the task, made by the sender
+ARGUMENTS = b"@args"  # of the task, as JSON, where they were put together from results
+KEEP = b"@keep"  # milliseconds for which the result of the task is kept; without it nobody asked for one
+NEXT = b"@next"  # what is to follow on the task (consumers/canvas.py)
+GROUP = b"@group"  # the group that the task belongs to
 TRACEPARENT = b"@traceparent"  # W3C trace context
 TRACESTATE = b"@tracestate"
 

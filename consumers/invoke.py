@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 Handler = Callable[..., Any]  # takes what its annotations say; a batch handler a list of it
 Run = Literal["async", "thread", "process"]
-Decode = Callable[[Message], Any]
+Decode = Callable[[Message], dict[str, Any]]  # {parameter: value}; raises Poison
 
 
 class Invoker(Protocol):
@@ -64,17 +64,23 @@ class RemoteError(ConsumerError):
     """An exception in a worker process that can't be brought over: its type, text and traceback as text."""
 
 
+def nothing(message: Message) -> dict[str, Any]:
+    """Of a handler that asks for no payload."""
+    return {}
+
+
 @attrs.frozen
 class Call:
     """What the parameters of a handler get: names of parameters, and where their values come from."""
 
     message: tuple[str, ...]
-    payload: dict[str, Decode]
+    payload: tuple[str, ...]
+    decode: Decode  # of the payload
     dependencies: dict[str, Depends]
 
     def values(self, message: Message) -> dict[str, Any]:
         """All but the dependencies. Raises Poison."""
-        found: dict[str, Any] = {name: decode(message) for name, decode in self.payload.items()}
+        found = self.decode(message)
         for name in self.message:
             found[name] = message
         return found
@@ -106,9 +112,9 @@ def checked_run(handler: Handler, run: str | None) -> Run:
 
 
 def call_of(handler: Handler, *, batch: bool = False) -> Call:
-    """Reads the signature. Raises ConfigurationError."""
+    """Reads the signature of a handler that gets the message, or one payload. Raises ConfigurationError."""
     messages: list[str] = []
-    payload: dict[str, Decode] = {}
+    payload: dict[str, Any] = {}
     dependencies: dict[str, Depends] = {}
     for one in parameters_of(handler):
         annotation = _element(handler, one) if batch and one.depends is None else one.annotation
@@ -118,23 +124,29 @@ def call_of(handler: Handler, *, batch: bool = False) -> Call:
                 raise ConfigurationError(f"{name_of(handler)} gets batches: {wanted.name} can't be given one message")
         elif annotation in (Message, inspect.Parameter.empty, Any):
             messages.append(one.name)
-        elif one.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD):
-            raise ConfigurationError(f"{name_of(handler)}: *{one.name} can't be filled")
-        elif payload:
-            raise ConfigurationError(
-                f"{name_of(handler)}: both {next(iter(payload))!r} and {one.name!r} would get the payload; "
-                "annotate one with Depends(...)"
-            )
         else:
-            payload[one.name] = _decoder(annotation)
+            payload[fillable(handler, one)] = annotation
     if not messages and not payload:
         raise ConfigurationError(f"{name_of(handler)} has no parameter for the message")
-    return Call(tuple(messages), payload, dependencies)
+    if len(payload) > 1:
+        both = " and ".join(repr(name) for name in payload)
+        raise ConfigurationError(f"{name_of(handler)}: {both} would get the payload; annotate with Depends(...)")
+    decode = _decoder(*next(iter(payload.items()))) if payload else nothing
+    return Call(tuple(messages), tuple(payload), decode, dependencies)
 
 
-def _decoder(annotation: Any) -> Decode:
+def fillable(handler: Handler, one: Parameter) -> str:
+    """Its name, unless it takes any number of arguments."""
+    if one.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD):
+        raise ConfigurationError(f"{name_of(handler)}: *{one.name} can't be filled")
+    if one.kind is inspect.Parameter.POSITIONAL_ONLY:
+        raise ConfigurationError(f"{name_of(handler)}: {one.name!r} is positional only; it is filled by its name")
+    return one.name
+
+
+def _decoder(name: str, annotation: Any) -> Decode:
     decode = codec_of(annotation).decode
-    return lambda message: decode(message.fields)
+    return lambda message: {name: decode(message.fields)}
 
 
 def _element(handler: Handler, one: Parameter) -> Any:
@@ -196,7 +208,7 @@ class HandlerInvoker:
         payloads: dict[str, list[Any]] = {name: [] for name in self.call.payload}
         for message in messages:
             try:
-                values = {name: decode(message) for name, decode in self.call.payload.items()}
+                values = self.call.decode(message)
             except Poison as error:
                 bad[message.id] = error
                 continue
@@ -288,7 +300,7 @@ def _call_by_name(module: str, name: str, values: dict[str, Any]) -> tuple[bool,
     found: Any = importlib.import_module(module)
     for part in name.split("."):
         found = getattr(found, part)
-    function = getattr(found, "__wrapped__", found)  # a task stands where its function stood
+    function = getattr(found, "__consumers_function__", found)  # a task stands where its function stood
     try:
         return True, function(**values), ""
     except BaseException as error:

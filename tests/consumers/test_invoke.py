@@ -89,7 +89,7 @@ def nested() -> Callable[..., None]:
 @pytest.mark.parametrize(
     ("refused", "text"),
     [
-        (lambda: call_of(two), "both 'a' and 'b' would get the payload"),
+        (lambda: call_of(two), "'a' and 'b' would get the payload"),
         (lambda: call_of(none), "none has no parameter for the message"),
         (lambda: call_of(starred), r"\*orders can't be filled"),
         (lambda: call_of(one_at_a_time, batch=True), "'order' must be a list"),
