@@ -55,6 +55,9 @@ class Poison(BadField):
         self.field = field
         self.why = why
 
+    def __reduce__(self) -> tuple[object, ...]:  # from another process
+        return type(self), (self.field, self.why)
+
 
 @attrs.frozen
 class Codec(Generic[T]):

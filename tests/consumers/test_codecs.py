@@ -5,6 +5,7 @@ import dataclasses
 import datetime
 import decimal
 import enum
+import pickle
 import uuid
 from typing import Any, Literal, NamedTuple, TypedDict
 
@@ -255,6 +256,7 @@ def test_poison_names_the_field_and_says_why(annotation: Any, fields: Any, field
     with pytest.raises(Poison) as caught:
         codec_of(annotation).decode(fields)
     assert caught.value.field == field
+    assert pickle.loads(pickle.dumps(caught.value)).reason == caught.value.reason
     if why is not None:
         assert caught.value.why == why
         assert caught.value.reason == f"field {field!r}: {why}"

@@ -6,14 +6,18 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Annotated, Any
 
+import anyio
 import msgspec
 import pytest
+import trio
 from coredis import Redis
-from support.computing import compute, not_async
+from support.computing import Job, compute, not_async
+from support.worker_server import Server
 from support.workers import Seen, add, next_entry, pending, working
 
 from consumers import App, Backoff, BatchError, ConfigurationError, Depends, Message, Poison
-from consumers.invoke import HandlerInvoker, call_of, checked_run, invoker
+from consumers.connection import open_client
+from consumers.invoke import HandlerInvoker, call_of, checked_run, in_process, invoker
 from consumers.options import Options
 
 QUICK = Backoff(base=0.01, cap=0.01)
@@ -209,34 +213,51 @@ async def test_a_plain_function_runs_in_a_thread_and_its_time_can_end(client: Re
     assert await pending(client, "s", "g") == {}
 
 
+async def test_a_process_is_killed_when_its_time_is_over(tmp_path: Path) -> None:
+    limiter = anyio.CapacityLimiter(1)
+
+    async def run(n: str) -> None:
+        await in_process(compute, {"job": Job(str(tmp_path), n), "message": Message("1", {})}, limiter)
+
+    await run("first")  # now there is a process that doesn't have to start
+    with trio.move_on_after(0.3) as scope:
+        await run("endless")
+    assert scope.cancelled_caught
+    pids = written(tmp_path)
+    assert pids["first-1"] == pids["endless-1"] != os.getpid()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pids["endless-1"], 0)
+
+
 def written(folder: Path) -> dict[str, int]:
     return {path.name: int(path.read_text()) for path in folder.iterdir()}
 
 
-async def test_what_computes_runs_in_processes_which_are_killed_when_their_time_is_over(
-    client: Redis[bytes], broker_url: str, tmp_path: Path
+async def test_what_computes_runs_in_processes_and_their_exceptions_come_back(
+    shared_servers: Callable[[str], Server], tmp_path: Path
 ) -> None:
+    async with open_client(shared_servers("millstream").url) as client:
+        await client.flushall()
+        await compute_in_processes(client, shared_servers("millstream").url, tmp_path)
+
+
+async def compute_in_processes(client: Redis[bytes], broker_url: str, tmp_path: Path) -> None:
     app = App()
     app.consumer("s", group="g", concurrency=2, run="process", max_deliveries=2, backoff=QUICK)(compute)
-    options: Any = {"run": "process", "timeout": 2, "max_deliveries": 1, "dead_letter": "s.dead"}
-    app.consumer("t", group="g", **options)(compute)
-    for name in ("retry", "broken", "dying", "reject", "endless"):
-        await client.xadd("t" if name == "endless" else "s", {"folder": str(tmp_path), "n": name})
+    for name in ("reject", "broken", "dying", "retry"):
+        await client.xadd("s", {"folder": str(tmp_path), "n": name})
     letters: dict[str, str] = {}
     async with working(app, broker_url):
         after = "0"
-        while len(letters) < 4:
+        while len(letters) < 3:
             found: Any = await client.xread({"s.dead": after}, block=20_000)
             for entry in found[b"s.dead"]:
                 after = entry.identifier
                 letters[entry.field_values[b"n"].decode()] = entry.field_values[b"dead.reason"].decode()
     assert letters["reject"] == "no good"
-    assert letters["endless"].startswith("HandlerTimeout")
     assert letters["dying"].startswith("BrokenWorkerProcess")
     assert letters["broken"].startswith("RemoteError: Unpicklable: no")
     pids = written(tmp_path)
-    assert set(pids) == {"retry-1", "retry-2", "broken-1", "broken-2", "dying-1", "dying-2", "reject-1", "endless-1"}
+    assert set(pids) == {"retry-1", "retry-2", "broken-1", "broken-2", "dying-1", "dying-2", "reject-1"}
     assert os.getpid() not in pids.values()
-    with pytest.raises(ProcessLookupError):
-        os.kill(pids["endless-1"], 0)
     assert await pending(client, "s", "g") == {}

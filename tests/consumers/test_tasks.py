@@ -267,6 +267,28 @@ async def _until_blocked(client: Redis[bytes], count: int, *, task_status: Any) 
     task_status.started()
 
 
+async def test_a_scheduled_task_comes_in_its_time_unless_it_is_cancelled(client: Redis[bytes], broker_url: str) -> None:
+    app = App()
+
+    @app.task(queue="q")
+    async def remind(text: str) -> str:
+        return text
+
+    async with app.connect(broker_url):
+        begun = trio.current_time()
+        soon = await remind.schedule("soon", delay="150ms")
+        cancelled = await remind.schedule("cancelled", delay="150ms")
+        later = await remind.schedule("later", at=4_000_000_000)
+        assert await cancelled.cancel()
+        assert not await cancelled.cancel()
+        async with working(app, broker_url):
+            assert await soon.result(timeout=LIMIT) == "soon"
+            assert trio.current_time() - begun >= 0.15
+            assert not await soon.cancel()
+            assert not await cancelled.ready() and not await later.ready()
+    assert await client.xlen("q") == 1
+
+
 async def test_of_tasks_with_one_name_one_is_done_and_both_handles_have_its_result(
     client: Redis[bytes], broker_url: str
 ) -> None:
