@@ -13,6 +13,7 @@ from coredis import Redis
 
 from consumers import headers
 from consumers.backends import Publication, Published, Publisher, is_native
+from consumers.backends.choice import backend
 from consumers.backends.publishing import ServerPublisher
 from consumers.codecs import fields_of
 from consumers.connection import open_client, ride_out
@@ -177,6 +178,23 @@ class App:
             for publication, result in zip(prepared, published, strict=True):
                 await one.on_published(publication, result)
         return published
+
+    async def pause(self, stream: str, group: str) -> None:
+        """Give the group's consumers nothing more, until `resume`; what they have, they finish. A plain server has no
+        say in it: there, each worker looks once a second and after each read.
+        """
+        await self._set_paused(stream, group, True)
+
+    async def resume(self, stream: str, group: str) -> None:
+        await self._set_paused(stream, group, False)
+
+    async def _set_paused(self, stream: str, group: str, paused: bool) -> None:
+        known = [one.options for one in self.consumers if (one.options.stream, one.options.group) == (stream, group)]
+        options = known[0] if known else Options(stream=stream, group=group)
+        for each in options.streams:
+            chosen = backend(self.client, self.connection.native, options, each, "")
+            await chosen.ensure()
+            await chosen.pause(paused)
 
     async def cancel(self, stream: str, ticket: str) -> bool:
         """Forget a delayed message, by the id that `publish` gave. False where it isn't there any more."""

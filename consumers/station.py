@@ -16,11 +16,8 @@ import trio
 from coredis.exceptions import RedisError
 
 from consumers.app import App
-from consumers.backends import Backend
-from consumers.backends.native import NativeBackend
-from consumers.backends.plain import PlainBackend
+from consumers.backends.choice import backend
 from consumers.backends.scripts import tagged
-from consumers.backends.shared import Membership
 from consumers.errors import TRANSIENT
 from consumers.handling import Counts, Handling
 from consumers.intake import Source
@@ -43,9 +40,8 @@ class Station:
         self._options = options
         self._sources: list[Source] = []
         for level, stream in enumerate(options.streams):
-            me = Membership(client, options, stream, worker)
-            backend: Backend = NativeBackend(me) if connection.native else PlainBackend(me)
-            self._sources.append(Source(client, options, stream, level, backend, self))
+            chosen = backend(client, connection.native, options, stream, worker)
+            self._sources.append(Source(client, options, stream, level, chosen, self))
         self._ready = Ready(len(self._sources))
         self._lot = trio.lowlevel.ParkingLot()  # of hands with nothing to do
         self._collecting = trio.Lock()

@@ -1,6 +1,6 @@
 """Running workers inside a test, and waiting for what they do without sleeping."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -28,6 +28,21 @@ async def working(app: App, url: str, **options: Any) -> AsyncIterator[Worker]:
             await nursery.start(worker.run)
             yield worker
             worker.drain()
+
+
+@asynccontextmanager
+async def connected(app: App, url: str) -> AsyncIterator[App]:
+    """Without a worker."""
+    app.plain = isinstance(url, PlainUrl)
+    async with app.connect(url):
+        yield app
+
+
+async def until(reached: Callable[[], Awaitable[bool]]) -> None:
+    """For what a server tells nobody of."""
+    with trio.fail_after(LIMIT):
+        while not await reached():  # noqa: ASYNC110 - there is no event to wait for
+            await trio.sleep(0.01)
 
 
 class Seen:
