@@ -96,11 +96,11 @@ test('delayed jobs come when they are due', async () => {
   const late = {};
   const worker = await work(queue, async (job) => { late[job.name] = Date.now() - job.timestamp; });
   const all = ended(worker, 3);
-  const later = await queue.add('later', {}, { delay: 400 });
+  await queue.add('later', {}, { delay: 400 });
   await queue.add('sooner', {}, { delay: 200 });
   const changed = await queue.add('changed', {}, { delay: 60000 });
   const never = await queue.add('never', {}, { delay: 10000 });
-  assert.equal(await later.isDelayed(), true);
+  assert.equal(await changed.isDelayed(), true);
   await changed.changeDelay(100);
   await never.remove();
   await all;
@@ -194,7 +194,7 @@ test('a job that nobody finishes is given to another worker', async () => {
   const job = await queue.add('stalled', {});
   assert.equal((await dead.getNextJob('token')).id, job.id);
   assert.equal(await job.getState(), 'active');
-  const living = await work(queue, async () => 'done', { stalledInterval: 100, lockDuration: 1000, drainDelay: 1 });
+  const living = await work(queue, async () => 'done', { stalledInterval: 100, drainDelay: 1 });
   const stalled = once(living, 'stalled');
   await ended(living, 1);
   assert.equal((await stalled)[0], job.id);
