@@ -125,9 +125,8 @@ _PERSISTENCE: Final = _used(
     *_hidden(Setting("key-load-delay", Integer(-INT_MAX - 1), "0")),  # microseconds
     Setting("dbfilename", Text(file_name), "dump.rdb", protected=True),
     Setting("save", SavePoints(), "3600 1 300 100 60 10000", several=True, adds=True),
-    *_booleans(
-        "yes", "rdbcompression rdb-save-incremental-fsync stop-writes-on-bgsave-error aof-rewrite-incremental-fsync"
-    ),
+    *_booleans("yes", "aof-use-rdb-preamble aof-rewrite-incremental-fsync"),
+    *_booleans("yes", "rdbcompression rdb-save-incremental-fsync stop-writes-on-bgsave-error"),
     *_booleans("no", "aof-disable-auto-gc aof-timestamp-enabled"),
     Setting("aof-load-corrupt-tail-max-size", Memory(), "0"),
     Setting("auto-aof-rewrite-percentage", Integer(), "100"),
@@ -196,10 +195,6 @@ _NOT_YET: Final = [
 ]
 
 _PERSISTENCE_WITHOUT_EFFECT: Final = [
-    *_booleans(
-        "yes",
-        "aof-use-rdb-preamble",
-    ),
     *_booleans("no", "rdb-del-sync-files no-appendfsync-on-rewrite"),
     Setting("sanitize-dump-payload", Enum(("no", "yes", "clients")), "no"),
     Setting("rdb-version-check", Enum(("strict", "relaxed")), "strict"),

@@ -13,12 +13,13 @@ from broker.config import load
 from broker.engine.engine import Engine
 from broker.errors import CorruptFile
 from broker.keyspace.database import Keyspace
-from broker.persistence.aof_format import BASE, INCREMENT, LogFile, LogReader, Manifest
-from broker.persistence.as_commands import commands_of
+from broker.persistence.aof_format import BASE, INCREMENT, RECORD, LogFile, LogReader, Manifest
+from broker.persistence.as_commands import put_key, put_select
 from broker.persistence.checking import files_of
 from broker.persistence.json_lines import line_of, line_of_library, line_of_record, parse_line
+from broker.persistence.log_records import put_state_record
 from broker.persistence.rdb_reader import RdbReader
-from broker.persistence.rdb_state import AgendaWriter, ChannelsWriter
+from broker.persistence.rdb_state import load_log_record, records_in, writers_of_state
 from broker.persistence.rdb_writer import END, begin_key, end, put_database, put_header
 from broker.protocol.encoder import encode_request
 from broker.protocol.replies import ErrorReply
@@ -27,7 +28,6 @@ from broker.rdb.crc64 import crc64
 from broker.rdb.extras import put_record
 from broker.rdb.functions import put_libraries
 from broker.rdb.limits import Format
-from broker.rdb.listpack import read_listpack
 from broker.rdb.source import Source
 from broker.scripting.scripts import Scripting
 from broker.server.control import ServerControl
@@ -44,8 +44,7 @@ def convert(
     rdb_version: Annotated[int, typer.Option(min=10, max=12, help="Of the RDB that is written.")] = 10,
     force: Annotated[bool, typer.Option("--force", help="Replace the target.")] = False,
 ) -> None:
-    """Convert between RDB files, logs and lines of JSON. Nothing is lost, but that *.aof has no scheduled messages and
-    no retained channels: a folder has."""
+    """Convert between RDB files, logs and lines of JSON. Nothing is lost."""
     if target.exists() and not force:
         _fail(f"{target} exists already; --force replaces it")
     form = Format(rdb_version)
@@ -184,20 +183,20 @@ class _CommandsWriter:
         self._stream = stream
         self._form = form
         self._database = -1
-        self._left_out = 0
 
     def key(self, database: int, key: bytes, value: object, expire_at_ms: int) -> None:
         pieces: list[bytes] = []
         if database != self._database:
             self._database = database
-            encode_request([b"SELECT", b"%d" % database], pieces)
-        for argv in commands_of(key, value, expire_at_ms, self._form):
-            encode_request(argv, pieces)
+            put_select(database, pieces)
+        put_key(database, key, value, expire_at_ms, self._form, pieces)
         self._stream.write(b"".join(pieces))
         self.keys += 1
 
     def record(self, record: list[bytes]) -> None:
-        self._left_out += 1
+        pieces: list[bytes] = []
+        put_state_record(record, pieces)
+        self._stream.write(b"".join(pieces))
 
     def library(self, source: bytes) -> None:
         pieces: list[bytes] = []
@@ -205,8 +204,7 @@ class _CommandsWriter:
         self._stream.write(b"".join(pieces))
 
     def end(self) -> None:
-        if self._left_out:
-            print(f"{self._left_out} records of scheduled messages or retained channels were left out", file=sys.stderr)
+        self._stream.flush()
 
 
 # -- what is read
@@ -265,6 +263,9 @@ def _read_log(files: list[Path], writer: _Writer) -> None:
             chunk = rest or stream.read(_CHUNK)
             while chunk and reader.damage is None:
                 for argv in reader.feed(chunk):
+                    if argv[0] == RECORD:
+                        _load_record(engine.keyspace, argv[1:], file, reader.whole)
+                        continue
                     engine.begin_turn()
                     reply = engine.execute(ctx, argv)
                     if isinstance(reply, ErrorReply):
@@ -275,6 +276,13 @@ def _read_log(files: list[Path], writer: _Writer) -> None:
         if reader.torn:
             print(f"{file}: {reader.torn} bytes of a torn end are left out", file=sys.stderr)
     _write_keyspace(engine.keyspace, writer)
+
+
+def _load_record(keyspace: Keyspace, record: list[bytes], file: Path, offset: int) -> None:
+    try:
+        load_log_record(keyspace, record)
+    except BadData as error:
+        raise CorruptFile(str(file), offset, str(error)) from None
 
 
 def _nobody_else() -> bool:
@@ -312,18 +320,10 @@ def _write_keyspace(keyspace: Keyspace, writer: _Writer) -> None:
 
 def _records_of(keyspace: Keyspace) -> Iterator[list[bytes]]:
     """By way of the form that a file has: the writers give nothing else."""
-    states: list[AgendaWriter | ChannelsWriter] = [
-        AgendaWriter(db.index, db.agenda) for db in keyspace.databases if len(db.agenda)
-    ]
-    states.append(ChannelsWriter(keyspace.channel_log))
-    for state in states:
+    agendas = {db.index: db.agenda for db in keyspace.databases if len(db.agenda)}
+    for state in reversed(writers_of_state(agendas, keyspace.channel_log)):
         more = True
         while more:
             out: list[bytes] = []
             more = state.put_some(out)
-            data = b"".join(out)
-            source = Source(data, len(data))
-            while source.left:
-                source.byte()
-                source.string()
-                yield read_listpack(source.string())
+            yield from records_in(b"".join(out))

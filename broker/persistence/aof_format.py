@@ -11,12 +11,16 @@ from typing import Final
 import attrs
 
 from broker.errors import CorruptFile, ProtocolError
+from broker.persistence.log_records import MARK, RecordReader
 from broker.protocol.encoder import encode_request
 from broker.protocol.requests import RequestParser, split_line
+from broker.rdb.codes import BadData
 
 BASE: Final = "b"
 HISTORY: Final = "h"
 INCREMENT: Final = "i"
+
+RECORD: Final = b"#"  # no command has this name
 
 _BAD_LINE: Final = "a line that is no `file <name> seq <number> type <b|h|i>`"
 _MAX_BULK: Final = 4 * 1024**3  # proto-max-bulk-len may have been raised when the log was written
@@ -118,9 +122,9 @@ class LogReader:
     """Commands out of the bytes of one log file.
 
     feed() gives those of all units that are complete by now; a unit is one command, or a transaction from MULTI to
-    EXEC, which comes without these two. `whole` is the offset of the end of the last unit: what follows it is torn.
-    Servers write a command in one way only, so what was read has to encode to the very bytes it was read from; where it
-    does not, `damage` says so, and nothing more is given.
+    EXEC, which comes without these two. A record (log_records.py) is given as a command of the name RECORD. `whole` is
+    the offset of the end of the last unit: what follows it is torn. Servers write a command in one way only, so what
+    was read has to encode to the very bytes it was read from; else `damage` says so, and nothing more is given.
     """
 
     def __init__(self, path: str, start: int = 0) -> None:
@@ -128,6 +132,7 @@ class LogReader:
         self._path = path
         self._parser = RequestParser(True, _MAX_BULK)
         self._window: list[bytes] = []  # fed, from `complete` on
+        self._records = RecordReader()
         self._unit: list[list[bytes]] | None = None  # commands since a MULTI whose EXEC was not seen yet
         self._start = start
         self._fed = start
@@ -180,8 +185,9 @@ class LogReader:
             if after < 0:
                 break
             if data[at] == _ANNOTATION:
-                if self._unit is None:
-                    self.whole = start + after
+                if not self._note(argv, start + after, given):
+                    self._damaged(start + at, "an annotation of ours that can't be read")
+                    break
             elif not self._take(argv, start + after, given):
                 self._damaged(start + at, "this has no place here: MULTI and EXEC do not match")
                 break
@@ -190,6 +196,19 @@ class LogReader:
         if at < len(data) and self.damage is None:
             self._damaged(self.complete, "no command in the form in which a log has it")
         return given
+
+    def _note(self, argv: list[bytes], after: int, given: list[list[bytes]]) -> bool:
+        """A line that ends at `after`, and may be a part of a record of ours. False when it is damaged."""
+        if argv and argv[0].startswith(MARK):
+            try:
+                record = self._records.take(argv[0])
+            except BadData:
+                return False
+            if record is not None:
+                given.append([RECORD, *record])
+        if self._unit is None and not self._records.is_within:
+            self.whole = after
+        return True
 
     def _take(self, argv: list[bytes], after: int, given: list[list[bytes]]) -> bool:
         """One command that ends at `after`. False when it has no place here."""

@@ -14,7 +14,7 @@ import attrs
 from broker.errors import CorruptFile
 from broker.keyspace.database import Keyspace
 from broker.keyspace.types import type_name
-from broker.persistence.aof_format import LogReader, parse_manifest
+from broker.persistence.aof_format import RECORD, LogReader, parse_manifest
 from broker.persistence.rdb_reader import RdbReader
 from broker.rdb.codes import MAGIC, NO_EXPIRY, VALKEY_MAGIC
 from broker.rdb.source import Source
@@ -115,6 +115,9 @@ def _check_log(stream: BinaryIO, path: Path, head: bytes, report: FileReport, ad
     chunk = head or stream.read(_CHUNK)
     while chunk and reader.damage is None:
         for argv in reader.feed(chunk):
+            if argv[0] == RECORD:
+                report.records += 1
+                continue
             name = _text(argv[0].upper())
             report.commands[name] = report.commands.get(name, 0) + 1
         _note_timestamps(chunk, report)

@@ -12,11 +12,9 @@ from typing import Final
 from mypy_extensions import i64
 
 from broker.datatypes.hashes import HashValue
-from broker.datatypes.stream_settings import LIMITS
-from broker.datatypes.streams import Stream
 from broker.errors import CorruptFile
 from broker.keyspace.database import Keyspace
-from broker.persistence.rdb_state import is_of_keyspace, load_record
+from broker.persistence.rdb_state import apply_to_key, is_of_keyspace, load_record
 from broker.rdb import codes
 from broker.rdb.codes import BadData
 from broker.rdb.extras import NAME, apply_record
@@ -245,17 +243,11 @@ class RdbReader:
         if last is None:
             return  # the key has gone by time
         self._key = self._last_key
-        apply_record(last, record)
-        self._key = b""
         if self.visit is not None:
-            return
-        if isinstance(last, HashValue):
-            self._db.plan_fields(self._last_key, last)
-        elif isinstance(last, Stream):
-            retention = self._keyspace.retention
-            retention.plan(self._db.index, self._last_key, 0)
-            if last.settings is not None and last.settings.retain != LIMITS:
-                retention.by_acks = True
+            apply_record(last, record)
+        else:
+            apply_to_key(self._db, self._last_key, last, record)
+        self._key = b""
 
     def _read_use(self, kind: int) -> None:
         """How often, or how long ago, the next key was used: a hint for whoever evicts keys."""

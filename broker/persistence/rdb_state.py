@@ -8,11 +8,16 @@ from typing import Final
 
 from mypy_extensions import i64
 
+from broker.datatypes.hashes import HashValue
 from broker.datatypes.schedules import PLAIN, Agenda, Terms, Ticket
+from broker.datatypes.stream_settings import LIMITS
+from broker.datatypes.streams import Stream
 from broker.keyspace.channel_log import Channel, ChannelLog, Rule
-from broker.keyspace.database import Keyspace
+from broker.keyspace.database import Database, Keyspace
 from broker.rdb.codes import BadData
-from broker.rdb.extras import number_of, put_record
+from broker.rdb.extras import apply_record, number_of, put_record
+from broker.rdb.listpack import read_listpack
+from broker.rdb.source import Source
 
 _SOME: Final = 100
 _MANY_BYTES: Final = 65536  # of messages in a record
@@ -25,6 +30,25 @@ def is_of_keyspace(kind: bytes) -> bool:
 
 
 # -- writing
+
+
+def writers_of_state(agendas: dict[int, Agenda], log: ChannelLog) -> list["AgendaWriter | ChannelsWriter"]:
+    """All that has to be written, the last one first. agendas: {database: scheduled messages}."""
+    writers: list[AgendaWriter | ChannelsWriter] = [ChannelsWriter(log)]
+    for database, agenda in agendas.items():
+        writers.append(AgendaWriter(database, agenda))
+    return writers
+
+
+def records_in(data: bytes) -> list[list[bytes]]:
+    """The records that put_record() made bytes of."""
+    found: list[list[bytes]] = []
+    source = Source(data, len(data))
+    while source.left:
+        source.byte()
+        source.string()
+        found.append(read_listpack(source.string()))
+    return found
 
 
 class AgendaWriter:
@@ -124,6 +148,32 @@ def _position(number: int) -> bytes:
 
 
 # -- reading
+
+
+def apply_to_key(db: Database, key: bytes, value: object, record: list[bytes]) -> None:
+    """A record of the value at a key. Raises BadData."""
+    apply_record(value, record)
+    if isinstance(value, HashValue):
+        db.plan_fields(key, value)
+    elif isinstance(value, Stream):
+        retention = db.keyspace.retention
+        retention.plan(db.index, key, 0)
+        if value.settings is not None and value.settings.retain != LIMITS:
+            retention.by_acks = True
+
+
+def load_log_record(keyspace: Keyspace, record: list[bytes]) -> None:
+    """As a log has it: database, key, kind ... Raises BadData."""
+    if record[0] == b"":
+        if not is_of_keyspace(record[2]):
+            raise BadData(f"a record {record[2]!r} that is not known here")
+        load_record(keyspace, record[2:])
+        return
+    index = number_of(record[0])
+    value = keyspace.databases[index].table.get(record[1]) if 0 <= index < len(keyspace.databases) else None
+    if value is None:
+        raise BadData(f"a record of the key {record[1]!r}, which is not there")
+    apply_to_key(keyspace.databases[index], record[1], value, record[2:])
 
 
 def load_record(keyspace: Keyspace, record: list[bytes]) -> None:

@@ -15,6 +15,7 @@ import structlog
 from broker.errors import CorruptFile
 from broker.keyspace.database import Keyspace
 from broker.persistence.aof_format import (
+    RECORD,
     LogReader,
     Manifest,
     parse_manifest,
@@ -22,7 +23,8 @@ from broker.persistence.aof_format import (
     without_zeros,
 )
 from broker.persistence.rdb_reader import RdbReader
-from broker.rdb.codes import MAGIC, VALKEY_MAGIC
+from broker.persistence.rdb_state import load_log_record
+from broker.rdb.codes import MAGIC, VALKEY_MAGIC, BadData
 from broker.rdb.source import Source
 
 log = structlog.get_logger()
@@ -119,7 +121,9 @@ def load_log(
             if _is_rdb(stream):
                 tail = yield from _load_rdb(stream, path, keyspace, 0, True, progress, apply)
             apply([b"SELECT", b"0"])  # each file begins so; one that is cut, or empty, does not say it
-            yield from _load_commands(stream, path, tail, apply, cut_torn and is_last, progress, corrupt_tail * is_last)
+            yield from _load_commands(
+                stream, path, tail, apply, keyspace, cut_torn and is_last, progress, corrupt_tail * is_last
+            )
         progress.done = before + path.stat().st_size
 
 
@@ -178,7 +182,14 @@ def _load_rdb(
 
 
 def _load_commands(
-    stream: BinaryIO, path: Path, head: bytes, apply: Apply, cut_torn: bool, progress: Progress, corrupt_tail: int
+    stream: BinaryIO,
+    path: Path,
+    head: bytes,
+    apply: Apply,
+    keyspace: Keyspace,
+    cut_torn: bool,
+    progress: Progress,
+    corrupt_tail: int,
 ) -> Iterator[None]:
     """head: bytes that were read already; they end where the file goes on."""
     start = stream.tell() - len(head)
@@ -190,7 +201,7 @@ def _load_commands(
         begin = reader.whole
         batch = reader.feed(chunk)
         for index, argv in enumerate(batch):
-            failure = apply(argv)
+            failure = apply(argv) if argv[0] != RECORD else _load_record(keyspace, argv[1:])
             if failure is not None:
                 raise _failed(path, begin, index, argv, failure)
             if index % _COMMANDS == 0:
@@ -201,6 +212,14 @@ def _load_commands(
     if size > reader.whole:
         _end(path, reader, size, cut_torn, corrupt_tail)
         progress.cut += size - reader.whole
+
+
+def _load_record(keyspace: Keyspace, record: list[bytes]) -> str | None:
+    try:
+        load_log_record(keyspace, record)
+    except BadData as error:
+        return str(error)
+    return None
 
 
 def _failed(path: Path, begin: int, index: int, argv: list[bytes], failure: str) -> CorruptFile:

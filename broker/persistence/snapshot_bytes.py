@@ -12,7 +12,7 @@ from typing import Final
 from broker.keyspace.snapshot import Snapshot
 from broker.keyspace.unsaved import Piece
 from broker.keyspace.usage import FREQUENCY, UNKNOWN
-from broker.persistence.rdb_state import AgendaWriter, ChannelsWriter
+from broker.persistence.rdb_state import AgendaWriter, ChannelsWriter, writers_of_state
 from broker.persistence.rdb_writer import begin_key, frequency_bytes, idle_bytes, put_database, put_header
 from broker.rdb.functions import put_libraries
 from broker.rdb.limits import Format
@@ -30,9 +30,7 @@ class SnapshotBytes:
         self._form: Final = form
         self._facts: Final = facts
         self._begun = False
-        self._state: list[AgendaWriter | ChannelsWriter] = [ChannelsWriter(snapshot.channel_log)]  # the last one first
-        for database, agenda in snapshot.agendas.items():
-            self._state.append(AgendaWriter(database, agenda))
+        self._state: list[AgendaWriter | ChannelsWriter] = writers_of_state(snapshot.agendas, snapshot.channel_log)
         self._database = _NONE  # that the file has selected
         self._aside_database = _NONE
         self._large: Pieces | None = None

@@ -198,6 +198,12 @@ def _apply_to_group(group: Group, kind: bytes, record: list[bytes]) -> None:
         group.policy = _policy_of(record)
     elif kind == b"nobody":
         _make_nobody(group, record[2] if len(record) > 2 else b"")
+    elif kind == b"times":  # of a log: name, when seen, when active ...
+        for i in range(2, len(record) - 2, 3):
+            consumer = group.consumers.get(record[i])
+            if consumer is not None:
+                consumer.seen_ms = number_of(record[i + 1])
+                consumer.active_ms = number_of(record[i + 2])
     elif kind == b"active":
         for i in range(2, len(record) - 1, 2):
             consumer = group.consumers.get(record[i])

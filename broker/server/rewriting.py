@@ -22,6 +22,7 @@ from broker.persistence.aof_format import Manifest
 from broker.persistence.recovery import read_manifest
 from broker.persistence.snapshot import Saved, Target, save
 from broker.persistence.snapshot_bytes import SnapshotBytes
+from broker.persistence.snapshot_commands import SnapshotCommands
 from broker.server.backup import IDLE, LOG_OF_BACKUP, SEALING, Backup
 from broker.server.saving import Saving, facts_of, form_of
 
@@ -57,7 +58,7 @@ class Rewriting:
         self._new_log = new_log
         self._turn_off = turn_off
         self._turn_on = turn_on
-        self._source: SnapshotBytes | None = None
+        self._source: SnapshotBytes | SnapshotCommands | None = None
         self._begun = 0.0
         self._retry_at = 0.0
         self._pause = 0.0
@@ -235,16 +236,24 @@ class Rewriting:
     def _take_point(self) -> None:
         self._engine.journal.take()  # while a log is begun anew, nobody needs what was journaled before
         self._engine.journal.forget_selection()  # another file
-        snapshot = Snapshot(self._engine.keyspace)
-        self._source = SnapshotBytes(snapshot, form_of(self._engine), facts_of(self._engine, True))
+        engine = self._engine
+        snapshot = Snapshot(engine.keyspace)
+        if engine.config.boolean("aof-use-rdb-preamble"):
+            self._source = SnapshotBytes(snapshot, form_of(engine), facts_of(engine, True))
+            return
+        stamped = engine.config.boolean("aof-timestamp-enabled")
+        stamp = b"#TS:%d\r\n" % (engine.clock.now_ms() // 1000) if stamped else b""
+        self._source = SnapshotCommands(snapshot, form_of(engine), stamp)
 
     async def _write_base(self, current: AppendOnlyLog) -> Saved:
         source = self._source
         assert source is not None
-        base = current.next_base(True)
+        is_rdb = isinstance(source, SnapshotBytes)
+        base = current.next_base(is_rdb)
         target = Target(
             current.folder / base.name,
             current.folder / f"temp-rewriteaof-bg-{os.getpid()}.aof",
+            is_rdb=is_rdb,
             checksum=self._engine.config.boolean("rdbchecksum"),
             sync_now_and_then=self._engine.config.boolean("aof-rewrite-incremental-fsync"),
         )
