@@ -29,6 +29,11 @@ DEFAULT_DURABILITY: Final = 0  # as appendfsync says
 ALWAYS: Final = 1
 EVERYSEC: Final = 2  # none
 
+# Whose replies wait for the disk
+NOBODY: Final = 0
+BY_POLICY: Final = 1  # of those who chose no durability of their own
+EVERYBODY: Final = 2
+
 # Session.overflow: what happens to a subscriber at its output limit (pubsub-overflow).
 DISCONNECT: Final = 0
 DROP_OLDEST: Final = 1

@@ -17,6 +17,7 @@ import attrs
 import structlog
 import trio
 
+from broker.commands.session import BY_POLICY, EVERYBODY, NOBODY
 from broker.persistence.aof_format import BASE, HISTORY, INCREMENT, LogFile, Manifest
 
 log = structlog.get_logger()
@@ -113,6 +114,7 @@ class AppendOnlyLog:
         self._held = b""
         self._tail: deque[bytes] = deque()
         self._tail_from = 0
+        self._is_turning = False  # to a new file: what is appended is kept in `_held` until it is there
         self._rewrite = False  # an fsync failed: `_tail` has to be written once more before the next one
         self._waited_for = -1  # the offset up to which replies wait, -1: none do
         self._wake = trio.Event()
@@ -222,12 +224,14 @@ class AppendOnlyLog:
         """Write what a turn journaled. Raises nothing."""
         self._write(data)
 
-    def replies_wait(self) -> bool:
-        """Whether what was appended has to be on the disk before replies may go out.
+    def replies_wait(self) -> int:
+        """Whether what was appended has to be on the disk before replies may go out: NOBODY, BY_POLICY or EVERYBODY.
 
         That of an fsync under way counts, too: nobody may see what is not durable.
         """
-        return self._policy == "always" and self._durable < self._end
+        if self._is_turning and self._held:
+            return EVERYBODY  # the system does not even have it
+        return BY_POLICY if self._policy == "always" and self._durable < self._end else NOBODY
 
     def start_sync(self) -> None:
         """Begin the fsync that replies wait for; on_synced tells when it has ended."""
@@ -255,6 +259,9 @@ class AppendOnlyLog:
         if self._held:
             data = self._held + data
         if not data:
+            return
+        if self._is_turning:
+            self._held = data
             return
         try:
             self._write_at(data, self._size)
@@ -389,14 +396,33 @@ class AppendOnlyLog:
                 self._write(journaled())
                 if self._held or self.failing:
                     raise OSError(errno.EIO, "the log can't be written at the moment")
-                # The few milliseconds since. Not in a thread: the first byte of the new file must not get to the disk
-                # before the last one of the old file, or a power cut leaves a hole between them.
-                self.disk.sync(self._file)
+                at_point()
+                await self._turn_over(file, manifest)
             except BaseException:
                 os.close(file)
                 raise
-            at_point()
-            self._switch(file, manifest)
+
+    async def _turn_over(self, file: int, manifest: Manifest) -> None:
+        """Fsync the few milliseconds since, and go on in the new file. Raises OSError; then the log goes on in the old
+        one.
+
+        The first byte of the new file must not get to the disk before the last one of the old file, or a power cut
+        leaves a hole between them. So what is appended meanwhile is kept back, and all replies wait for it.
+        """
+        batch = self._batch_of()
+        self._is_turning = True
+        try:
+            with trio.CancelScope(shield=True):
+                await trio.to_thread.run_sync(self.disk.sync, self._file)
+        except OSError as error:
+            self._is_turning = False
+            self._rewrite = True
+            self._failed(error)
+            self._write(b"")
+            raise
+        finally:
+            self._is_turning = False
+        self._switch(file, manifest, batch)
 
     def _prepare(self, manifest: Manifest, increment: LogFile) -> int:
         """The empty file, and a manifest that names it as the last one: until it is written to, it changes nothing."""
@@ -408,15 +434,21 @@ class AppendOnlyLog:
             raise
         return file
 
-    def _switch(self, file: int, manifest: Manifest) -> None:
-        """All of the old file is durable."""
+    def _switch(self, file: int, manifest: Manifest, batch: int) -> None:
+        """All of the old file is durable, up to that batch."""
         old, self._file = self._file, file
         upto = self._size
         self.manifest = manifest
         self._durable = self._size = self._tail_from = 0
         self._tail.clear()
         os.close(old)
-        self._tell(upto, self._batch_of())
+        is_told = 0 <= self._waited_for <= upto
+        self._waited_for = -1 if is_told else max(self._waited_for - upto, -1)
+        self._write(b"")
+        self._on_durable(batch)
+        if is_told:
+            self._on_synced()
+        self._wake.set()
 
     async def adopt(self, base: LogFile, keep_history: bool) -> None:
         """`base`, which is in the folder, holds what all files before the present increment did. Raises OSError."""

@@ -15,7 +15,7 @@ from typing import Final
 from mypy_extensions import i64
 
 from broker.commands.context import Context
-from broker.commands.session import ALWAYS, EVERYSEC, Session
+from broker.commands.session import ALWAYS, EVERYBODY, EVERYSEC, Session
 from broker.engine.engine import Engine
 from broker.server.connection import Connection, Limits, Traffic
 
@@ -31,7 +31,8 @@ class Hub:
     """All connections. Limits and counters are shared with them.
 
     write_log: takes what a turn journaled; it may raise nothing (a disk that fails is its business).
-    replies_wait: says whether replies have to wait for an fsync (then start_sync begins one, and synced() ends it).
+    replies_wait: says whose replies have to wait for an fsync: NOBODY's, those of whom goes BY_POLICY, or EVERYBODY's
+    (then start_sync begins one, and synced() ends it).
     on_close: told of each connection that ends for another reason than that the client wanted to.
     """
 
@@ -39,7 +40,7 @@ class Hub:
         self,
         engine: Engine,
         write_log: Callable[[bytes], None],
-        replies_wait: Callable[[], bool],
+        replies_wait: Callable[[], int],
         start_sync: Callable[[], None],
         on_close: Callable[[Session, str], None],
     ) -> None:
@@ -370,7 +371,7 @@ class Hub:
             elif session.durability == ALWAYS:
                 if log.enabled and not log.is_durable(session.wrote):
                     held.append(session)
-            elif waits and session.durability != EVERYSEC:
+            elif waits and (waits == EVERYBODY or session.durability != EVERYSEC):
                 held.append(session)
         return held
 

@@ -219,8 +219,16 @@ class Rewriting:
             self._take_point()
             self._engine.journal.enabled = self._engine.shared.log.enabled = True
         else:
-            await current.rotate(self._engine.journal.take, self._take_point)
+            await self._rotate(current)
         return await self._write_base(current)
+
+    async def _rotate(self, current: AppendOnlyLog) -> None:
+        try:
+            await current.rotate(self._engine.journal.take, self._take_point)
+        except BaseException:
+            if self._source is not None:
+                self._source.give_up()
+            raise
 
     async def _prepare(self) -> Saved:
         """There is no log: leave a base from which one can go on when it is turned on at a start."""

@@ -16,7 +16,7 @@ import structlog
 import trio
 
 from broker.clock import Clock
-from broker.commands.session import Session
+from broker.commands.session import NOBODY, Session
 from broker.config import Config, Veto
 from broker.engine.admission import WRITES_REFUSED
 from broker.engine.engine import Engine
@@ -485,8 +485,8 @@ class Server:
         if self.engine.log_durable(batch):
             self.hub.wake()
 
-    def _replies_wait(self) -> bool:
-        return self.log is not None and self.log.replies_wait()
+    def _replies_wait(self) -> int:
+        return NOBODY if self.log is None else self.log.replies_wait()
 
     def _start_sync(self) -> None:
         if self.log:

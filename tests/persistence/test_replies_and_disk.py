@@ -2,7 +2,9 @@
 
 import errno
 import gc
+import os
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -10,6 +12,7 @@ from random import Random
 import pytest
 import trio
 from support.disk_server import Client, Running, running, until
+from support.faulty_disk import FaultyDisk
 from support.log_folder import NAME, load
 from support.wire import encode
 
@@ -208,3 +211,62 @@ async def test_a_server_that_is_told_to_end_has_its_log_on_the_disk(tmp_path):
         assert run.disk.syncs == 0
     assert run.disk.syncs == 1
     assert load(tmp_path / "appendonlydir")[0].run("GET k") == b"v"
+
+
+class SlowTurn(FaultyDisk):
+    """The second fsync, that of a log which turns to a new file, takes until it is let go, and may fail."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun = threading.Event()
+        self.gate = threading.Event()
+        self.fails = False
+        self.asked = 0
+
+    def sync(self, file: int) -> None:
+        self.asked += 1
+        if self.asked == 2:
+            self.begun.set()
+            assert self.gate.wait(20)
+            if self.fails:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+        super().sync(file)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_log_turns_to_a_new_file_without_stopping_anybody_who_only_reads(tmp_path, fails):
+    """What is written meanwhile is answered when the new file has it, or the old one, if the turn fails."""
+    async with running(tmp_path, "no") as run:
+        first, second, reader = [await run.client() for _ in range(3)]
+        await first.send(SET)
+        await first.expect(b"+OK\r\n")
+        await second.send(encode("CLIENT", "DURABILITY", "everysec"))
+        await second.expect(b"+OK\r\n")
+        disk = SlowTurn()
+        disk.fails = fails
+        run.log.disk = disk
+        await first.send(encode("BGREWRITEAOF"))
+        await first.line()
+        await until(disk.begun.is_set)
+        await reader.send(GET)
+        await reader.expect(b"$1\r\nv\r\n")
+        await first.send(encode("SET", "a", 1))
+        await second.send(encode("SET", "b", 2))
+        await until(lambda: run.log.held_bytes >= 2 * len(encode("SET", "b", 2)))
+        await reader.send(encode("GET", "a"))
+        await run.executed(run.server.engine.executed + 1)
+        assert all(client.has_nothing() for client in (first, second, reader))
+        disk.gate.set()
+        for client, reply in ((first, b"+OK\r\n"), (second, b"+OK\r\n"), (reader, b"$1\r\n1\r\n")):
+            await client.expect(reply)
+        await until(lambda: not run.server.rewriting.is_active)
+        assert run.server.rewriting.works is not fails
+        assert run.server.engine.keyspace.databases[0].unsaved is None
+        await until(lambda: not run.log.failing)
+        await first.send(encode("SET", "c", 3))
+        await first.expect(b"+OK\r\n")
+        names = [file.name for file in run.log.manifest.files()]
+        assert names == ([f"{NAME}.1.base.aof", f"{NAME}.1.incr.aof"] if fails else
+                         [f"{NAME}.2.base.rdb", f"{NAME}.2.incr.aof"])  # fmt: skip
+    harness, _ = load(tmp_path / "appendonlydir")
+    assert [harness.run("GET", key) for key in "kabc"] == [b"v", b"1", b"2", b"3"]
