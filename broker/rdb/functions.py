@@ -29,11 +29,12 @@ def dump(sources: list[bytes]) -> bytes:
 
 
 def is_whole(payload: bytes) -> bool:
-    """Does it end with a version that we know, and with its checksum?"""
+    """Does it end with a version that we know, and with its checksum, or with 0, which is none?"""
     if len(payload) < _FOOTER:
         return False
     version = int.from_bytes(payload[-10:-8], "little")
-    return version <= codes.NEWEST and crc64(payload[:-8]) == int.from_bytes(payload[-8:], "little")
+    checksum = int.from_bytes(payload[-8:], "little")
+    return version <= codes.NEWEST and (checksum == 0 or checksum == crc64(payload[:-8]))
 
 
 def read(payload: bytes) -> list[bytes]:

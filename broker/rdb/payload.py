@@ -27,13 +27,14 @@ def payload_of(value: object, form: Format) -> bytes:
 
 
 def is_whole(payload: bytes) -> bool:
-    """Whether the version is one that can be read, and the checksum is right."""
+    """Whether the version is one that can be read, and the checksum is right, or 0: there is none (as in Redis 8.9)."""
     if len(payload) < _FOOTER:
         return False
     version = _version(payload)
     if version > codes.NEWEST and version != codes.VALKEY:
         return False
-    return int.from_bytes(payload[-8:], "little") == crc64(payload[:-8])
+    checksum = int.from_bytes(payload[-8:], "little")
+    return checksum == 0 or checksum == crc64(payload[:-8])
 
 
 def _version(payload: bytes) -> int:

@@ -25,6 +25,7 @@ from broker.protocol.encoder import encode
 
 # Families that only newer servers know, and a command by which to tell. To run them, put such a server first on PATH.
 NEWER = {"field_expiry": "HEXPIRE"}
+IN_TRANSACTIONS = "strings bits sketches sorting hashes field_expiry lists sets sorted_sets geo".split()
 EXAMPLES = int(os.environ.get("DIFFERENTIAL_EXAMPLES", "60"))  # more by hand: the suite has to stay quick
 
 
@@ -87,7 +88,7 @@ def test_replies_are_those_of_redis(redis: tuple[Wire, bool], family: str, data:
     assert describe(lambda *argv: ours(list(argv))) == describe(lambda *argv: wire(*argv)), f"after {history}"
 
 
-@pytest.mark.parametrize("family", ["hashes", "field_expiry", "lists", "sets", "sorted_sets", "geo"])
+@pytest.mark.parametrize("family", IN_TRANSACTIONS)
 @settings(max_examples=EXAMPLES // 3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_replies_inside_a_transaction_are_those_of_redis(

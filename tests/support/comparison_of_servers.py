@@ -28,7 +28,7 @@ def normalised(argv: list[bytes], reply: Any) -> Any:
         return sorted(zip(reply[::2], reply[1::2], strict=True))
     if name in _SCANS and isinstance(reply, list):
         items = reply[1]
-        if name in (b"HSCAN", b"ZSCAN"):
+        if name in (b"HSCAN", b"ZSCAN") and b"NOVALUES" not in argv:
             items = list(zip(items[::2], items[1::2], strict=True))
         return [reply[0], sorted(items)]
     if name in _CHOSEN_AT_RANDOM:
