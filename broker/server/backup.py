@@ -5,9 +5,13 @@ increment are all there is. SEAL goes on in a new increment and links the old on
 that a server can start from (preload-file). Without `appendonly` a log is kept for as long as a backup needs one.
 
     idle -> pending -> snapshotting -> incrementing -> sealing -> sealed -> idle;  failed from any of them
+
+After a start resume() goes on with what is there: sealed, or incrementing if the log still is that of the backup.
 """
 
+import fcntl
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -17,9 +21,9 @@ import structlog
 import trio
 
 from broker.engine.engine import Engine
-from broker.errors import CommandError
+from broker.errors import CommandError, CorruptFile
 from broker.persistence.aof import AppendOnlyLog
-from broker.persistence.aof_format import LogFile, Manifest
+from broker.persistence.aof_format import LogFile, Manifest, parse_manifest
 
 log = structlog.get_logger()
 
@@ -86,6 +90,63 @@ class Backup:
         if self.state == SEALED:
             found.append(str(self.folder / self._manifest_name()))
         return found
+
+    # -- after a start
+
+    def resume(self) -> None:
+        """Go on with what the server before this one left: a sealed backup is there still; an open one is as long as
+        the log goes on in the increment that belongs to its base. Else what is left of it is removed."""
+        try:
+            found = sorted(path.name for path in self.folder.iterdir()) if self.folder.is_dir() else []
+            if found and self._manifest_name() in found:
+                self._resume_sealed()
+            elif found and all(self._is_ours(name) for name in found) and not self._is_of_another():
+                self._resume_open(found)
+            self._drop_temporary_log()
+        except (OSError, CorruptFile) as error:
+            log.warning("backup.can_not_be_resumed", folder=str(self.folder), error=str(error))
+
+    def _resume_sealed(self) -> None:
+        path = self.folder / self._manifest_name()
+        manifest = parse_manifest(path.read_bytes(), str(path))
+        for file in manifest.files():
+            (self.folder / file.name).stat()
+        self._files = manifest.files()
+        self.start_time = int((self.folder / self._files[0].name).stat().st_mtime)
+        self.end_time = int(path.stat().st_mtime)
+        self._become(SEALED)
+
+    def _resume_open(self, found: list[str]) -> None:
+        current = self._log_of()
+        if current is not None and current.manifest.base is not None and len(current.manifest.increments) == 1:
+            base = current.manifest.base
+            pinned = self.folder / base.name
+            if found == [base.name] and pinned.samefile(current.folder / base.name):
+                self._files = [base]
+                self.start_time = int(pinned.stat().st_mtime)
+                self.needs_log = True
+                self._become(INCREMENTING)
+                return
+        self._become(PENDING)
+        self.fail("the server ended while the backup was open")
+
+    def _is_ours(self, name: str) -> bool:
+        """Whether a backup that is not sealed has such files."""
+        own = re.escape(self._engine.config.text("appendfilename"))
+        return re.fullmatch(rf"{own}\.\d+\.(base|incr)\.(rdb|aof)|temp-{own}\.manifest", name) is not None
+
+    def _is_of_another(self) -> bool:
+        """Whether another server uses this folder: it has locked its log, or that of its backup."""
+        names = [LOG_OF_BACKUP]
+        if self._log_of() is None:
+            names.append(self._engine.config.text("appenddirname"))
+        return any(_is_locked(Path(self._engine.config.text("dir")) / name) for name in names)
+
+    def _drop_temporary_log(self) -> None:
+        """What a server without appendonly leaves that is killed during a backup."""
+        path = Path(self._engine.config.text("dir")) / LOG_OF_BACKUP
+        if path.is_dir() and not self._is_of_another():
+            shutil.rmtree(path, ignore_errors=True)
 
     # -- what happens to the log (rewriting.py)
 
@@ -181,3 +242,17 @@ class Backup:
         log.warning("backup.state", before=self.state, now=state)
         self.state = state
         self.error = ""
+
+
+def _is_locked(path: Path) -> bool:
+    try:
+        folder = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(folder)
+    return False

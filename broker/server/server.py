@@ -340,6 +340,8 @@ class Server:
         except (CorruptFile, OSError) as error:
             self._failure = error  # to be raised where it is no group
             return False
+        if whole:
+            self.rewriting.backup.resume()
         self.engine.keyspace.dirty = 0  # what was loaded is no change
         self.saving.loaded()
         return whole

@@ -123,3 +123,78 @@ async def test_sealed_backups_go_after_their_time(tmp_path: Path) -> None:
         server.rewriting.look()
         await state_when(client, "idle")
         assert not (tmp_path / "backupdir").exists()
+
+
+async def test_a_sealed_backup_is_there_after_a_restart(tmp_path: Path) -> None:
+    async with serving(tmp_path, *ON) as (_, client):
+        await client("SET", "k", "v")
+        await client("BACKUP", "START")
+        await state_when(client, "incrementing")
+        await client("BACKUP", "SEAL")
+        paths = await listed(client, "BACKUP", "LIST")
+        before = await state_when(client, "sealed")
+    async with serving(tmp_path, *ON) as (server, client):
+        status = await listed(client, "BACKUP", "STATUS")
+        assert status[1] == "sealed"
+        assert all(abs(int(now) - int(then)) <= 2 for now, then in zip(status[5::2], before[5::2], strict=True))
+        assert await listed(client, "BACKUP", "LIST") == paths
+        await client("CONFIG", "SET", "backup-sealed-ttl", "1")
+        server.rewriting.backup.end_time -= 10
+        server.rewriting.look()
+        await state_when(client, "idle")
+        assert not (tmp_path / "backupdir").exists()
+
+
+async def test_an_open_backup_goes_on_after_a_restart_with_the_log_of_the_server(tmp_path: Path) -> None:
+    async with serving(tmp_path, *ON) as (_, client):
+        await client("SET", "before", "v")
+        await client("BACKUP", "START")
+        await state_when(client, "incrementing")
+        await client("SET", "during", "v")
+    async with serving(tmp_path, *ON) as (_, client):
+        assert (await listed(client, "BACKUP", "STATUS"))[1] == "incrementing"
+        assert await client("BGREWRITEAOF") == b"+Background append only file rewriting scheduled", "base is pinned"
+        await client("SET", "later", "v")
+        await client("BACKUP", "SEAL")
+        await client("SET", "after", "v")
+        shutil.copytree(tmp_path / "backupdir", tmp_path / "elsewhere" / "appendonlydir")
+    with RedisServer(tmp_path / "elsewhere", "--appendonly", "yes") as redis, Wire(redis.port) as wire:
+        assert wire("MGET", "before", "during", "later", "after") == [b"v", b"v", b"v", None]
+
+
+@pytest.mark.parametrize("options", [ON, ["--appendonly", "no"]], ids=["with a log", "without one"])
+async def test_a_backup_that_can_not_go_on_is_cleaned_away_and_said_to_have_failed(
+    tmp_path: Path, options: list[str]
+) -> None:
+    """As a server leaves it that is killed in the middle."""
+    folder, temporary = tmp_path / "backupdir", tmp_path / "temp-backup-log"
+    for path in (folder, temporary):
+        path.mkdir()
+        (path / f"{NAME}.7.base.rdb").write_bytes(b"REDIS")
+    (folder / f"temp-{NAME}.manifest").touch()
+    async with serving(tmp_path, *options) as (_, client):
+        status = await listed(client, "BACKUP", "STATUS")
+        assert status[:4] == ["state", "failed", "error", "the server ended while the backup was open"]
+        assert not folder.exists()
+        assert not temporary.exists()
+        assert await client("BACKUP", "START") == b"+OK"
+
+
+@pytest.mark.parametrize("options", [ON, ["--appendonly", "no"]], ids=["with a log", "without one"])
+async def test_a_start_leaves_alone_what_is_not_its_own(tmp_path: Path, options: list[str]) -> None:
+    """The open backup of a server that runs in the same folder, and files of anybody else."""
+    folder = tmp_path / "backupdir"
+    async with serving(tmp_path, *options) as (_, client):
+        await client("BACKUP", "START")
+        await state_when(client, "incrementing")
+        async with serving(tmp_path, "--appendonly", "no") as (_, other):
+            assert (await listed(other, "BACKUP", "STATUS"))[1] == "idle"
+        await client("BACKUP", "SEAL")
+        assert len(list(folder.iterdir())) == 3
+        await client("BACKUP", "CLEANUP")
+    folder.mkdir()
+    (folder / "somebody's").touch()
+    (folder / f"{NAME}.1.base.rdb").touch()
+    async with serving(tmp_path, *options) as (_, client):
+        assert (await listed(client, "BACKUP", "STATUS"))[1] == "idle"
+        assert len(list(folder.iterdir())) == 2
