@@ -196,7 +196,7 @@ def _json_codec(annotation: Any) -> Codec[Any]:
         try:
             return decoder.decode(data_of(fields))
         except (msgspec.DecodeError, ValueError, TypeError) as error:
-            raise Poison("data", str(error)) from error
+            raise Poison("data", str(error)) from None
 
     return Codec(encode, decode, flat=False)
 
@@ -292,7 +292,7 @@ def _flat_codec(annotation: Any, columns: dict[bytes, _Column]) -> Codec[Any]:
         try:
             return msgspec.convert(plain, annotation, strict=False)
         except (msgspec.ValidationError, ValueError, TypeError) as error:
-            raise _named(error, plain, columns) from error
+            raise _named(error, plain, columns) from None
 
     return Codec(encode, decode, flat=True)
 

@@ -16,7 +16,7 @@ from coredis import Redis
 
 from consumers.backends import Failure
 from consumers.message import Message
-from consumers.transactions import Claim, collector, commit
+from consumers.transactions import claim_of, collector, commit
 
 PREFIX = "dead."
 _TRACE_LIMIT = 10_000
@@ -58,7 +58,7 @@ async def bury(
     """
     letter = collector(client)
     letter.xadd(dead_stream, facts(message, reason, _now_ms(), history, trace))
-    await commit(client, Claim(message.stream, message.group, message.id, message.consumer), letter)
+    await commit(client, claim_of(message), letter)
 
 
 async def file_copy(client: Redis[bytes], dead_stream: str, message: Message, reason: str) -> None:

@@ -87,6 +87,7 @@ class Handling:
             lease.deliveries,
             client=self.client,
             transact=transact,
+            kept=self.consumer.options.keep,
         )
         if lease.abandoned:
             reason = f"abandoned after {lease.deliveries} deliveries: no worker lived to handle it"
@@ -212,7 +213,8 @@ class Handling:
         pending, so once.
         """
         dead_stream = self.consumer.options.dead_stream
-        trace = "" if error is None or _traceback(error) is None else dead_letters.trace_of(error)
+        broken = None if error is None else _traceback(error) or _traceback(error.__cause__)
+        trace = "" if broken is None else dead_letters.trace_of(broken)
 
         async def bury() -> None:
             history = await source.backend.history(lease) if message.deliveries > 1 else []
@@ -281,7 +283,9 @@ def describe(error: BaseException) -> str:
     return "; ".join(f"{type(leaf).__name__}: {leaf}" if str(leaf) else type(leaf).__name__ for leaf in leaves(error))
 
 
-def _traceback(error: BaseException) -> BaseException | None:
+def _traceback(error: BaseException | None) -> BaseException | None:
     """A traceback is for what wasn't meant: not for Retry, a timeout, or a server that went away."""
+    if error is None:
+        return None
     meant = control_flow(error) is not None or isinstance(error, HandlerTimeout | LostConnection)
     return None if meant else error

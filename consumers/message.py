@@ -34,6 +34,7 @@ class Message:
     committed: bool = attrs.field(default=False, init=False)
     _client: Redis[bytes] | None = attrs.field(default=None, repr=False)
     _transact: Transact | None = attrs.field(default=None, repr=False)
+    kept: bool = attrs.field(default=True, repr=False)  # the entry stays in the stream when the message is done
 
     @property
     def client(self) -> Redis[bytes]:

@@ -33,6 +33,7 @@ class Options:
     run: str | None = None  # "thread" or "process", for handlers that aren't async; None: "thread"
     dead_letter: str | None = None  # None: "<stream>.dead"
     claim_idle: float = attrs.field(default=10.0, converter=seconds)
+    keep: bool = True  # whether entries stay in the stream when they are done; False: no other group may need them
     start: str = "0"  # where a new group begins: "0" the oldest entry, "$" only what comes from now on
     block: float = attrs.field(default=5.0, converter=seconds)
     consumer_expiry: float = attrs.field(default=3600.0, converter=seconds)

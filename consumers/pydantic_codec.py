@@ -50,7 +50,7 @@ def _flat_codec(model: type[BaseModel]) -> Codec[Any]:
             return model.model_validate_strings(texts)
         except ValidationError as error:
             path, why = _first(error)
-            raise Poison(path or ", ".join(texts), why) from error
+            raise Poison(path or ", ".join(texts), why) from None
 
     return Codec(encode, decode, flat=True)
 
@@ -64,7 +64,7 @@ def _json_codec(model: type[BaseModel]) -> Codec[Any]:
             return model.model_validate_json(data_of(fields))
         except ValidationError as error:
             path, why = _first(error)
-            raise Poison("data", f"{why} - at `$.{path}`" if path else why) from error
+            raise Poison("data", f"{why} - at `$.{path}`" if path else why) from None
 
     return Codec(encode, decode, flat=False)
 

@@ -20,7 +20,7 @@ import structlog
 import trio
 
 from consumers import headers
-from consumers.backends import Publication, Published
+from consumers.backends import Publication
 from consumers.backoff import Backoff
 from consumers.canvas import Chain, fail, follow
 from consumers.codecs import Codec, Poison, codec_of, from_json, twin_struct
@@ -103,7 +103,7 @@ class Arguments:
         try:
             self.codec.decode(fields)
         except Poison as error:
-            raise TypeError(error.reason) from error
+            raise TypeError(error.reason) from None
         return fields
 
     def decode(self, message: Message) -> dict[str, Any]:
@@ -113,7 +113,7 @@ class Arguments:
             try:
                 value = from_json(found, self.twin)
             except (msgspec.DecodeError, ValueError, TypeError) as error:
-                raise Poison("@args", str(error)) from error
+                raise Poison("@args", str(error)) from None
         elif self.names:
             value = self.codec.decode(message.fields)
         else:
@@ -258,8 +258,7 @@ class Task(Generic[P, R]):
             some = [self.prepare(one.values, id_, options) for one, id_ in zip(calls[begin:], ids, strict=False)]
             published = await self.app.publish_many(some)
             for id_, publication, result in zip(ids, some, published, strict=True):
-                found = await self._known(publication, result) if result.duplicate else id_
-                handles.append(self.handle(found, publication.stream))
+                handles.append(self.handle(result.id if result.duplicate else id_, publication.stream))
         return handles
 
     def prepare(self, values: Mapping[str, Any], id_: str, options: Mapping[str, Any]) -> Publication:
@@ -282,13 +281,6 @@ class Task(Generic[P, R]):
     def handle(self, id_: str, stream: str = "") -> Handle[R]:
         """Of a task that was sent earlier, perhaps by another program."""
         return Handle(id_, self.app, self.name, self.returns, self.keep_ms is not None, stream or self.queue.name)
-
-    async def _known(self, publication: Publication, result: Published) -> str:
-        """The task's id of the message that was there before: a delayed one's ticket, or in the entry."""
-        found: Any = await self.app.client.xrange(publication.stream, result.id, result.id) if "-" in result.id else ()
-        for entry in found:
-            return text_of(entry.field_values, headers.ID) or result.id
-        return result.id
 
 
 def new_id() -> str:
@@ -337,7 +329,7 @@ class Queue:
 
     def _options(self) -> Options:
         attempts = 1 + max(one.settings.retries for one in self.tasks.values())
-        defaults: dict[str, Any] = {"concurrency": _CONCURRENCY, "max_deliveries": attempts}
+        defaults: dict[str, Any] = {"concurrency": _CONCURRENCY, "max_deliveries": attempts, "keep": False}
         try:
             return Options(stream=self.name, group=GROUP, **(defaults | self._given))
         except TypeError as error:

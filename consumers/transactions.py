@@ -34,6 +34,7 @@ class Claim:
     group: str
     id: str
     consumer: str
+    delete: bool = False  # the entry goes with its acknowledgement
 
     @property
     def fence(self) -> str:
@@ -70,9 +71,15 @@ async def _commit_once(client: Redis[bytes], claim: Claim, effects: Effects) -> 
         pipe.set(claim.fence, claim.consumer)
         pipe.delete([claim.fence])
         pipe.xack(claim.stream, claim.group, [claim.id])
+        if claim.delete:
+            pipe.xdel(claim.stream, [claim.id])
     refused = [result for result in pipe.results or () if isinstance(result, RedisError)]
     if refused:
         raise EffectsFailed(f"{len(refused)} of the effects refused: {refused[0]}") from refused[0]
+
+
+def claim_of(message: Message) -> Claim:
+    return Claim(message.stream, message.group, message.id, message.consumer, delete=not message.kept)
 
 
 def collector(client: Redis[bytes]) -> Effects:
@@ -87,7 +94,7 @@ async def transact(message: Message) -> AsyncIterator[Effects]:
         raise ConsumerError("a message can be committed only once: put all its effects into one transaction")
     effects = collector(message.client)
     yield effects
-    claim = Claim(message.stream, message.group, message.id, message.consumer)
+    claim = claim_of(message)
     try:
         await commit(message.client, claim, effects)
     except EffectsFailed:

@@ -37,7 +37,7 @@ class Publication:
 @attrs.frozen
 class Published:
     """`id` is the entry's id, or the ticket of a delayed message. `duplicate`: it had been published before, under
-    that id.
+    that id, or that ticket.
     """
 
     id: str

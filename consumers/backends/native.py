@@ -56,6 +56,8 @@ class NativeBackend:
             "CONSUMERTTL", milliseconds(options.consumer_expiry),
             "ORDERBY", options.order_field or "",
         )  # fmt: skip
+        if not options.keep:
+            await self.me.request("XCFGSET", self.me.stream, "RETAIN", "WORKQUEUE")
         return made
 
     async def read(self, count: int, block: float) -> list[Lease]:

@@ -196,7 +196,13 @@ class PlainBackend:
     # -- what became of it
 
     async def settle(self, leases: Sequence[Lease]) -> None:
-        await self.me.request("XACK", self.me.stream, self.me.group, *[lease.id for lease in leases])
+        ids = [lease.id for lease in leases]
+        if self.me.options.keep:
+            await self.me.request("XACK", self.me.stream, self.me.group, *ids)
+        else:
+            async with self.me.client.pipeline(transaction=False) as pipe:
+                request(cast(Any, pipe), "XACK", self.me.stream, self.me.group, *ids)
+                request(cast(Any, pipe), "XDEL", self.me.stream, *ids)
         await self.me.forget(leases)
 
     async def retry(self, lease: Lease, after: float, failure: Failure) -> None:

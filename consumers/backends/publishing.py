@@ -18,11 +18,12 @@ from consumers.backends import Publication, Published
 from consumers.backends.scripts import Script, request, tagged
 
 # Each script replies {id or ticket, 1 for a duplicate}. KEYS[2] is the name's key; ARGV[1] its window, 0 for no name.
+# ARGV: window, ticket or "", fields. A duplicate is told the ticket of the first, where it had one.
 _ADD = Script("""
 local known = redis.call('GET', KEYS[2])
 if known then return {known, 1} end
-local id = redis.call('XADD', KEYS[1], '*', unpack(ARGV, 2))
-redis.call('SET', KEYS[2], id, 'PX', ARGV[1])
+local id = redis.call('XADD', KEYS[1], '*', unpack(ARGV, 3))
+redis.call('SET', KEYS[2], ARGV[2] == '' and id or ARGV[2], 'PX', ARGV[1])
 return {id, 0}
 """)
 
@@ -140,7 +141,7 @@ class ServerPublisher:
         window = 0 if one.dedupe is None else max(1, one.window_ms)
         flat = _flat(one.fields)
         if not one.is_delayed:
-            return _ADD, keys, [window, *flat]
+            return _ADD, keys, [window, one.ticket or "", *flat]
         ticket = one.ticket or secrets.token_hex(8)
         when = ("DELAY", one.delay_ms) if one.due_ms is None else ("AT", one.due_ms)
         arguments: list[bytes | str | int] = [window, ticket, *when, *flat]

@@ -15,7 +15,7 @@ from support.computing import Job, compute, not_async
 from support.worker_server import Server
 from support.workers import Seen, add, next_entry, pending, working
 
-from consumers import App, Backoff, BatchError, ConfigurationError, Depends, Message, Poison
+from consumers import App, Backoff, BatchError, ConfigurationError, Depends, Message, Middleware, Poison
 from consumers.connection import open_client
 from consumers.invoke import HandlerInvoker, call_of, checked_run, in_process, invoker
 from consumers.options import Options
@@ -241,12 +241,22 @@ async def test_what_computes_runs_in_processes_and_their_exceptions_come_back(
         await compute_in_processes(client, shared_servers("millstream").url, tmp_path)
 
 
+class Done(Middleware):
+    def __init__(self) -> None:
+        self.event = trio.Event()
+
+    async def on_done(self, message: Message) -> None:
+        self.event.set()
+
+
 async def compute_in_processes(client: Redis[bytes], broker_url: str, tmp_path: Path) -> None:
     app = App()
     app.consumer("s", group="g", concurrency=2, run="process", max_deliveries=2, backoff=QUICK)(compute)
     for name in ("reject", "broken", "dying", "retry"):
         await client.xadd("s", {"folder": str(tmp_path), "n": name})
     letters: dict[str, str] = {}
+    done = Done()
+    app.use(done)
     async with working(app, broker_url):
         after = "0"
         while len(letters) < 3:
@@ -254,6 +264,7 @@ async def compute_in_processes(client: Redis[bytes], broker_url: str, tmp_path: 
             for entry in found[b"s.dead"]:
                 after = entry.identifier
                 letters[entry.field_values[b"n"].decode()] = entry.field_values[b"dead.reason"].decode()
+        await done.event.wait()
     assert letters["reject"] == "no good"
     assert letters["dying"].startswith("BrokenWorkerProcess")
     assert letters["broken"].startswith("RemoteError: Unpicklable: no")

@@ -130,10 +130,26 @@ async def test_a_task_that_is_sent_is_done_and_its_result_comes_back(client: Red
         assert [await one.result(timeout=LIMIT) for one in handles] == [3, 6, 8]
     ttl = await client.pttl(f"@result:{handle.id}")
     assert 590_000 < ttl <= 600_000, "reading doesn't take the time to live away"
+    assert await pending(client, "math", "tasks") == {}
+    assert await client.xlen("math") == 0, "what is done is gone"
+
+
+async def test_the_message_of_a_task_can_be_read(client: Redis[bytes], broker_url: str) -> None:
+    app = App()
+
+    @app.task(queue="math")
+    async def add(a: int, b: int = 1) -> int:
+        return a + b
+
+    @app.task(queue="mail")
+    async def send(mail: Mail) -> None: ...
+
+    async with app.connect(broker_url):
+        handle = await add.send(2, b=3)
+        await send.send(Mail("ann", ["hello"]))
     fields = entry_of(await client.xrange("math", count=1))
     assert fields == {"@task": "add", "@id": handle.id, "a": "2", "b": "3", "@keep": "600000"}
     assert entry_of(await client.xrange("mail"))["data"] == '{"mail":{"to":"ann","lines":["hello"]}}'
-    assert await pending(client, "math", "tasks") == {}
 
 
 async def test_arguments_are_checked_where_they_are_sent(broker_url: str, client: Redis[bytes]) -> None:
@@ -198,10 +214,13 @@ async def test_a_task_is_tried_again_with_its_own_patience_and_its_failure_is_to
             with pytest.raises(TaskFailed) as caught:
                 await handle.result(timeout=LIMIT)
             failures.append((caught.value.task, caught.value.reason))
+            traced = caught.value.traceback
+            assert ('raise ValueError("n' in traced) == caught.value.reason.startswith("ValueError")
     assert failures == [
         ("often", "ValueError: not yet"), ("once", "ValueError: never"), ("rejected", "no good"),
         ("skipped", "skipped: not today"), ("slow", "HandlerTimeout: slow took more than 0.02 s"),
     ]  # fmt: skip
+    assert await client.xlen("q") == 0
     assert attempts == {"often": [1, 2, 3, 1, 2, 3], "once": [1], "rejected": [1], "skipped": [1], "slow": [1]}
     assert await pending(client, "q", "tasks") == {}
 
@@ -286,7 +305,7 @@ async def test_a_scheduled_task_comes_in_its_time_unless_it_is_cancelled(client:
             assert trio.current_time() - begun >= 0.15
             assert not await soon.cancel()
             assert not await cancelled.ready() and not await later.ready()
-    assert await client.xlen("q") == 1
+    assert await client.xlen("q") == 0
 
 
 async def test_of_tasks_with_one_name_one_is_done_and_both_handles_have_its_result(
