@@ -24,6 +24,7 @@ from consumers.headers import NORMAL, Moment, Value
 from consumers.invoke import invoker
 from consumers.middleware import Middleware
 from consumers.options import Consumer, Options
+from consumers.processing.flow import Flow, Untyped, source
 
 if TYPE_CHECKING:
     from consumers.tasks import Queue, Register
@@ -121,6 +122,22 @@ class App:
     def use(self, *middleware: Middleware) -> None:
         """The first that was added is the outermost."""
         self.middleware += middleware
+
+    # -- processing
+
+    def stream(self, name: str, type: Any = Untyped, **options: Any) -> Flow:
+        """The beginning of a pipeline: the entries of a stream as values of `type`, dicts of text where nothing else is
+        said.
+
+        time: of an event: an attribute or field by name, or a function, that gives a datetime or Unix time in seconds;
+        without it the time in the entry's id. watermark: by how much events may be out of order. idle: after this time
+        without an entry, with all read, the watermark goes on with the server's clock. start: "0" everything that is
+        there, "$" what comes from now on.
+        """
+        try:
+            return source(self, name, type, **options)
+        except TypeError as error:
+            raise ConfigurationError(f"stream {name!r}: {error}") from None
 
     # -- sending
 

@@ -40,7 +40,7 @@ def load_app(target: str) -> App:
         raise TargetError(f"module {module_name!r} has no attribute {attribute!r}")
     if not isinstance(found, App):
         raise TargetError(f"{module_name}:{attribute} is a {type(found).__name__}, not a consumers.App")
-    if not found.consumers:
+    if not (found.consumers or found.services):
         raise TargetError(
             f"{module_name}:{attribute} has no consumers: decorate a handler with @{attribute}.consumer(...)"
         )
