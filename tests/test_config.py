@@ -8,7 +8,7 @@ import pytest
 import redis
 from hypothesis import given
 from hypothesis import strategies as st
-from support.oracle import redis_server
+from support.servers import redis_server
 
 from broker import config as config_module
 from broker.config import Config, Veto, load

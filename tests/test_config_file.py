@@ -10,7 +10,7 @@ import pytest
 import redis
 from hypothesis import given
 from hypothesis import strategies as st
-from support.oracle import redis_server
+from support.servers import redis_server
 
 from broker.config import ConfigError, load
 from broker.config_file import split_words

@@ -11,7 +11,7 @@ from datetime import datetime
 
 import pytest
 import redis
-from support.oracle import free_port, redis_server
+from support.servers import free_port, redis_server
 from typer.testing import CliRunner
 
 from broker.cli.client import without_password

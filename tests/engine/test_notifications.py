@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 from support.engine import Client, Harness
-from support.oracle import redis_server
 from support.same_data import replay
+from support.servers import redis_server
 from support.wire import Wire
 
 from broker.keyspace.digest import dataset_digest

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import redis
 from support.engine import Harness
-from support.oracle import redis_server
+from support.servers import redis_server
 
 EVERYTHING = [
     "SET string value",

@@ -328,7 +328,7 @@ def test_a_new_log_is_on_the_disk_before_its_manifest_names_it(tmp_path):
         ("write_file", f"temp-{NAME}.manifest"),
         ("rename", f"{NAME}.manifest"),
         ("sync_folder", "log"),
-        ("sync", ""),
+        ("sync", f"{NAME}.1.incr.aof"),
     ]
     log.close()
     log.unlock()

@@ -1,24 +1,27 @@
 """A crash, or an error of the disk, at each step that saving and rewriting take on the disk, while clients write.
 
 The power goes after the n-th call to the disk, for every n: what was not fsynced is gone. Under `always` nothing that
-was acknowledged may be missing, and each start succeeds without a hand. An error at the n-th call may fail the
-rewrite, or have writes refused for a while; nothing may be lost, and the server goes on by itself.
+was acknowledged may be missing, and each start succeeds without a hand. An error (a full disk, a broken one) at each
+kind of call may fail the rewrite, or have writes refused for a while; nothing may be lost, and the server goes on by
+itself.
 """
 
 import contextlib
+import errno
 import gc
 import os
 import shutil
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from random import Random
 
 import pytest
 import trio
-from support.faulty_disk import FaultyDisk, PowerCut
+from support.faulty_disk import Fault, FaultyDisk, PowerCut, kind_of
 from support.log_folder import NAME, load
+from support.rdb_files import read
 from support.servers import Broker
 from support.wire import Wire
 
@@ -26,6 +29,7 @@ from broker.config import load as load_config
 from broker.server.server import Server
 
 SMALL = 30  # keys: each is one step of the snapshot at most
+REWRITE, SAVE = b"BGREWRITEAOF\r\n", b"BGSAVE\r\n"
 OPTIONS = ["--port", "0", "--save", "", "--auto-aof-rewrite-percentage", "0"]
 
 
@@ -83,51 +87,74 @@ class Writer:
         assert all(harness.run("GET", f"key:{i}") == b"%d" % i for i in range(SMALL))
 
 
-async def run_until_crash(folder: Path, disk: FaultyDisk, command: bytes, times: int, cut_after: int | None) -> Writer:
-    """A server whose disk works for so many calls from `command` on. Ends when the server dies, or is done."""
-    options = [*OPTIONS, "--dir", str(folder), "--appendfsync", "always"]
-    server = Server(load_config(None, options), disk=disk)
+class Asking:
+    def __init__(self, server: Server, stream: trio.SocketStream) -> None:
+        self._server = server
+        self._stream = stream
+
+    async def __call__(self, command: bytes) -> None:
+        """Ask, and wait until what was asked for is done or has failed."""
+        await self._stream.send_all(command)
+        await self._stream.receive_some()
+        while self._server.rewriting.is_active or self._server.saving.is_active:
+            await trio.lowlevel.checkpoint()
+
+
+@contextlib.asynccontextmanager
+async def company(folder: Path, disk: FaultyDisk, *options: str) -> AsyncIterator[tuple[Server, Writer, Asking]]:
+    """A server with some keys, a client that writes all the time, and one that asks for something."""
+    defaults = [*OPTIONS, "--dir", str(folder), "--appendfsync", "always"]
+    server = Server(load_config(None, [*defaults, *options]), disk=disk)
     writer = Writer()
     with trio.fail_after(20):
-        try:
-            async with trio.open_nursery() as nursery:
-                started = await nursery.start(server.run)
-                assert server.log is not None
-                server.log.retry_seconds = 0.02
-                run = server.engine.open_session()
-                for i in range(SMALL):
-                    server.engine.execute(run, [b"SET", b"key:%d" % i, b"%d" % i])
-                    server.engine.execute(run, [b"SADD", b"set", b"%d" % i])
-                nursery.start_soon(writer.run, started.port)
-                await writer.acknowledges_more()
-                async with await trio.open_tcp_stream("127.0.0.1", started.port) as asking:
-                    disk.cut_after = cut_after
-                    for _ in range(times):
-                        await asking.send_all(command)
-                        await asking.receive_some()
-                        while server.rewriting.is_active or server.saving.is_active:
-                            await trio.lowlevel.checkpoint()
-                disk.cut_after = None
-                server.shutdown.ask(force=True)
-        except* PowerCut:
-            disk.lose(folder)
-            writer.crashed = True
-    return writer
+        async with trio.open_nursery() as nursery:
+            started = await nursery.start(server.run)
+            assert server.log is not None
+            server.log.retry_seconds = 0.01
+            run = server.engine.open_session()
+            for i in range(SMALL):
+                server.engine.execute(run, [b"SET", b"key:%d" % i, b"%d" % i])
+                server.engine.execute(run, [b"SADD", b"set", b"%d" % i])
+            nursery.start_soon(writer.run, started.port)
+            await writer.acknowledges_more()
+            async with await trio.open_tcp_stream("127.0.0.1", started.port) as stream:
+                yield server, writer, Asking(server, stream)
+            server.shutdown.ask(force=disk.cut_after is not None)
 
 
-@pytest.mark.parametrize("part", range(4))
-async def test_the_power_goes_at_each_step_of_a_rewrite(tmp_path: Path, part: int) -> None:
-    crashes = 0
-    for step in range(part, 60, 4):
+# -- the power goes
+
+
+async def crashes(folder: Path, command: bytes, step: int, *options: str) -> tuple[FaultyDisk, Writer, bool]:
+    """The power goes after so many calls to the disk from `command` on, or the server is done before that."""
+    disk = FaultyDisk()
+    writers = []
+    has_crashed = False
+    try:
+        async with company(folder, disk, *options) as (_, writer, ask):
+            writers.append(writer)
+            disk.cut_after = step
+            await ask(command)
+            disk.cut_after = None
+    except* PowerCut:
+        disk.lose(folder)
+        has_crashed = True
+    return disk, writers[0], has_crashed
+
+
+@pytest.mark.parametrize("preamble", ["yes", "no"])
+@pytest.mark.parametrize("part", range(2))
+async def test_the_power_goes_at_each_step_of_a_rewrite(tmp_path: Path, part: int, preamble: str) -> None:
+    crashed = 0
+    for step in range(part, 44, 2):
         folder = tmp_path / str(step)
         folder.mkdir()
-        disk = FaultyDisk()
-        writer = await run_until_crash(folder, disk, b"BGREWRITEAOF\r\n", 1, step)
+        disk, writer, has_crashed = await crashes(folder, REWRITE, step, "--aof-use-rdb-preamble", preamble)
         writer.check(folder)
-        crashes += writer.crashed
-        assert writer.crashed or ("remove", f"{NAME}.1.incr.aof") in disk.calls, "it came to its end"
+        crashed += has_crashed
+        assert has_crashed or ("remove", f"{NAME}.1.incr.aof") in disk.calls, "it came to its end"
         shutil.rmtree(folder)
-    assert crashes >= 4
+    assert crashed >= 8
 
 
 def write_empty_log(folder: Path) -> None:
@@ -137,53 +164,103 @@ def write_empty_log(folder: Path) -> None:
     manifest.write_text("file appendonly.aof.1.incr.aof seq 1 type i\n")
 
 
+OLD = b"the file before"
+
+
+def is_new(path: Path) -> bool:
+    """Whether it is a whole file, and not the one before."""
+    data = path.read_bytes()
+    if data == OLD:
+        return False
+    keyspace, reader = read(data)
+    assert reader.loaded >= SMALL + 1 and keyspace.databases[0].table.has(b"set")
+    return True
+
+
 async def test_the_power_goes_at_each_step_of_a_save(tmp_path: Path) -> None:
     """The file is the old one or the new one, whole."""
+    found = set()
     for step in range(0, 24):
         folder = tmp_path / str(step)
         folder.mkdir()
-        (folder / "dump.rdb").write_bytes(b"the file before")
+        (folder / "dump.rdb").write_bytes(OLD)
         write_empty_log(folder)  # else the server would begin with that file
-        disk = FaultyDisk()
-        await run_until_crash(folder, disk, b"BGSAVE\r\n", 1, step)
-        path = folder / "dump.rdb"
-        if path.read_bytes() != b"the file before":
-            done = await trio.run_process(["redis-check-rdb", str(path)], capture_stdout=True)
-            assert b"RDB looks OK" in done.stdout, done.stdout
+        await crashes(folder, SAVE, step)
+        found.add(is_new(folder / "dump.rdb"))
         shutil.rmtree(folder)
+    assert found == {False, True}
 
 
-@pytest.mark.parametrize("part", range(2))
-async def test_an_error_at_each_step_of_a_rewrite_is_survived(tmp_path: Path, part: int) -> None:
-    """Rewrites until one came to its end after the error; then the server ends as asked, and all is there."""
-    for step in range(part, 50, 2):
-        folder = tmp_path / str(step)
-        folder.mkdir()
-        disk = FaultyDisk()
-        disk.fail_after = 10**9
-        options = [*OPTIONS, "--dir", str(folder), "--appendfsync", "always"]
-        server = Server(load_config(None, options), disk=disk)
-        writer = Writer()
-        with trio.fail_after(20):
-            async with trio.open_nursery() as nursery:
-                started = await nursery.start(server.run)
-                assert server.log is not None
-                server.log.retry_seconds = 0.01
-                run = server.engine.open_session()
-                for i in range(SMALL):
-                    server.engine.execute(run, [b"SET", b"key:%d" % i, b"%d" % i])
-                    server.engine.execute(run, [b"SADD", b"set", b"%d" % i])
-                nursery.start_soon(writer.run, started.port)
-                await writer.acknowledges_more()
-                disk.fail_after = step
-                while disk.fail_after is not None or not server.rewriting.works or not server.rewriting.rewrites:
-                    server.rewriting.begin(False)
-                    while server.rewriting.is_active or server.log.failing:
-                        await trio.lowlevel.checkpoint()
-                await writer.acknowledges_more()
-                server.shutdown.ask()
-        writer.check(folder)
-        shutil.rmtree(folder)
+# -- the disk is full, or broken
+
+LOG, BASE, MANIFEST = f"{NAME}.N.incr.aof", "temp-rewriteaof-bg-N.aof", f"temp-{NAME}.manifest"
+STEPS_OF_A_REWRITE = [
+    ("open_new", LOG), ("write", LOG), ("sync", LOG),
+    ("open_new", BASE), ("write", BASE), ("sync", BASE), ("rename", f"{NAME}.N.base.rdb"),
+    ("write_file", MANIFEST), ("rename", f"{NAME}.manifest"), ("sync_folder", "appendonlydir"),
+    ("remove", LOG), ("remove", f"{NAME}.N.base.aof"),
+]  # fmt: skip
+STEPS_OF_A_SAVE = [
+    ("open_new", "temp-N.rdb"), ("write", "temp-N.rdb"), ("sync", "temp-N.rdb"),
+    ("rename", "dump.rdb"), ("sync_folder", "saves"),
+]  # fmt: skip
+
+
+async def test_these_are_the_steps(tmp_path: Path) -> None:
+    """All that a rewrite, and a save, do on the disk: so the two tests below leave out none."""
+    folder = tmp_path / "saves"
+    folder.mkdir()
+    disk = FaultyDisk()
+    async with company(folder, disk) as (_, _, ask):
+        for command, steps in ((REWRITE, STEPS_OF_A_REWRITE), (SAVE, STEPS_OF_A_SAVE)):
+            disk.calls.clear()
+            await ask(command)
+            done = {(method, kind_of(name)) for method, name in disk.calls}
+            assert done | {("write", LOG), ("sync", LOG)} == set(steps) | {("write", LOG), ("sync", LOG)}
+
+
+@pytest.mark.parametrize("error", [errno.EIO, errno.ENOSPC], ids=["EIO", "ENOSPC"])
+@pytest.mark.parametrize("step", STEPS_OF_A_REWRITE, ids="-".join)
+async def test_an_error_at_each_step_of_a_rewrite_is_survived(
+    tmp_path: Path, step: tuple[str, str], error: int
+) -> None:
+    """It fails twice. Then a rewrite comes to its end, the server ends as asked, and all is there."""
+    disk = FaultyDisk()
+    async with company(tmp_path, disk) as (server, writer, ask):
+        fault = disk.fault = Fault(*step, error, 2)
+        while fault.times or server.rewriting.rewrites < 1 or not server.rewriting.works:
+            await ask(REWRITE)
+            while server.log is None or server.log.failing:
+                await trio.lowlevel.checkpoint()
+        await writer.acknowledges_more()
+        assert server.rewriting.failures == 0
+    writer.check(tmp_path)
+    left = {path.name for path in (tmp_path / "appendonlydir").iterdir() if path.name.startswith("temp")}
+    assert not left
+
+
+@pytest.mark.parametrize("error", [errno.EIO, errno.ENOSPC], ids=["EIO", "ENOSPC"])
+@pytest.mark.parametrize("step", STEPS_OF_A_SAVE, ids="-".join)
+async def test_an_error_at_each_step_of_a_save_leaves_the_file_before(
+    tmp_path: Path, step: tuple[str, str], error: int
+) -> None:
+    """And the next save is a good one. (An error after the renaming comes too late for the file before.)"""
+    folder = tmp_path / "saves"
+    folder.mkdir()
+    (folder / "dump.rdb").write_bytes(OLD)
+    write_empty_log(folder)
+    disk = FaultyDisk()
+    async with company(folder, disk) as (server, writer, ask):
+        disk.fault = Fault(*step, error, 1)
+        await ask(SAVE)
+        assert not server.saving.works
+        assert is_new(folder / "dump.rdb") is (step[0] == "sync_folder")
+        await ask(SAVE)
+        assert server.saving.works
+        assert is_new(folder / "dump.rdb")
+        await writer.acknowledges_more()
+    writer.check(folder)
+    assert not list(folder.glob("temp*"))
 
 
 # -- kill -9, real processes

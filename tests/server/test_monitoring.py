@@ -5,8 +5,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from support.oracle import free_port
-from support.servers import Broker
+from support.servers import Broker, free_port
 from support.wire import Wire
 
 

@@ -1,16 +1,21 @@
 """Real servers as processes of the test: ours, and redis-server as the oracle. Both on free ports, loopback only."""
 
+import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+import pytest
 
 import broker
 
@@ -126,6 +131,15 @@ class RedisServer(ServerProcess):
                 time.sleep(0.02)
         self.kill()
         raise AssertionError(f"redis-server did not get ready:\n{self.log()}")
+
+
+@contextlib.contextmanager
+def redis_server(folder: Path, *options: str) -> Iterator[int]:
+    """The port of one that lives for as long as the block. Skips the test where it is not installed."""
+    if shutil.which("redis-server") is None:
+        pytest.skip("redis-server is not installed")
+    with RedisServer(folder, *options) as server:
+        yield server.port
 
 
 def free_port() -> int:

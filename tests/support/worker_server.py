@@ -8,7 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
-from support.oracle import free_port, wait_until_it_answers
+import redis
+from support.servers import free_port
 
 ROOT = Path(__file__).parents[2]
 KINDS = ("redis", "millstream")
@@ -73,3 +74,17 @@ class Server:
                     return int(found[1])
             time.sleep(0.02)  # a file that grows sets no event
         raise AssertionError(f"the server was not ready in {_START_LIMIT} s:\n{log.read_text()}")
+
+
+def wait_until_it_answers(process: subprocess.Popen[str], port: int, seconds: float = 10) -> None:
+    """Raise when the process ended, or does not answer PING in time."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            with redis.Redis(port=port, protocol=2, socket_timeout=1) as client:
+                client.ping()
+            return
+        except redis.ConnectionError:
+            if process.poll() is not None or time.monotonic() > end:
+                raise
+            time.sleep(0.02)  # nothing to wait on: the port is not there yet
