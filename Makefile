@@ -45,6 +45,7 @@ bench: $(VENV)/.installed
 
 bench-persistence: $(VENV)/.installed
 	PYTHONSAFEPATH=1 $(BIN)/python tests/bench/persistence.py
+	PYTHONSAFEPATH=1 $(BIN)/python tests/bench/loading.py
 
 # What takes minutes and gigabytes: the longest turn on data of the sizes that are promised, and how late things come.
 bench-scale: $(VENV)/.installed

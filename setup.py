@@ -13,7 +13,7 @@ HOT_FILES += ["broker/scripting/scripts.py", "broker/scripting/values.py"]
 HOT_FILES += ["broker/persistence/rdb_reader.py", "broker/persistence/rdb_state.py"]
 HOT_FILES += ["broker/persistence/snapshot_bytes.py", "broker/persistence/snapshot_commands.py"]
 HOT_FILES += ["broker/persistence/as_commands.py", "broker/persistence/stream_commands.py"]
-HOT_FILES += ["broker/persistence/log_records.py"]
+HOT_FILES += ["broker/persistence/log_records.py", "broker/persistence/log_reader.py"]
 
 
 def hot_files() -> list[str]:

@@ -11,18 +11,20 @@ import typer
 from broker.clock import Clock
 from broker.config import load
 from broker.engine.engine import Engine
+from broker.engine.replay import Replay
 from broker.errors import CorruptFile
 from broker.keyspace.database import Keyspace
-from broker.persistence.aof_format import BASE, INCREMENT, RECORD, LogFile, LogReader, Manifest
+from broker.persistence.aof_format import BASE, INCREMENT, LogFile, Manifest
 from broker.persistence.as_commands import put_key, put_select
 from broker.persistence.checking import files_of
 from broker.persistence.json_lines import line_of, line_of_library, line_of_record, parse_line
+from broker.persistence.log_reader import LogReader
 from broker.persistence.log_records import put_state_record
 from broker.persistence.rdb_reader import RdbReader
-from broker.persistence.rdb_state import load_log_record, records_in, writers_of_state
+from broker.persistence.rdb_state import records_in, writers_of_state
 from broker.persistence.rdb_writer import END, begin_key, end, put_database, put_header
+from broker.persistence.recovery import apply_all
 from broker.protocol.encoder import encode_request
-from broker.protocol.replies import ErrorReply
 from broker.rdb.codes import MAGIC, NO_EXPIRY, VALKEY_MAGIC, BadData
 from broker.rdb.crc64 import crc64
 from broker.rdb.extras import put_record
@@ -252,37 +254,26 @@ def _read_log(files: list[Path], writer: _Writer) -> None:
     engine = Engine(config, ServerControl(Shutdown()), Clock(), Random(0), _bug)
     engine.shared.scripts = Scripting(config, engine.script_calls, _nobody_else)
     engine.keyspace.expiry = False
-    ctx = engine.replay_session()
+    replay = Replay(engine)
     for file in files:
         with file.open("rb") as stream:
             rest, libraries = _load_head(stream, file, engine.keyspace)
             for library in libraries:
-                engine.execute(ctx, [b"FUNCTION", b"LOAD", b"REPLACE", library])
+                replay.apply([[b"FUNCTION", b"LOAD", b"REPLACE", library]])
             reader = LogReader(str(file), stream.tell() - len(rest))
-            engine.execute(ctx, [b"SELECT", b"0"])
+            replay.apply([[b"SELECT", b"0"]])
             chunk = rest or stream.read(_CHUNK)
             while chunk and reader.damage is None:
-                for argv in reader.feed(chunk):
-                    if argv[0] == RECORD:
-                        _load_record(engine.keyspace, argv[1:], file, reader.whole)
-                        continue
-                    engine.begin_turn()
-                    reply = engine.execute(ctx, argv)
-                    if isinstance(reply, ErrorReply):
-                        raise CorruptFile(str(file), reader.whole, f"{argv[0]!r} failed: {reply.text!r}")
+                commands = reader.feed(chunk)
+                failed = apply_all(commands, replay.apply, engine.keyspace)
+                if failed is not None:
+                    raise CorruptFile(str(file), reader.whole, f"{commands[failed[0]][0]!r} failed: {failed[1]}")
                 chunk = stream.read(_CHUNK)
         if reader.damage is not None:
             raise reader.damage
         if reader.torn:
             print(f"{file}: {reader.torn} bytes of a torn end are left out", file=sys.stderr)
     _write_keyspace(engine.keyspace, writer)
-
-
-def _load_record(keyspace: Keyspace, record: list[bytes], file: Path, offset: int) -> None:
-    try:
-        load_log_record(keyspace, record)
-    except BadData as error:
-        raise CorruptFile(str(file), offset, str(error)) from None
 
 
 def _nobody_else() -> bool:

@@ -66,6 +66,16 @@ def in_steps(step: Callable[[], Reply], writes: bool = True) -> Reply:
     return Unfinished(step, writes) if reply is NOTHING else reply
 
 
+def finished(reply: "Reply | Blocked | RunQueue | Unfinished") -> "Reply | Blocked | RunQueue":
+    """The reply, after all steps at once."""
+    if not isinstance(reply, Unfinished):
+        return reply
+    while True:
+        found = reply.step()
+        if found is not NOTHING:
+            return found
+
+
 class RunQueue:
     """EXEC: the engine has to execute what the session queued."""
 

@@ -75,6 +75,10 @@ class HashValue:
             self._fields.set(texts[i], texts[i + 1])
         self.packed = None
 
+    def reserve(self, count: int) -> None:
+        """For an empty one: so many fields are to come."""
+        self._fields.reserve(count)
+
     # -- one field
 
     def get(self, field: bytes) -> bytes | None:

@@ -55,6 +55,10 @@ class SetValue:
             self._members.set(member, True)
         self.packed = None
 
+    def reserve(self, count: int) -> None:
+        """For an empty one: so many members are to come."""
+        self._members.reserve(count)
+
     def add(self, member: bytes) -> bool:
         """True when it is new."""
         if self.packed is not None:

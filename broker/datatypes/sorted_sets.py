@@ -237,6 +237,7 @@ def from_scores(scores: dict[bytes, float]) -> SortedSet:
     made = SortedSet()
     entries: list[_Entry] = []
     longest: i64 = 0
+    made.members.reserve(len(scores))
     for member, score in scores.items():
         entry: _Entry = (score + _POSITIVE_ZERO, member)
         entries.append(entry)

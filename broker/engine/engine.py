@@ -14,7 +14,7 @@ from mypy_extensions import i64
 
 from broker.clock import Clock
 from broker.commands.all import command_table
-from broker.commands.blocked import Blocked, RunQueue, Unfinished
+from broker.commands.blocked import Blocked, RunQueue, Unfinished, finished
 from broker.commands.context import Context, Shared
 from broker.commands.control import Control
 from broker.commands.monitor import show
@@ -336,7 +336,7 @@ class Engine:
         try:
             reply = command.function(ctx, argv)
             if isinstance(reply, Unfinished) and not may_split:
-                reply = _finished(reply)
+                reply = finished(reply)
             if self.keyspace.retention.by_acks and command.flags & WRITE:
                 after_groups(ctx, command, argv, self.keyspace.dirty != dirty)
         except CommandError as error:
@@ -611,11 +611,3 @@ class Engine:
         if self.gate & PAUSED_ALL:
             return "all", left
         return ("write", left) if self.gate & PAUSED_WRITES else ("none", 0)
-
-
-def _finished(unfinished: Unfinished) -> Reply:
-    """The reply, after all steps at once."""
-    while True:
-        reply = unfinished.step()
-        if reply is not NOTHING:
-            return reply

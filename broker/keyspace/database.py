@@ -33,6 +33,8 @@ LAST_USE: Final = 0
 COUNTED: Final = 1  # for the LFU policies
 UNNOTED: Final = 2  # CLIENT NO-TOUCH
 
+_FEW: Final = 50_000  # keys that are moved at once to make room for more: some milliseconds
+
 
 class Keyspace:
     """All databases, and what commands and engine tell each other about changes.
@@ -305,6 +307,32 @@ class Database:
             self.unsaved.keep(key)
         if self.table.set(key, value) and self.keyspace.uses == COUNTED:
             self._first_use(key)
+
+    def make_room(self, keys: int, expiring: int = 0) -> None:
+        """A file is loaded that brings about so many."""
+        self.usage.grow(keys)
+        if self.table.size <= _FEW:
+            self.table.reserve(keys)
+            self.expires.times.reserve(expiring)
+
+    def load(self, key: bytes, value: object, when_ms: int) -> bool:
+        """Store what a file has, with its time-out (-1: none), and tell nobody. False when the key is there already.
+
+        expires.arrange() has to follow when all is loaded.
+        """
+        if not self.table.set(key, value):
+            return False
+        if when_ms != -1:
+            self.expires.set_late(key, when_ms)
+        if self.keyspace.uses == COUNTED:
+            self.usage.first(key, self.keyspace.minute())
+        if isinstance(value, bytes):
+            return True
+        if isinstance(value, Stream) and (value.settings is not None or value.groups):
+            self.keyspace.retention.plan(self.index, key, 0)
+        elif isinstance(value, HashValue) and value.deadlines is not None:
+            self.plan_fields(key, value)
+        return True
 
     def replace(self, key: bytes, value: object) -> None:
         """Store a value; a time-out that the key has goes."""

@@ -14,7 +14,8 @@ import attrs
 from broker.errors import CorruptFile
 from broker.keyspace.database import Keyspace
 from broker.keyspace.types import type_name
-from broker.persistence.aof_format import RECORD, LogReader, parse_manifest
+from broker.persistence.aof_format import parse_manifest
+from broker.persistence.log_reader import RECORD, LogReader
 from broker.persistence.rdb_reader import RdbReader
 from broker.rdb.codes import MAGIC, NO_EXPIRY, VALKEY_MAGIC
 from broker.rdb.source import Source

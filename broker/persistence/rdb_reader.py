@@ -6,7 +6,7 @@ wrong with a file raises CorruptFile, with the offset at which the damaged part 
 Costs: O(bytes); memory of one string beyond what is loaded.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from mypy_extensions import i64
@@ -51,6 +51,7 @@ class RdbReader:
         self._index: int = 0  # of the database; that of _db, unless keys are only visited
         self._values = ValueReader(source, False)
         self._has_begun = False
+        self._arranging: Iterator[None] | None = None  # once all is read
         self._is_within = False  # a value
         self._begin: int = 0  # offset at which began what is being read
         self._key: bytes = b""
@@ -92,13 +93,27 @@ class RdbReader:
                         self._end_key()
                     continue
                 left -= 1
+                if self._arranging is not None:
+                    return self._arrange()
                 self._begin = self._source.offset
                 if not self._read_next():
                     self._read_checksum()
-                    return False
+                    self._arranging = self._arrange_expiries()
         except BadData as error:
             raise self._damage(str(error)) from None
         return True
+
+    def _arrange_expiries(self) -> Iterator[None]:
+        """The last thing to do: keys by the order of their times."""
+        for db in self._keyspace.databases:
+            yield from db.expires.arrange()
+
+    def _arrange(self) -> bool:
+        """A step of that; True when there is more."""
+        if self._arranging is not None:
+            for _ in self._arranging:
+                return True
+        return False
 
     def _damage(self, why: str) -> CorruptFile:
         if self._is_within or self._key:
@@ -175,16 +190,11 @@ class RdbReader:
             self._last_size = self._source.offset - self._begin
             self.loaded += 1
             return
-        db = self._db
         if self.merges:
-            db.discard(key)
-        before = db.table.size
-        db.put(key, value)
-        if db.table.size == before:
+            self._db.discard(key)
+        if not self._db.load(key, value, int(expire_at_ms)):
             self._key = key
             raise BadData("a key that stands in the file twice")
-        if expire_at_ms != codes.NO_EXPIRY:
-            db.set_expiry(key, int(expire_at_ms))
         if self._use:
             self._note_use(key)
             self._use = 0
@@ -283,9 +293,7 @@ class RdbReader:
     def _make_room(self, keys: int, expiring: int) -> None:
         """A key takes three bytes at least: so many is the most that a file can bring."""
         most = self._source.left // 3
-        self._db.table.reserve(min(keys, most))
-        self._db.expires.times.reserve(min(expiring, most))
-        self._db.usage.grow(min(keys, most))
+        self._db.make_room(min(keys, most), min(expiring, most))
 
     def _read_checksum(self) -> None:
         if self.version < _CHECKED_SINCE:

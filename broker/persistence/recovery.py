@@ -14,14 +14,8 @@ import structlog
 
 from broker.errors import CorruptFile
 from broker.keyspace.database import Keyspace
-from broker.persistence.aof_format import (
-    RECORD,
-    LogReader,
-    Manifest,
-    parse_manifest,
-    swallowed_command,
-    without_zeros,
-)
+from broker.persistence.aof_format import Manifest, parse_manifest
+from broker.persistence.log_reader import RECORD, LogReader, swallowed_command, without_zeros
 from broker.persistence.rdb_reader import RdbReader
 from broker.persistence.rdb_state import load_log_record
 from broker.rdb.codes import MAGIC, VALKEY_MAGIC, BadData
@@ -30,10 +24,11 @@ from broker.rdb.source import Source
 log = structlog.get_logger()
 _CHUNK: Final = 256 * 1024
 _ELEMENTS: Final = 512  # keys, or elements of large values, that are read from an RDB file before others get on
-_COMMANDS: Final = 64
+_COMMANDS: Final = 64  # of a log that are executed, likewise
+_FIRST_PART: Final = 1024 * 1024  # bytes of a log that show how many keys it may have
 _LOOK_AT: Final = 64 * 1024 * 1024  # bytes of a torn end that are searched for what it must not hold
 
-Apply = Callable[[list[bytes]], str | None]
+Apply = Callable[[list[list[bytes]]], tuple[int, str] | None]  # commands: the place of the first that fails, and why
 
 
 @attrs.frozen
@@ -103,8 +98,8 @@ def load_log(
     progress: Progress,
     corrupt_tail: int = 0,
 ) -> Iterator[None]:
-    """Load a log, oldest file first: commands by `apply`, which tells why one failed; an RDB file, which a base may be
-    or begin with, into the keyspace.
+    """Load a log, oldest file first: commands by `apply`; an RDB file, which a base may be or begin with, into the
+    keyspace.
 
     Yields now and then, so that others get on. cut_torn: aof-load-truncated; corrupt_tail: bytes at the end that are
     cut even if they are no torn command, but damaged. Raises CorruptFile.
@@ -120,10 +115,9 @@ def load_log(
             tail = b""
             if _is_rdb(stream):
                 tail = yield from _load_rdb(stream, path, keyspace, 0, True, progress, apply)
-            apply([b"SELECT", b"0"])  # each file begins so; one that is cut, or empty, does not say it
-            yield from _load_commands(
-                stream, path, tail, apply, keyspace, cut_torn and is_last, progress, corrupt_tail * is_last
-            )
+            apply([[b"SELECT", b"0"]])  # each file begins so; one that is cut, or empty, does not say it
+            cut_torn_here, tail_here = cut_torn and is_last, corrupt_tail * is_last
+            yield from _load_commands(stream, path, tail, apply, keyspace, cut_torn_here, progress, tail_here)
         progress.done = before + path.stat().st_size
 
 
@@ -172,9 +166,9 @@ def _load_rdb(
         progress.done = before + reader.offset
         yield
     for library in reader.functions:
-        failure = apply([b"FUNCTION", b"LOAD", b"REPLACE", library])
-        if failure is not None:
-            raise CorruptFile(str(path), reader.offset, f"a library of functions can't be loaded: {failure}")
+        failed = apply([[b"FUNCTION", b"LOAD", b"REPLACE", library]])
+        if failed is not None:
+            raise CorruptFile(str(path), reader.offset, f"a library of functions can't be loaded: {failed[1]}")
     progress.keys, progress.expired, progress.empty = int(reader.loaded), int(reader.expired), int(reader.empty)
     if reader.empty:
         log.warning("rdb.empty_keys_left_out", file=str(path), keys=progress.empty)
@@ -196,30 +190,60 @@ def _load_commands(
     reader = LogReader(str(path), start)
     before = progress.done
     size = path.stat().st_size
+    room = _Room(keyspace, start, size)
     chunk = head or stream.read(_CHUNK)
     while reader.damage is None and chunk:
         begin = reader.whole
         batch = reader.feed(chunk)
-        for index, argv in enumerate(batch):
-            failure = apply(argv) if argv[0] != RECORD else _load_record(keyspace, argv[1:])
-            if failure is not None:
-                raise _failed(path, begin, index, argv, failure)
-            if index % _COMMANDS == 0:
-                yield
+        for index in range(0, len(batch), _COMMANDS):
+            failed = apply_all(batch[index : index + _COMMANDS], apply, keyspace)
+            if failed is not None:
+                raise _failed(path, begin, index + failed[0], batch[index + failed[0]], failed[1])
+            yield
         progress.commands += len(batch)
         progress.done = before + reader.whole - start
+        room.look(reader.whole)
         chunk = stream.read(_CHUNK)
     if size > reader.whole:
         _end(path, reader, size, cut_torn, corrupt_tail)
         progress.cut += size - reader.whole
 
 
-def _load_record(keyspace: Keyspace, record: list[bytes]) -> str | None:
-    try:
-        load_log_record(keyspace, record)
-    except BadData as error:
-        return str(error)
-    return None
+def apply_all(commands: list[list[bytes]], apply: Apply, keyspace: Keyspace) -> tuple[int, str] | None:
+    """As `apply`, for commands with records between them."""
+    done = 0
+    for place in [index for index, argv in enumerate(commands) if argv[0] == RECORD]:
+        failed = apply(commands[done:place])
+        if failed is not None:
+            return done + failed[0], failed[1]
+        try:
+            load_log_record(keyspace, commands[place][1:])
+        except BadData as error:
+            return place, str(error)
+        done = place + 1
+    failed = apply(commands[done:] if done else commands)
+    return None if failed is None else (done + failed[0], failed[1])
+
+
+class _Room:
+    """Makes room for the keys that a log is going to bring, by what its first part brought: so they need not be moved
+    again and again as the tables grow."""
+
+    def __init__(self, keyspace: Keyspace, start: int, size: int) -> None:
+        self._databases = keyspace.databases
+        self._start = start
+        self._size = size
+        self._before = [db.size() for db in keyspace.databases]
+        self._is_made = size - start < 2 * _FIRST_PART
+
+    def look(self, offset: int) -> None:
+        """The file was loaded up to there."""
+        if self._is_made or offset - self._start < _FIRST_PART:
+            return
+        self._is_made = True
+        for db, before in zip(self._databases, self._before, strict=True):
+            size = db.size()
+            db.make_room(size + (size - before) * (self._size - offset) // (offset - self._start))
 
 
 def _failed(path: Path, begin: int, index: int, argv: list[bytes], failure: str) -> CorruptFile:

@@ -36,11 +36,16 @@ class RequestParser:
 
     feed() takes what was received, take() gives what is complete. A parser that is not `trusted` gives one request
     at a time, so that AUTH lifts the limits for what follows it in the same chunk.
+
+    strict: `odd` tells, as an offset in all that was fed, where it last saw something in a request that
+    encode_request() would not have written so (-1: nowhere). Peers may write as they like; logs are written in one way.
     """
 
-    def __init__(self, trusted: bool = True, max_bulk: int = 512 * 1024 * 1024) -> None:
+    def __init__(self, trusted: bool = True, max_bulk: int = 512 * 1024 * 1024, strict: bool = False) -> None:
         self.trusted = trusted
         self.max_bulk: int = max_bulk
+        self._strict = strict
+        self.odd: i64 = -1
         self._rest: bytes = b""  # received, not yet looked at or an unfinished line
         self._at: i64 = 0  # where in _rest to go on
         self._argv: list[bytes] = []  # of a request that is not complete yet
@@ -99,7 +104,7 @@ class RequestParser:
 
     def _take_plain(self, out: list[list[bytes]]) -> None:
         data = self._rest
-        pos = _take_plain(data, self._at, self.max_bulk, out)
+        pos = _take_plain(data, self._at, self.max_bulk, self._strict, out)
         if pos > self._at:
             self._at = pos
             self.complete = self._fed - len(data) + pos
@@ -134,6 +139,8 @@ class RequestParser:
             raise self._failed("invalid multibulk length")
         if count > UNTRUSTED_ARGUMENTS and not self.trusted:
             raise self._failed("unauthenticated multibulk length")
+        if self._strict and (count <= 0 or data[pos : end + 2] != b"*%d\r\n" % count):
+            self._note_odd(pos)
         if count > 0:
             self._missing = count
         return end + 2
@@ -149,6 +156,8 @@ class RequestParser:
             # Keep the piece as it is: it is joined once, when all of it is here.
             self._hold(data[pos:])
             return -1
+        if self._strict and data[end : end + 2] != b"\r\n":
+            self._note_odd(end)
         self._argv.append(data[pos:end])
         self._argv_bytes += self._bulk + _ARGUMENT_COST
         self._bulk = -1
@@ -172,6 +181,8 @@ class RequestParser:
             raise self._failed("invalid bulk length")
         if length > UNTRUSTED_BULK and not self.trusted:
             raise self._failed("unauthenticated bulk length")
+        if self._strict and data[pos : end + 2] != b"$%d\r\n" % length:
+            self._note_odd(pos)
         self._bulk = length
         if end + 2 >= len(data):
             # Nothing of the argument is here yet: an empty piece marks that we are inside it.
@@ -186,12 +197,16 @@ class RequestParser:
         self._rest = b""
         self._at = 0
 
+    def _note_odd(self, pos: i64) -> None:
+        self.odd = self._fed - len(self._rest) + pos
+
     def _inline(self, data: bytes, pos: i64, out: list[list[bytes]]) -> i64:
         end: i64 = data.find(b"\n", pos)
         if _too_long(data, pos, end):
             raise self._failed("too big inline request")
         if end < 0:
             return -1
+        self._note_odd(pos)
         line = data[pos:end]
         if line.endswith(b"\r"):
             line = line[:-1]
@@ -213,8 +228,8 @@ class RequestParser:
         return ProtocolError(f"Protocol error: {why}")
 
 
-def _take_plain(data: bytes, start: i64, max_bulk: i64, out: list[list[bytes]]) -> i64:
-    """The fast way. Position of the first request that it did not take."""
+def _take_plain(data: bytes, start: i64, max_bulk: i64, strict: bool, out: list[list[bytes]]) -> i64:
+    """The fast way. Position of the first request that it did not take. strict: every line ends with CRLF."""
     size: i64 = len(data)
     done = start
     while done < size and data[done] == 42:  # '*'
@@ -228,6 +243,8 @@ def _take_plain(data: bytes, start: i64, max_bulk: i64, out: list[list[bytes]]) 
             count = count * 10 + digit
             at += 1
         if at >= size or data[at] != 13 or count == 0 or data[done + 1] == 48:
+            return done
+        if strict and (at + 1 >= size or data[at + 1] != 10):
             return done
         at += 2
         argv: list[bytes] = []
@@ -246,9 +263,13 @@ def _take_plain(data: bytes, start: i64, max_bulk: i64, out: list[list[bytes]]) 
                 at += 1
             if at >= size or data[at] != 13 or at == head + 1 or (data[head + 1] == 48 and at != head + 2):
                 return done
+            if strict and (at + 1 >= size or data[at + 1] != 10):
+                return done
             at += 2
             after = at + length
             if after + 2 > size or length > max_bulk:
+                return done
+            if strict and (data[after] != 13 or data[after + 1] != 10):
                 return done
             argv.append(data[at:after])
             at = after + 2

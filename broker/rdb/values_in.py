@@ -83,11 +83,15 @@ class ValueReader:
         if kind in (codes.LIST, codes.LIST_QUICKLIST, codes.LIST_QUICKLIST_2):
             self.value = ListValue()
         elif kind == codes.SET:
-            self.value = SetValue()
+            members = SetValue()
+            members.reserve(int(self._left))
+            self.value = members
         elif kind in (codes.ZSET, codes.ZSET_2):
             self._scores = {}
         else:
-            self.value = HashValue()
+            fields = HashValue()
+            fields.reserve(int(self._left))
+            self.value = fields
         return True
 
     def step(self, most: int) -> bool:

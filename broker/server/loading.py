@@ -10,8 +10,8 @@ import trio
 
 from broker.engine.admission import IS_LOADING
 from broker.engine.engine import Engine
-from broker.persistence.recovery import Progress
-from broker.protocol.replies import ErrorReply
+from broker.engine.replay import Replay
+from broker.persistence.recovery import Apply, Progress
 
 log = structlog.get_logger()
 _SLICE: Final = 0.008  # seconds
@@ -62,6 +62,8 @@ class Loading:
                 pass
         finally:
             self.is_active = False
+            for db in self._engine.keyspace.databases:
+                db.expires.settle()  # what was loaded is there, even if the rest could not be read
         self._end()
 
     def _begin(self) -> None:
@@ -72,7 +74,10 @@ class Loading:
         self._begun = perf_counter()
         self._engine.gate |= IS_LOADING
         self._engine.keyspace.expiry = False
-        self._engine.keyspace.now_ms = self._engine.clock.now_ms()
+        self._engine.tell_time()
+        for db in self._engine.keyspace.databases:
+            if not db.table.size:
+                db.forget_uses()  # what is loaded counts as used now
 
     def _end(self) -> None:
         engine = self._engine
@@ -94,19 +99,9 @@ class Loading:
             engine.gate |= IS_LOADING
         return False
 
-    def apply(self) -> Callable[[list[bytes]], str | None]:
-        """Executes commands of the log as no client; the text of an error."""
-        engine = self._engine
-        ctx = engine.replay_session()
-
-        def apply(argv: list[bytes]) -> str | None:
-            engine.begin_turn()
-            reply = engine.execute(ctx, argv)
-            if isinstance(reply, ErrorReply):
-                return reply.text.decode("utf-8", "replace")
-            return None
-
-        return apply
+    def apply(self) -> Apply:
+        """Executes commands of the log as no client."""
+        return Replay(self._engine).apply
 
     # -- what it tells
 

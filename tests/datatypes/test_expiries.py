@@ -75,6 +75,37 @@ def test_times_agree_with_a_dict_whatever_happens(spread: int) -> None:
     assert model.expiries.next_ms() is None
 
 
+@pytest.mark.parametrize("spread", [0, 3, 100_000])
+@pytest.mark.parametrize("count", [1, 511, 512, 5000])
+@pytest.mark.parametrize("before", [0, 1000])
+def test_keys_that_come_late_are_put_in_order_with_the_others(spread: int, count: int, before: int) -> None:
+    rng = Random(count + spread)
+    model = Model()
+    for number in range(before):
+        model.set(b"before%d" % number, 1 + rng.randint(0, spread))
+    for number in range(count):
+        when = 1 + rng.randint(0, spread) + (FAR if number % 100 == 99 else 0)
+        model.expiries.set_late(b"k%d" % number, when)
+        model.times[b"k%d" % number] = when
+    for _ in model.expiries.arrange():
+        pass
+    model.check()
+    model.expire(spread // 2 + 1)
+    model.check()
+
+
+def test_a_change_puts_what_came_late_in_order_at_once() -> None:
+    for change in (lambda model: model.set(b"k5", 7), lambda model: model.pop(b"k5"), lambda model: model.pop(b"none")):
+        model = Model()
+        for number in range(2000):
+            model.expiries.set_late(b"k%d" % number, 5000 - number)
+            model.times[b"k%d" % number] = 5000 - number
+        left = model.expiries.arrange()
+        next(left)
+        change(model)
+        model.check()
+
+
 def test_keys_go_in_the_order_of_their_times() -> None:
     expiries = Expiries()
     numbers = list(range(2000))

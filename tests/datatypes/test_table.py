@@ -208,13 +208,17 @@ def test_the_memory_estimate_grows_with_keys_and_their_lengths() -> None:
     assert long.approximate_bytes() > 100_000
 
 
+@pytest.mark.parametrize("before", [0, 20, 300])
 @pytest.mark.parametrize("reserved", [0, 24, 47, 48, 72, 100, 800, 1535, 1536, 5000])
-def test_a_table_with_room_reserved_is_like_any_other(reserved):
+def test_a_table_with_room_reserved_is_like_any_other(before: int, reserved: int) -> None:
     table = Table()
-    table.reserve(reserved)
     keys = [b"%d" % i for i in range(1000)]
-    for key in keys:
+    for key in keys[:before]:
         assert table.set(key, key)
+    table.reserve(reserved)
+    for key in keys[before:]:
+        assert table.set(key, key)
+    assert not table.set(keys[0], keys[0]) and len(table) == 1000
     assert sorted(table.key_list()) == sorted(keys)
     assert all(table.get(key) == key for key in keys)
     cursor, found = 0, []

@@ -1,4 +1,4 @@
-"""The manifest and the reader of commands, on bytes alone."""
+"""The manifest, and the reader of commands (log_reader.py), on bytes alone."""
 
 import contextlib
 
@@ -8,14 +8,8 @@ from hypothesis import strategies as st
 from support.wire import encode
 
 from broker.errors import CorruptFile
-from broker.persistence.aof_format import (
-    LogFile,
-    LogReader,
-    Manifest,
-    parse_manifest,
-    swallowed_command,
-    without_zeros,
-)
+from broker.persistence.aof_format import LogFile, Manifest, parse_manifest
+from broker.persistence.log_reader import LogReader, swallowed_command, without_zeros
 
 # -- the manifest
 

@@ -17,10 +17,10 @@ from support.random_company import take_step
 from broker.commands.all import command_table
 from broker.commands.registry import RW, WRITE, Command
 from broker.commands.registry import key as key_spec
+from broker.engine.replay import Replay
 from broker.keyspace.digest import dataset_digest
 from broker.keyspace.events import STRING
-from broker.persistence.aof_format import LogReader
-from broker.protocol.replies import ErrorReply
+from broker.persistence.log_reader import LogReader
 
 
 def digest(harness: Harness) -> bytes:
@@ -36,17 +36,15 @@ class Copy:
         self.harness.time = original.time
         self.harness.engine.clock = original.engine.clock
         self.harness.engine.journal.enabled = self.harness.engine.keyspace.expiry = False
-        self._ctx = self.harness.engine.replay_session()
+        self._replay = Replay(self.harness.engine)
         self._reader = LogReader("the journal")
 
     def follow(self) -> int:
         """Apply what was journaled since the last call; the number of bytes."""
         data = self.original.engine.journal.take()
-        engine = self.harness.engine
-        engine.begin_turn()
-        for argv in self._reader.feed(data):
-            reply = engine.execute(self._ctx, argv)
-            assert not isinstance(reply, ErrorReply), (argv, reply.text)
+        commands = self._reader.feed(data)
+        failed = self._replay.apply(commands)
+        assert failed is None, (commands[failed[0]], failed[1])
         assert self._reader.damage is None and self._reader.torn == 0
         assert not self.harness.bugs and not self.original.bugs
         return len(data)

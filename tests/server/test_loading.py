@@ -131,6 +131,17 @@ EVERYTHING = [
 
 
 @pytest.mark.parametrize("appendonly", ["no", "yes"])
+def test_what_was_loaded_counts_as_used_now_and_its_commands_as_no_requests(tmp_path: Path, appendonly: str) -> None:
+    options = ["--appendonly", appendonly]
+    with Broker(tmp_path, *options) as broker, Wire(broker.port) as wire:
+        wire("SET", "k", "v")
+        wire("SAVE")
+    with Broker(tmp_path, *options) as broker, Wire(broker.port) as wire:
+        assert int(wire("OBJECT", "IDLETIME", "k")) < 60
+        assert b"cmdstat_set:" not in wire("INFO", "commandstats")
+
+
+@pytest.mark.parametrize("appendonly", ["no", "yes"])
 def test_debug_reload_and_loadaof_bring_everything_back(tmp_path: Path, appendonly: str) -> None:
     with Broker(tmp_path, "--appendonly", appendonly, "--enable-debug-command", "yes") as broker:
         with Wire(broker.port) as wire:

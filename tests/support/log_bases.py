@@ -2,9 +2,10 @@
 
 from support.engine import Harness
 
+from broker.engine.replay import Replay
 from broker.keyspace.snapshot import Snapshot
-from broker.persistence.aof_format import RECORD, LogReader
-from broker.persistence.rdb_state import load_log_record
+from broker.persistence.log_reader import LogReader
+from broker.persistence.recovery import apply_all
 from broker.persistence.snapshot_commands import SnapshotCommands
 from broker.rdb.limits import Format
 
@@ -24,16 +25,12 @@ def harness_of(base: bytes, piece: int = 1 << 16, now_ms: int | None = None) -> 
     harness = Harness()
     engine = harness.engine
     engine.journal.enabled = engine.keyspace.expiry = False
-    ctx = engine.replay_session()
+    apply = Replay(engine).apply
     reader = LogReader("base")
     for start in range(0, len(base), piece):
-        for argv in reader.feed(base[start : start + piece]):
-            if argv[0] == RECORD:
-                load_log_record(engine.keyspace, argv[1:])
-                continue
-            engine.begin_turn()
-            reply = engine.execute(ctx, argv)
-            assert type(reply).__name__ != "ErrorReply", (argv, reply)
+        commands = reader.feed(base[start : start + piece])
+        failed = apply_all(commands, apply, engine.keyspace)
+        assert failed is None, (commands[failed[0]], failed[1])
     assert reader.damage is None and reader.torn == 0
     assert not harness.bugs
     engine.keyspace.expiry = True
