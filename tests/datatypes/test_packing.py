@@ -94,7 +94,9 @@ def test_packed_it_takes_a_fraction_of_the_memory(kind: str) -> None:
     assert value is not None
     small = value.approximate_bytes()
     assert small < 300 and value.packed is not None
-    assert len(value) == 10
+    assert len(value) == 10 and value.packed is not None
+    table = value.fields if isinstance(value, HashValue) else value.members
+    assert len(table) == 10 and value.packed is None
     assert value.approximate_bytes() > 3 * small
 
 
