@@ -3,7 +3,7 @@ letter.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 import attrs
@@ -66,7 +66,7 @@ class Handling:
         if message is None:
             return
         started = trio.current_time()
-        error = await self._caught(lease, partial(self._one, message))
+        error = await self._caught(partial(self._one, message), lease)
         source.appetite.took(trio.current_time() - started)
         await self._concluded(source, lease, message, error)
 
@@ -105,21 +105,26 @@ class Handling:
         ttl = lease.fields[headers.TTL]
         return ttl.isdigit() and int(lease.id.partition("-")[0]) + int(ttl) <= self.clock() * 1000
 
-    async def _caught(self, lease: Lease, call: Callable[[], object]) -> BaseException | None:
-        """What the handler raised. SystemExit too: one message's library call must not end the worker."""
+    async def _caught(self, call: Callable[[], Awaitable[None]], lease: Lease | None = None) -> BaseException | None:
+        """What the handler raised. SystemExit too: one message's library call must not end the worker.
+
+        lease: the handler is cancelled when it is lost. (A batch goes on for the sake of its other messages.)
+        """
         timeout = self.consumer.options.timeout
         with trio.CancelScope() as scope:
             if timeout is not None:
                 scope.deadline = trio.current_time() + timeout
-            lease.scope = scope
+            if lease is not None:
+                lease.scope = scope
             try:
-                await call()  # type: ignore[misc]
+                await call()
             except (Exception, SystemExit) as error:
-                return LeaseLost("taken over by another worker") if lease.lost else error
+                return error
             finally:
-                lease.scope = None
-        if lease.lost:
-            return LeaseLost("taken over by another worker")
+                if lease is not None:
+                    lease.scope = None
+        if lease is not None and lease.lost:
+            return None  # _concluded says it
         return HandlerTimeout(f"the handler took more than {timeout} s") if scope.cancelled_caught else None
 
     # -- a batch
@@ -135,20 +140,23 @@ class Handling:
             returned = await self.consumer.invoke.batch([message for _, _, message in batch])
             outcomes[:] = _outcomes(returned, len(batch))
 
-        error = await self._caught(batch[0][1], call)
+        error = await self._caught(call)
         if isinstance(error, BatchError):
             outcomes = [error.failures.get(message.id) for _, _, message in batch]
+        elif error is not None and isinstance(control_flow(error), LeaseLost):
+            outcomes = [Retry(reason="another message of the batch was taken over by another worker")] * len(batch)
         elif error is not None:
             outcomes = [error] * len(batch)
         took = (trio.current_time() - started) / len(batch)
         for (source, lease, message), outcome in zip(batch, outcomes, strict=True):
             source.appetite.took(took)
-            lost = LeaseLost("taken over by another worker") if lease.lost else outcome
-            await self._concluded(source, lease, message, lost)
+            await self._concluded(source, lease, message, outcome)
 
     # -- what becomes of it
 
     async def _concluded(self, source: Source, lease: Lease, message: Message, error: BaseException | None) -> None:
+        if lease.lost and not message.committed:
+            error = LeaseLost("taken over by another worker")
         if error is None and not message.committed:
             self.counts.handled += 1
             if self._hooked:
@@ -158,9 +166,11 @@ class Handling:
             return
         await self._guarded(source, lease, message, partial(self._settle, source, lease, message, error))
 
-    async def _guarded(self, source: Source, lease: Lease, message: Message, settle: Callable[[], object]) -> None:
+    async def _guarded(
+        self, source: Source, lease: Lease, message: Message, settle: Callable[[], Awaitable[None]]
+    ) -> None:
         try:
-            await settle()  # type: ignore[misc]
+            await settle()
         except RedisError as refusal:
             # The message stays pending: it comes back when its lease is over.
             log.error("message.not_settled", **self._facts(message), error=str(refusal))
@@ -250,9 +260,9 @@ class Handling:
             await ride_out(lambda: dead_letters.file_copy(self.client, stream, message, reason), "dead letter")
             self.counts.dead_lettered += 1
 
-    async def _hook(self, call: object) -> None:
+    async def _hook(self, call: Awaitable[None]) -> None:
         try:
-            await call  # type: ignore[misc]
+            await call
         except Exception:
             log.exception("middleware.failed")
 

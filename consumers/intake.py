@@ -275,4 +275,7 @@ class Source:
 
     async def let_go(self) -> int:
         """Free what is pending here for other workers; how many there were."""
+        for lease, failure in list(self._resting.items()):
+            await self.backend.retry(lease, max(0.0, lease.due - trio.current_time()), failure)
+            self.finish(lease)
         return await self.backend.release(list(self.leases))

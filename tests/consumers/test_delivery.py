@@ -60,6 +60,27 @@ async def test_messages_of_a_key_are_handled_in_order_across_retries_while_other
     assert await pending(client, "s", "g") == {}
 
 
+async def test_a_message_that_rests_at_a_worker_that_drains_goes_on_resting_at_the_server(
+    client: Redis[bytes], broker_url: str
+) -> None:
+    app, seen = App(), Seen()
+    times: list[float] = []
+
+    @app.consumer("s", group="g", key=lambda message: "all", claim_idle=30)
+    async def handle(message: Message) -> None:
+        times.append(trio.current_time())
+        seen.add(message)
+        if message.deliveries == 1:
+            raise Retry(after=0.5)
+
+    await add(client, "s", "a")
+    for count in (1, 2):
+        async with working(app, broker_url):
+            await seen.wait_count(count)
+    assert 0.5 <= times[1] - times[0] < 5
+    assert [message.deliveries for message in seen.messages] == [1, 2]
+
+
 async def test_a_key_that_is_given_up_lets_the_next_one_go(client: Redis[bytes], broker_url: str) -> None:
     app, seen = App(), Seen()
 
@@ -146,6 +167,33 @@ async def test_a_batch_that_fails_as_a_whole_comes_again_and_outcomes_may_be_ret
     assert "TypeError: a batch handler returns None" in letter["dead.history"]
     assert await client.xlen("s.dead") == 1
     assert await pending(client, "s", "g") == {}
+
+
+async def test_a_batch_without_one_of_its_messages_goes_on_with_the_others(
+    client: Redis[bytes], broker_url: str
+) -> None:
+    app, seen, stolen = App(), Seen(), trio.Event()
+
+    @app.consumer("s", group="g", batch=2, within=1.0, claim_idle=0.3, backoff=QUICK)
+    async def handle(messages: list[Message]) -> None:
+        first = messages[0].deliveries == 1
+        for message in messages:
+            seen.add(message)
+        if first:
+            await stolen.wait()
+        for message in messages:
+            async with message.transaction() as effects:
+                effects.lpush("done", [message.text("n")])
+
+    ids = await add(client, "s", "a", "b")
+    async with working(app, broker_url):
+        await seen.wait_count(2)
+        await client.xclaim("s", "g", "thief", 0, [ids[0]])
+        await client.xack("s", "g", [ids[0]])
+        stolen.set()
+        await settled(client)
+    assert await client.lrange("done", 0, -1) == [b"b"]
+    assert seen.names == ["a", "b", "b"]
 
 
 # -- priorities, rates
