@@ -55,7 +55,7 @@ class PipelineOptions:
     may become, about.
     """
 
-    batch: int = 500
+    batch: int = 1000
     lease: Duration = 10.0
     state_limit: int = 1_000_000
     maxlen: int | None = None
