@@ -12,7 +12,7 @@ TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
 # From the bottom up. A module imports from its own floor (where `blind` does not forbid it) and from those below.
 FLOORS: list[set[str]] = [
-    {"version", "errors", "clock", "cron", "config", "config_file", "settings_kinds", "settings_table"}
+    {"version", "errors", "clock", "cron", "inspection", "config", "config_file", "settings_kinds", "settings_table"}
     | {"protocol", "datatypes", "observability"},
     {"keyspace", "rdb"},
     {"commands"},

@@ -6,15 +6,16 @@ from typing import Final
 
 import typer
 
-# {sub-command: (module, attribute)}; an attribute that is a Typer holds sub-commands of its own
+# {sub-command: module}; the attribute has the command's name. One that is a Typer holds sub-commands of its own.
 _COMMANDS: Final = {
-    "serve": ("broker.cli.serve", "serve"),
-    "worker": ("broker.cli.worker", "worker"),
-    "streams": ("broker.cli.streams", "app"),
-    "check": ("broker.cli.check", "check"),
-    "convert": ("broker.cli.convert", "convert"),
-    "version": ("broker.cli.version", "version"),
-}
+    name: f"broker.cli.{name}"
+    for name in (
+        *("serve", "worker", "check", "convert", "version"),
+        *("streams", "groups", "consumers", "pending", "lag", "channels", "queues", "keys"),
+        *("slowlog", "clients", "memory", "tail", "read", "replay", "export", "claim", "ack", "trim", "dlq"),
+    )
+} | {"import": "broker.cli.import_"}
+_NEGATIVE: Final = frozenset(["replay", "read"])  # `-15m` is an argument there, and no option
 
 
 def make_app(names: list[str]) -> typer.Typer:
@@ -23,12 +24,12 @@ def make_app(names: list[str]) -> typer.Typer:
                       pretty_exceptions_enable=False)  # fmt: skip
     app.callback()(_no_options)
     for name in names:
-        module, attribute = _COMMANDS[name]
-        found = getattr(import_module(module), attribute)
+        module = _COMMANDS[name]
+        found = getattr(import_module(module), module.rpartition(".")[2])
         if isinstance(found, typer.Typer):
             app.add_typer(found, name=name)
         else:
-            settings = {"ignore_unknown_options": True} if name == "serve" else None
+            settings = {"ignore_unknown_options": True} if name == "serve" or name in _NEGATIVE else None
             app.command(name, context_settings=settings)(found)
     return app
 

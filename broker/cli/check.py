@@ -14,8 +14,8 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.table import Table
 from rich.text import Text
 
-from broker.cli.streams import human_bytes
 from broker.errors import CorruptFile
+from broker.inspection.units import human_bytes
 from broker.persistence.checking import FileReport, check_file, cut, files_of, offset_after
 
 Where = Annotated[Path, typer.Argument(help="An RDB file, a log, a manifest, or a folder of them.", metavar="FILE|DIR")]
