@@ -17,7 +17,7 @@ from consumers.backends.choice import backend
 from consumers.backends.publishing import ServerPublisher
 from consumers.codecs import fields_of
 from consumers.connection import open_client, ride_out
-from consumers.dependencies import Lifetimes
+from consumers.dependencies import Factory, Lifetimes
 from consumers.durations import Duration, milliseconds
 from consumers.errors import ConfigurationError
 from consumers.headers import NORMAL, Moment, Value
@@ -28,6 +28,7 @@ from consumers.processing.flow import Flow, Untyped, source
 
 if TYPE_CHECKING:
     from consumers.tasks import Queue, Register
+    from consumers.testing import Rehearsal
 
 DEFAULT_URL = "redis://127.0.0.1:6379"
 DEDUPE_WINDOW = "1h"
@@ -138,6 +139,17 @@ class App:
             return source(self, name, type, **options)
         except TypeError as error:
             raise ConfigurationError(f"stream {name!r}: {error}") from None
+
+    @asynccontextmanager
+    async def test(self, *, overrides: Mapping[Factory, Factory] | None = None) -> "AsyncIterator[Rehearsal]":
+        """The app at work on a broker inside this process, with a clock that jumps: consumers/testing.py.
+
+        overrides: {what a handler depends on: what stands in for it}.
+        """
+        from consumers.testing import rehearse
+
+        async with rehearse(self, overrides) as rehearsal:
+            yield rehearsal
 
     # -- sending
 
