@@ -8,22 +8,17 @@ from typing import Annotated, BinaryIO, Final, NoReturn, Protocol
 
 import typer
 
-from broker.clock import Clock
-from broker.config import load
-from broker.engine.engine import Engine
-from broker.engine.replay import Replay
+from broker.cli.replaying import replay
 from broker.errors import CorruptFile
 from broker.keyspace.database import Keyspace
 from broker.persistence.aof_format import BASE, INCREMENT, LogFile, Manifest
 from broker.persistence.as_commands import put_key, put_select
 from broker.persistence.checking import files_of
 from broker.persistence.json_lines import line_of, line_of_library, line_of_record, parse_line
-from broker.persistence.log_reader import LogReader
 from broker.persistence.log_records import put_state_record
 from broker.persistence.rdb_reader import RdbReader
 from broker.persistence.rdb_state import records_in, writers_of_state
 from broker.persistence.rdb_writer import END, begin_key, end, put_database, put_header
-from broker.persistence.recovery import apply_all
 from broker.protocol.encoder import encode_request
 from broker.rdb.codes import MAGIC, NO_EXPIRY, VALKEY_MAGIC, BadData
 from broker.rdb.crc64 import crc64
@@ -31,9 +26,6 @@ from broker.rdb.extras import put_record
 from broker.rdb.functions import put_libraries
 from broker.rdb.limits import Format
 from broker.rdb.source import Source
-from broker.scripting.scripts import Scripting
-from broker.server.control import ServerControl
-from broker.server.shutdown import Shutdown
 from broker.version import VERSION
 
 _CHUNK: Final = 256 * 1024
@@ -45,13 +37,16 @@ def convert(
     target: Annotated[Path, typer.Argument(help="*.rdb, *.aof (commands), *.jsonl, or a new folder for a log.")],
     rdb_version: Annotated[int, typer.Option(min=10, max=12, help="Of the RDB that is written.")] = 10,
     force: Annotated[bool, typer.Option("--force", help="Replace the target.")] = False,
+    until_damage: Annotated[
+        bool, typer.Option("--until-damage", help="Of an RDB file that is damaged: take the keys that stand before.")
+    ] = False,
 ) -> None:
     """Convert between RDB files, logs and lines of JSON. Nothing is lost."""
     if target.exists() and not force:
         _fail(f"{target} exists already; --force replaces it")
     form = Format(rdb_version)
     try:
-        keys = _convert(source, target, form)
+        keys = _convert(source, target, form, until_damage)
     except CorruptFile as error:
         _fail(str(error))
     except OSError as error:
@@ -64,12 +59,12 @@ def _fail(text: str) -> NoReturn:
     sys.exit(1)
 
 
-def _convert(source: Path, target: Path, form: Format) -> int:
+def _convert(source: Path, target: Path, form: Format, until_damage: bool) -> int:
     if target.suffix in (".rdb", ".aof", ".jsonl"):
         temporary = target.with_name(f".{target.name}.part")
         try:
             with temporary.open("wb") as stream:
-                keys = _write(source, stream, target.suffix, form, is_base=False)
+                keys = _write(source, stream, target.suffix, form, False, until_damage)
             temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)
@@ -78,13 +73,13 @@ def _convert(source: Path, target: Path, form: Format) -> int:
     name = "appendonly.aof"
     manifest = Manifest(LogFile(f"{name}.1.base.rdb", 1, BASE), [LogFile(f"{name}.1.incr.aof", 1, INCREMENT)])
     with (target / f"{name}.1.base.rdb").open("wb") as stream:
-        keys = _write(source, stream, ".rdb", form, is_base=True)
+        keys = _write(source, stream, ".rdb", form, True, until_damage)
     (target / f"{name}.1.incr.aof").write_bytes(b"")
     (target / f"{name}.manifest").write_bytes(manifest.encode())
     return keys
 
 
-def _write(source: Path, stream: BinaryIO, suffix: str, form: Format, is_base: bool) -> int:
+def _write(source: Path, stream: BinaryIO, suffix: str, form: Format, is_base: bool, until_damage: bool) -> int:
     writer: _Writer
     if suffix == ".rdb":
         writer = _RdbWriter(stream, form, is_base)
@@ -95,7 +90,7 @@ def _write(source: Path, stream: BinaryIO, suffix: str, form: Format, is_base: b
     else:
         files = files_of(source)
         if len(files) == 1 and _is_rdb_alone(files[0]):
-            _read_rdb(files[0], writer)
+            _read_rdb(files[0], writer, until_damage)
         else:
             _read_log(files, writer)
     writer.end()
@@ -218,15 +213,21 @@ def _is_rdb_alone(path: Path) -> bool:
         return stream.read(len(VALKEY_MAGIC)).startswith((MAGIC, VALKEY_MAGIC)) and path.suffix != ".aof"
 
 
-def _read_rdb(path: Path, writer: _Writer) -> None:
+def _read_rdb(path: Path, writer: _Writer, until_damage: bool) -> None:
     """A key at a time."""
     with path.open("rb") as stream:
         source = Source(b"", path.stat().st_size, lambda: stream.read(_CHUNK))
         reader = RdbReader(source, Keyspace(1, Random(0)), str(path), 0, True)
         reader.visit = lambda database, key, value, expire_at_ms, size: writer.key(database, key, value, expire_at_ms)
         reader.visit_record = writer.record
-        while reader.step(_STEP):
-            pass
+        try:
+            while reader.step(_STEP):
+                pass
+        except CorruptFile as error:
+            if not until_damage:
+                raise
+            reader.give_up()
+            print(f"{error}\nwhat comes after that is left out", file=sys.stderr)
     for library in reader.functions:
         writer.library(library)
 
@@ -250,52 +251,10 @@ def _read_lines(path: Path, writer: _Writer) -> None:
 
 def _read_log(files: list[Path], writer: _Writer) -> None:
     """Executed as at a start, so it has to fit into memory."""
-    config = load(None, ["--databases", "1024"])
-    engine = Engine(config, ServerControl(Shutdown()), Clock(), Random(0), _bug)
-    engine.shared.scripts = Scripting(config, engine.script_calls, _nobody_else)
-    engine.keyspace.expiry = False
-    replay = Replay(engine)
-    for file in files:
-        with file.open("rb") as stream:
-            rest, libraries = _load_head(stream, file, engine.keyspace)
-            for library in libraries:
-                replay.apply([[b"FUNCTION", b"LOAD", b"REPLACE", library]])
-            reader = LogReader(str(file), stream.tell() - len(rest))
-            replay.apply([[b"SELECT", b"0"]])
-            chunk = rest or stream.read(_CHUNK)
-            while chunk and reader.damage is None:
-                commands = reader.feed(chunk)
-                failed = apply_all(commands, replay.apply, engine.keyspace)
-                if failed is not None:
-                    raise CorruptFile(str(file), reader.whole, f"{commands[failed[0]][0]!r} failed: {failed[1]}")
-                chunk = stream.read(_CHUNK)
-        if reader.damage is not None:
-            raise reader.damage
-        if reader.torn:
-            print(f"{file}: {reader.torn} bytes of a torn end are left out", file=sys.stderr)
-    _write_keyspace(engine.keyspace, writer)
-
-
-def _nobody_else() -> bool:
-    """Asks for the end of a script, or waits for it."""
-    return False
-
-
-def _bug(where: str, error: Exception) -> None:
-    raise error
-
-
-def _load_head(stream: BinaryIO, path: Path, keyspace: Keyspace) -> tuple[bytes, list[bytes]]:
-    """The RDB that a log may begin with. The bytes that were read beyond it, and its libraries of functions."""
-    head = stream.read(len(VALKEY_MAGIC))
-    stream.seek(0)
-    if not head.startswith((MAGIC, VALKEY_MAGIC)):
-        return b"", []
-    source = Source(b"", path.stat().st_size, lambda: stream.read(_CHUNK))
-    reader = RdbReader(source, keyspace, str(path), 0, True)
-    while reader.step(_STEP):
-        pass
-    return source.rest(), reader.functions
+    keyspace, torn = replay(files)
+    if torn:
+        print(f"{files[-1]}: {torn} bytes of a torn end are left out", file=sys.stderr)
+    _write_keyspace(keyspace, writer)
 
 
 def _write_keyspace(keyspace: Keyspace, writer: _Writer) -> None:

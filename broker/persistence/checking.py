@@ -1,6 +1,6 @@
 """What is in RDB files and logs, and where the first damage is: for `millstream check`. Changes nothing, but for cut().
 
-One key is in memory at a time; of a log, which is not executed, one chunk.
+One key is in memory at a time; of a log, which is not executed here, one chunk.
 """
 
 import os
@@ -17,7 +17,9 @@ from broker.keyspace.types import type_name
 from broker.persistence.aof_format import parse_manifest
 from broker.persistence.log_reader import RECORD, LogReader
 from broker.persistence.rdb_reader import RdbReader
+from broker.persistence.rdb_writer import encode_key
 from broker.rdb.codes import MAGIC, NO_EXPIRY, VALKEY_MAGIC
+from broker.rdb.limits import Format
 from broker.rdb.source import Source
 
 _CHUNK: Final = 256 * 1024
@@ -49,6 +51,7 @@ class FileReport:
     records: int = 0  # of what only Millstream knows
     functions: int = 0
     commands: dict[str, int] = attrs.Factory(dict)
+    data: dict[str, TypeStatistics] = attrs.Factory(dict)  # of what the log amounts to, in its last file
     first_timestamp: int = 0
     last_timestamp: int = 0
     whole: int = 0
@@ -84,13 +87,7 @@ def _check_rdb(stream: BinaryIO, path: Path, report: FileReport, advance: Advanc
     reader = RdbReader(source, Keyspace(1, Random(0)), str(path), 0, True)
 
     def visit(database: int, key: bytes, value: object, expire_at_ms: int, size: int) -> None:
-        name = type_name(value).decode()
-        statistics = report.types.setdefault(name, TypeStatistics())
-        statistics.keys += 1
-        statistics.bytes += size
-        statistics.expiring += expire_at_ms != NO_EXPIRY
-        if size > statistics.biggest_bytes:
-            statistics.biggest, statistics.biggest_bytes = key.decode("utf-8", "backslashreplace"), size
+        _count(report.types, key, value, expire_at_ms != NO_EXPIRY, size)
 
     def visit_record(record: list[bytes]) -> None:
         report.records += 1
@@ -108,6 +105,26 @@ def _check_rdb(stream: BinaryIO, path: Path, report: FileReport, advance: Advanc
     report.facts = {_text(name): _text(value) for name, value in reader.facts.items()}
     report.whole = reader.offset
     return source.rest()
+
+
+def _count(types: dict[str, TypeStatistics], key: bytes, value: object, expires: bool, size: int) -> None:
+    statistics = types.setdefault(type_name(value).decode(), TypeStatistics())
+    statistics.keys += 1
+    statistics.bytes += size
+    statistics.expiring += expires
+    if size > statistics.biggest_bytes:
+        statistics.biggest, statistics.biggest_bytes = _text(key), size
+
+
+def statistics_of(keyspace: Keyspace) -> dict[str, TypeStatistics]:
+    """Of data in memory; bytes: as an RDB file would have them."""
+    types: dict[str, TypeStatistics] = {}
+    form = Format()
+    for db in keyspace.databases:
+        for key, value in db.table.items():
+            size = sum(len(piece) for piece in encode_key(key, value, NO_EXPIRY, form))
+            _count(types, key, value, db.expiry(key) is not None, size)
+    return types
 
 
 def _check_log(stream: BinaryIO, path: Path, head: bytes, report: FileReport, advance: Advance) -> None:
@@ -157,22 +174,28 @@ def _text(data: bytes) -> str:
 
 
 def files_of(path: Path) -> list[Path]:
+    """groups_of() in one list."""
+    return [file for group in groups_of(path) for file in group]
+
+
+def groups_of(path: Path) -> list[list[Path]]:
     """What belongs to a path: itself; of a log's folder, what its manifest names; of `dir`, its RDB files and its log.
+    Those of one log are in one group.
 
     Raises CorruptFile (a manifest), FileNotFoundError.
     """
     if path.name.endswith(".manifest"):
-        return _files_of_manifest(path)
+        return [_files_of_manifest(path)]
     if not path.is_dir():
         path.stat()
-        return [path]
+        return [[path]]
     manifests = sorted(path.glob("*.manifest"))
     if manifests:
-        return [file for manifest in manifests for file in _files_of_manifest(manifest)]
-    found = sorted(path.glob("*.rdb")) + sorted(path.glob("*.aof"))
+        return [_files_of_manifest(manifest) for manifest in manifests]
+    found = [[file] for file in sorted(path.glob("*.rdb")) + sorted(path.glob("*.aof"))]
     for folder in sorted(path.iterdir()):
         if folder.is_dir() and any(folder.glob("*.manifest")):
-            found += files_of(folder)
+            found += groups_of(folder)
     if not found:
         raise FileNotFoundError(2, "there is no RDB file and no log", str(path))
     return found

@@ -273,6 +273,10 @@ class RdbReader:
         else:
             self._db.set_idle(key, self._used)
 
+    def give_up(self) -> None:
+        """Nothing more is read, after damage: visit what was read before it."""
+        self._visit_last()
+
     def _visit_last(self) -> None:
         """All that belongs to the last key has been read."""
         last = self._last

@@ -170,6 +170,46 @@ def test_check_does_not_change_a_log_in_use(tmp_path):
         assert status == 1 and "a server uses this log" in error
 
 
+def test_check_executes_a_log_to_tell_what_it_amounts_to(log):
+    status, out, _ = run("check", "--json", log)
+    base, increment = json.loads(out)
+    assert status == 0 and base["data"] == {}
+    assert {name: one["keys"] for name, one in increment["data"].items()} == {
+        "string": 5, "hash": 1, "list": 1, "set": 1, "zset": 1, "stream": 1
+    }  # fmt: skip
+    assert increment["data"]["string"]["expiring"] == 1
+    assert increment["data"]["stream"]["biggest"] == "stream"
+    _, out, _ = run("check", log)
+    assert "the log as a whole" in out and "zset" in out
+    _, out, _ = run("check", "--json", "--no-execute", log)
+    assert json.loads(out)[1]["data"] == {}
+
+
+def test_check_finds_a_command_that_fails(log):
+    path = log / f"{NAME}.1.incr.aof"
+    whole = path.read_bytes()
+    path.write_bytes(whole + encode("LPUSH", "a", "x"))
+    status, out, _ = run("check", "--json", log)
+    report = json.loads(out)[1]
+    assert status == 1 and "LPUSH" in report["damage"] and "WRONGTYPE" in report["damage"]
+    assert report["offset"] <= len(whole) and report["data"] == {}
+    assert run("check", "--no-execute", log)[0] == 0
+
+
+def test_keys_before_the_damage_of_an_rdb_file_can_be_saved(harness, tmp_path):
+    data = bytearray(file_of(harness))
+    data[data.index(b"zset") - 2] = 99  # a kind of values that there is not
+    (tmp_path / "a.rdb").write_bytes(data)
+    status, _, error = run("check", "--fix", tmp_path / "a.rdb")
+    assert status == 1 and "--until-damage" in error
+    assert run("convert", tmp_path / "a.rdb", tmp_path / "b.rdb")[0] == 1
+    status, _, error = run("convert", "--until-damage", tmp_path / "a.rdb", tmp_path / "b.rdb")
+    assert status == 0 and "is left out" in error
+    keyspace, reader = read((tmp_path / "b.rdb").read_bytes())
+    assert 0 < reader.loaded < 8
+    assert all(value is not None for _, value in keyspace.databases[0].table.items())
+
+
 def test_what_is_not_there_is_told(tmp_path):
     assert run("check", tmp_path / "none")[0] == 1
     status, _, error = run("check", tmp_path)
