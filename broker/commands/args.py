@@ -90,3 +90,13 @@ class Args:
         """Nothing may be left."""
         if self.position < len(self.argv):
             raise syntax_error()
+
+
+def next_limit(args: Args) -> int:
+    """`LIMIT limit`, as those take it that count members of several sets; 0: no limit."""
+    if args.left < 2 or not args.flag(b"LIMIT"):
+        raise syntax_error()
+    limit = parse_int(args.next())
+    if limit is None or limit < 0:
+        raise CommandError("ERR", "LIMIT can't be negative")
+    return limit

@@ -2,7 +2,7 @@
 
 from typing import Final, cast
 
-from broker.commands.args import Args, to_positive
+from broker.commands.args import Args, next_limit, to_positive
 from broker.commands.context import Context
 from broker.commands.ranges import MAX_DRAWS, above_zero, to_draws
 from broker.commands.registry import (
@@ -35,7 +35,6 @@ from broker.datatypes.sets import (
 )
 from broker.errors import CommandError, syntax_error, wrong_type
 from broker.keyspace.events import GENERIC, SET
-from broker.protocol.numbers import parse_int
 from broker.protocol.replies import Reply, Set
 
 command = Group("set").command
@@ -291,12 +290,7 @@ class _CountOptions:
         while args.more():
             if may_approximate and args.flag(b"APPROX"):
                 continue  # what is exact is near enough
-            if args.left < 2 or not args.flag(b"LIMIT"):
-                raise syntax_error()
-            limit = parse_int(args.next())
-            if limit is None or limit < 0:
-                raise CommandError("ERR", "LIMIT can't be negative")
-            self.limit = limit
+            self.limit = next_limit(args)
 
 
 @command("SINTERCARD", arity=-3, flags=READONLY, keys=[counted_keys(RO, ACCESS)], since="7.0.0",

@@ -3,7 +3,7 @@
 from math import isnan
 from typing import Final
 
-from broker.commands.args import Args, to_int
+from broker.commands.args import Args, next_limit, to_int
 from broker.commands.context import Context
 from broker.commands.registry import (
     ACCESS,
@@ -22,7 +22,7 @@ from broker.commands.sorted_sets import flat_scores, members_of
 from broker.datatypes.sets import SetValue
 from broker.datatypes.sorted_sets import Scored, SortedSet
 from broker.errors import CommandError, syntax_error, wrong_type
-from broker.protocol.numbers import parse_float, parse_int
+from broker.protocol.numbers import parse_float
 from broker.protocol.replies import Pairs, Reply
 
 command = Group("sorted_set").command
@@ -114,14 +114,8 @@ class _Request:
                 raise syntax_error()
 
     def read_limit(self) -> None:
-        args = self.options
-        while args.more():
-            if args.left < 2 or not args.flag(b"LIMIT"):
-                raise syntax_error()
-            limit = parse_int(args.next())
-            if limit is None or limit < 0:
-                raise CommandError("ERR", "LIMIT can't be negative")
-            self.limit = limit
+        while self.options.more():
+            self.limit = next_limit(self.options)
 
 
 def _weight(text: bytes) -> float:

@@ -44,6 +44,12 @@ class _Block:
         self.places: array[int] = array("q")
         self.keys: list[bytes] = []
 
+    def copy(self) -> "_Block":
+        other = _Block()
+        other.places = self.places[:]
+        other.keys = list(self.keys)
+        return other
+
 
 def _cut(items: list[tuple[int, bytes]], blocks: list[_Block]) -> None:
     """Append (place, key), which are in order, as blocks."""
@@ -217,6 +223,15 @@ class Expiries:
     def parts(self) -> list[object]:
         """What it is made of, for who takes it apart."""
         return [self.times.shards(), self._marks.shards(), self._blocks, self._late.keys]
+
+    def copy(self) -> "Expiries":
+        """O(n / block), about: the tables are shared until they change, the order is copied block by block."""
+        other = Expiries()
+        other.times = self.times.copy()
+        other._marks = self._marks.copy()
+        other._blocks = [block.copy() for block in self._blocks]
+        other._maxima = list(self._maxima)
+        return other
 
     # -- the order
 

@@ -96,8 +96,12 @@ class Deadlines:
 
     def copy(self) -> "Deadlines":
         other = Deadlines()
-        for field, when in self.times.items():
-            other.set(field, cast(int, when))
+        other.next_ms = self.next_ms
+        if self._order is None:
+            other.times = self.times.copy()
+        else:
+            other._order = self._order.copy()
+            other.times = other._order.times
         return other
 
     def frozen(self) -> "Deadlines":

@@ -177,22 +177,21 @@ class HashValue:
         return names
 
     def copy(self) -> "HashValue":
-        other = HashValue()
-        other.packed = self.packed
-        other._fields = self._fields.copy() if self.packed is None else _NOTHING
-        if self.deadlines is not None:
-            other.deadlines = self.deadlines.copy()
-        other.longest = self.longest
-        other.most = self.most
-        return other
+        return self._twin(False)
 
     def frozen(self) -> "HashValue":
         """As it is now, for reading only, whatever is done to this one until thaw(). O(n / 24): see Table.frozen()."""
+        return self._twin(True)
+
+    def _twin(self, is_frozen: bool) -> "HashValue":
         other = HashValue()
         other.packed = self.packed
-        other._fields = self._fields.frozen() if self.packed is None else _NOTHING
+        if self.packed is not None:
+            other._fields = _NOTHING
+        else:
+            other._fields = self._fields.frozen() if is_frozen else self._fields.copy()
         if self.deadlines is not None:
-            other.deadlines = self.deadlines.frozen()
+            other.deadlines = self.deadlines.frozen() if is_frozen else self.deadlines.copy()
         other.longest = self.longest
         other.most = self.most
         return other

@@ -86,19 +86,19 @@ class SetValue:
         return self._members.has(member)
 
     def copy(self) -> "SetValue":
-        other = SetValue()
-        other.packed = self.packed
-        other._members = self._members.copy() if self.packed is None else _NOTHING
-        other.longest = self.longest
-        other.most = self.most
-        other.integers = self.integers
-        return other
+        return self._twin(False)
 
     def frozen(self) -> "SetValue":
         """As it is now, for reading only, whatever is done to this one until thaw(). O(n / 24): see Table.frozen()."""
+        return self._twin(True)
+
+    def _twin(self, is_frozen: bool) -> "SetValue":
         other = SetValue()
         other.packed = self.packed
-        other._members = self._members.frozen() if self.packed is None else _NOTHING
+        if self.packed is not None:
+            other._members = _NOTHING
+        else:
+            other._members = self._members.frozen() if is_frozen else self._members.copy()
         other.longest = self.longest
         other.most = self.most
         other.integers = self.integers

@@ -33,7 +33,11 @@ class SortedBlocks(Generic[T]):
         self._maxima: list[T] = []
         self._tree: list[int] = []  # Fenwick, from 1; empty: to be built
         self._size: i64 = 0
+        self._is_shared = False  # one of the next two is not None
         self._kept: dict[int, list[T]] | None = None  # by id(): blocks that frozen() gave away
+        self._twins: dict[int, None] | None = (
+            None  # id() of blocks that a list by copy() may have, too
+        )
 
     def __len__(self) -> int:
         return int(self._size)
@@ -74,7 +78,7 @@ class SortedBlocks(Generic[T]):
             if maxima[pos] < item:
                 pos += 1
             block = self._blocks[pos]
-        if self._kept is not None:
+        if self._is_shared:
             block = self._own(pos)
         insort_right(block, item)
         if is_last:
@@ -181,40 +185,59 @@ class SortedBlocks(Generic[T]):
         self._maxima = [block[-1] for block in self._blocks]
         self._tree = []
         self._size = len(items)
+        self._is_shared = False
+        self._kept = None
+        self._twins = None
 
     def parts(self) -> list[object]:
         """What it is made of, for who takes it apart (trash.py)."""
         return [self._blocks, self._maxima]
 
     def copy(self) -> "SortedBlocks[T]":
-        other: SortedBlocks[T] = SortedBlocks()
-        other._blocks = [list(block) for block in self._blocks]
-        other._maxima = list(self._maxima)
-        other._size = self._size
+        """A list of its own. O(blocks): the two share the blocks until either of them changes one."""
+        other = self._of_same_blocks()
+        # (One that is freed leaves its id to another, which then is copied in vain.)
+        self._twins = {id(block): None for block in self._blocks}
+        other._twins = self._twins.copy()
+        self._is_shared = other._is_shared = True
         return other
 
     def frozen(self) -> "SortedBlocks[T]":
         """As it is now, for reading only, whatever is done to this one until thaw(). O(blocks): blocks are shared, and
         copied before they change. One frozen copy at a time."""
-        other: SortedBlocks[T] = SortedBlocks()
-        other._blocks = list(self._blocks)
-        other._maxima = list(self._maxima)
-        other._size = self._size
+        other = self._of_same_blocks()
         self._kept = {id(block): block for block in self._blocks}
+        self._is_shared = True
         return other
 
     def thaw(self) -> None:
         """The frozen copy is not needed any more."""
         self._kept = None
+        self._is_shared = self._twins is not None
+
+    def _of_same_blocks(self) -> "SortedBlocks[T]":
+        other: SortedBlocks[T] = SortedBlocks()
+        other._blocks = list(self._blocks)
+        other._maxima = list(self._maxima)
+        other._size = self._size
+        return other
 
     # -- blocks
 
     def _own(self, pos: int) -> list[T]:
-        """The block at `pos`, to be changed: a copy takes its place if a frozen copy of the list has it, too."""
+        """The block at `pos`, to be changed: a copy takes its place if another list has it, too."""
         block = self._blocks[pos]
-        if self._kept is not None and id(block) in self._kept:
-            block = list(block)
-            self._blocks[pos] = block
+        if not self._is_shared:
+            return block
+        number = id(block)
+        twins = self._twins
+        has_twin = twins is not None and number in twins
+        if not has_twin and not (self._kept is not None and number in self._kept):
+            return block
+        if twins is not None and has_twin:
+            del twins[number]
+        block = list(block)
+        self._blocks[pos] = block
         return block
 
     def _take(self, pos: int, index: int) -> None:

@@ -199,24 +199,22 @@ class SortedSet:
         return self.slice(0, len(self))
 
     def copy(self) -> "SortedSet":
-        other = SortedSet()
-        if self.packed is not None:
-            other._hold(self.packed)
-        else:
-            other._members = self._members.copy()
-            other._order = self._order.copy()
-        other.longest = self.longest
-        other.most = self.most
-        return other
+        return self._twin(False)
 
     def frozen(self) -> "SortedSet":
         """As it is now, for reading only, whatever is done to this one until thaw(). O(n / 24): see Table.frozen()."""
+        return self._twin(True)
+
+    def _twin(self, is_frozen: bool) -> "SortedSet":
         other = SortedSet()
         if self.packed is not None:
             other._hold(self.packed)
-        else:
+        elif is_frozen:
             other._members = self._members.frozen()
             other._order = self._order.frozen()
+        else:
+            other._members = self._members.copy()
+            other._order = self._order.copy()
         other.longest = self.longest
         other.most = self.most
         return other

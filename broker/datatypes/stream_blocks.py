@@ -344,17 +344,9 @@ class Block:
         if low >= high:
             return
         raw = packed.unpacked()
-        step: i64 = -1 if reverse else 1
-        i: i64 = high - 1 if reverse else low
-        steps: i64 = high - low
-        left: i64 = limit
-        while steps > 0 and left != 0:
-            if self._is_live(i):
-                found.ids.append(packed.id_at(i))
-                found.fields.append(packed.row(raw, i))
-                left -= 1
-            i += step
-            steps -= 1
+        for slot in self._live_slots(low, high, limit, reverse):
+            found.ids.append(packed.id_at(slot))
+            found.fields.append(packed.row(raw, slot))
 
     def collect_encoded(self, found: Encoded, start: int, end: int, limit: int, reverse: bool) -> None:
         """As collect(), in the form of the wire."""
@@ -370,16 +362,22 @@ class Block:
                 high = low + limit
             found.add(packed, low, high)
             return
+        for slot in self._live_slots(low, high, limit, reverse):
+            found.add(packed, slot, slot + 1)
+
+    def _live_slots(self, low: i64, high: i64, limit: i64, reverse: bool) -> list[i64]:
+        """Those of low <= slot < high that hold a live entry, up to `limit` of them (-1: all)."""
+        slots: list[i64] = []
         step: i64 = -1 if reverse else 1
-        i: i64 = high - 1 if reverse else low
+        slot: i64 = high - 1 if reverse else low
         steps: i64 = high - low
-        left: i64 = limit
-        while steps > 0 and left != 0:
-            if self._is_live(i):
-                found.add(packed, i, i + 1)
-                left -= 1
-            i += step
+        while steps > 0 and limit != 0:
+            if self._is_live(slot):
+                slots.append(slot)
+                limit -= 1
+            slot += step
             steps -= 1
+        return slots
 
     def entries_apart(self) -> Entries:
         """All live entries, oldest first, past the cache of unpacked blocks: for whoever walks all of them once."""

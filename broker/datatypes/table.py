@@ -5,7 +5,7 @@ a cursor. This table is a list of small dicts: linear hashing splits one of them
 than a few microseconds, and a cursor walks the dicts in reverse binary order, as Redis does, so that whatever is in the
 table from the first call of a walk to its last is returned at least once.
 
-Costs: get, set, pop O(1); scan O(count); random_key O(1) expected; copy, keys, items, values O(n); frozen O(n / 24).
+Costs: get, set, pop O(1); scan O(count); random_key O(1) expected; keys, items, values O(n); copy, frozen O(n / 24).
 Invariant: key k lives in shard `hash(k) & mask`, or in `hash(k) & (2 * mask + 1)` when the first is below `split`.
 """
 
@@ -35,7 +35,9 @@ class Table:
         self._mask: i64 = 0  # 2**level - 1
         self._wide: i64 = 1  # 2 * mask + 1
         self._split: i64 = 0  # the shards below this one are split already
+        self._is_shared = False  # one of the next two is not None
         self._kept: list[dict[bytes, object]] | None = None  # what frozen() gave away: not to be changed in place
+        self._twins: bytearray | None = None  # by shard, 1: some table that came or went by copy() may have it, too
         self.size: i64 = 0
 
     def __len__(self) -> int:
@@ -57,7 +59,7 @@ class Table:
     def exchange(self, key: bytes, value: object) -> object | None:
         """As set(); what was there before, or None."""
         shard = self._first if self._count == 1 else self._shard(key)
-        if self._kept is not None:
+        if self._is_shared:
             shard = self._own(key, shard)
         before = shard.get(key)
         shard[key] = value
@@ -80,7 +82,7 @@ class Table:
     def set(self, key: bytes, value: object) -> bool:
         """True when the key is new."""
         shard = self._first if self._count == 1 else self._shard(key)
-        if self._kept is not None:
+        if self._is_shared:
             shard = self._own(key, shard)
         before: i64 = len(shard)
         shard[key] = value
@@ -94,7 +96,7 @@ class Table:
 
     def pop(self, key: bytes) -> object | None:
         shard = self._shard(key)
-        if self._kept is not None:
+        if self._is_shared:
             shard = self._own(key, shard)
         value = shard.pop(key, None)
         if value is not None:
@@ -110,22 +112,33 @@ class Table:
         self._mask = 0
         self._wide = 1
         self._split = 0
+        self._is_shared = False
         self._kept = None
+        self._twins = None
         self.size = 0
 
     def copy(self) -> "Table":
-        """A table of its own with the same values. O(n)."""
+        """A table of its own with the same values. The two share the dicts until either of them changes one."""
+        if self._count == 1:
+            other = Table()
+            other._first = self._first.copy()
+            other.size = self.size
+            return other
+        other = self._of_same_dicts()
+        other._twins = bytearray(b"\x01") * len(self._shards)
+        self._twins = bytearray(b"\x01") * len(self._shards)
+        self._is_shared = other._is_shared = True
+        return other
+
+    def _of_same_dicts(self) -> "Table":
         other = Table()
         other._count = self._count
         other._mask = self._mask
         other._wide = self._wide
         other._split = self._split
         other.size = self.size
-        if self._count > 1:
-            other._shards = [shard.copy() for shard in self._shards]
-            other._first = other._shards[0]
-        else:
-            other._first = self._first.copy()
+        other._shards = self._shards.copy()
+        other._first = other._shards[0]
         return other
 
     # -- a copy that shares what does not change
@@ -136,35 +149,36 @@ class Table:
         It shares the dicts; one of them is copied here before it changes for the first time, until thaw(). Values are
         not copied. There may be one frozen copy at a time: another one lets the first follow the changes.
         """
-        self._kept = None
+        self.thaw()
         if self._count == 1:
             return self.copy()
-        other = Table()
-        other._count = self._count
-        other._mask = self._mask
-        other._wide = self._wide
-        other._split = self._split
-        other.size = self.size
-        other._shards = self._shards.copy()
-        other._first = other._shards[0]
+        other = self._of_same_dicts()
         self._kept = other._shards
+        self._is_shared = True
         return other
 
     def thaw(self) -> None:
         """The frozen copy is not needed any more."""
         self._kept = None
+        self._is_shared = self._twins is not None
 
     def _own(self, key: bytes, shard: dict[bytes, object]) -> dict[bytes, object]:
-        """The shard of `key`, to be changed: a copy takes its place if a frozen table has it, too."""
-        kept = self._kept
-        if kept is None or self._count == 1:
+        """The shard of `key`, to be changed: a copy takes its place if another table has it, too."""
+        if self._count == 1:
             return shard
         index = self.place(key)
-        if index < len(kept) and kept[index] is shard:
-            shard = shard.copy()
-            self._shards[index] = shard
-            if index == 0:
-                self._first = shard
+        kept = self._kept
+        twins = self._twins
+        is_kept = kept is not None and index < len(kept) and kept[index] is shard
+        has_twin = twins is not None and index < len(twins) and twins[index] != 0
+        if not is_kept and not has_twin:
+            return shard
+        if twins is not None and has_twin:
+            twins[index] = 0
+        shard = shard.copy()
+        self._shards[index] = shard
+        if index == 0:
+            self._first = shard
         return shard
 
     def place(self, key: bytes) -> i64:

@@ -163,7 +163,6 @@ class Hub:
         engine.begin_turn()
         self.turns += 1
         connections = self.connections
-        outgoing = engine.outgoing
         for fd, mask in events:
             connection = connections.get(fd)
             if connection is None:
@@ -171,14 +170,7 @@ class Hub:
                     os.eventfd_read(fd)
                 continue  # or it was closed by a request of this turn
             if mask & EPOLLIN:
-                try:
-                    connection.on_readable()
-                except Exception as error:
-                    self._crashed(connection, error)
-                session = connection.session
-                if session.out and not session.queued_for_sending:
-                    session.queued_for_sending = True
-                    outgoing.append(session)
+                self._receive(connection)
                 if self.measures:
                     self._measure(connection)
                     if connection.received > self.clients_limit > 0 and not connection.session.no_evict:
@@ -226,12 +218,7 @@ class Hub:
             if connection is None or connection.session is caller:
                 continue
             if mask & EPOLLIN:
-                try:
-                    connection.on_readable()
-                except Exception as error:
-                    self._crashed(connection, error)
-                if connection.session.out:
-                    connection.session.mark()
+                self._receive(connection)
             elif mask & (_GONE | EPOLLRDHUP):
                 connection.closing = "connection_reset"
             if mask & _OUT:
@@ -247,6 +234,15 @@ class Hub:
             self._begin_sync()  # sent when the script has ended: only then the end of an fsync is heard of
         elif not self._syncing:
             self._send_all()
+
+    def _receive(self, connection: Connection) -> None:
+        """Read once, and execute what is complete."""
+        try:
+            connection.on_readable()
+        except Exception as error:
+            self._crashed(connection, error)
+        if connection.session.out:
+            connection.session.mark()
 
     def _crashed(self, connection: Connection, error: Exception) -> None:
         """A bug of ours met one client: it ends, with what it is owed possibly cut in the middle; the others go on."""

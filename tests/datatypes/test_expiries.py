@@ -18,6 +18,12 @@ class Model:
         self.expiries.set(key, when)
         self.times[key] = when
 
+    def copied(self) -> "Model":
+        other = Model()
+        other.expiries = self.expiries.copy()
+        other.times = dict(self.times)
+        return other
+
     def pop(self, key: bytes) -> None:
         assert self.expiries.pop(key) == self.times.pop(key, None)
 
@@ -67,7 +73,12 @@ def test_times_agree_with_a_dict_whatever_happens(spread: int) -> None:
             model.expire(now)
         if step % 1500 == 0:
             model.check()
+            other = model.copied()
+            (model, other) = (other, model) if step % 1000 else (model, other)
+            other_times = dict(other.times)
     model.check()
+    assert other.times == other_times == dict(other.expiries.items()), "neither changes with the other"
+    other.check()
     model.expire(now + spread + 1)
     model.check()
     model.expire(2 * FAR)

@@ -53,6 +53,19 @@ TestDeadlines = DeadlinesMachine.TestCase
 TestDeadlines.settings = settings(max_examples=40, stateful_step_count=20, deadline=None)
 
 
+def test_a_copy_of_many_times_is_independent() -> None:
+    value = Deadlines()
+    for i in range(1000):
+        value.set(b"%d" % i, 1000 - i)
+    other = value.copy()
+    assert value.take_due(10, 100) == [b"%d" % i for i in range(999, 989, -1)]
+    other.drop(b"998")
+    other.set(b"5", 3)
+    assert sorted(other.take_due(3, 100)) == [b"5", b"997", b"999"]
+    assert (value.get(b"5"), value.get(b"998"), len(value), len(other)) == (995, -1, 990, 996)
+    assert (value.next_ms, other.next_ms) == (11, 4)
+
+
 def test_times_that_change_often_leave_nothing_behind() -> None:
     value = Deadlines()
     for i in range(10_000):

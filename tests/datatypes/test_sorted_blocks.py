@@ -27,6 +27,7 @@ class SortedBlocksMachine(RuleBasedStateMachine):
         super().__init__()
         self.blocks: SortedBlocks[int] = SortedBlocks()
         self.model: list[int] = []
+        self.others: list[tuple[SortedBlocks[int], list[int]]] = []  # copies, which share blocks with it
 
     @rule(item=ITEMS)
     def add(self, item: int) -> None:
@@ -92,6 +93,17 @@ class SortedBlocksMachine(RuleBasedStateMachine):
         assert other.remove(1)
         check(other, self.model)
 
+    @rule()
+    def make_a_copy(self) -> None:
+        if len(self.others) < 3:
+            self.others.append((self.blocks.copy(), list(self.model)))
+
+    @rule(which=st.integers(0, 2))
+    def go_on_with_a_copy(self, which: int) -> None:
+        if which < len(self.others):
+            left, self.others[which] = self.others[which], (self.blocks, self.model)
+            self.blocks, self.model = left
+
     @rule(item=ITEMS)
     def rank_and_membership(self, item: int) -> None:
         assert self.blocks.rank(item) == bisect_left(self.model, item)
@@ -108,6 +120,8 @@ class SortedBlocksMachine(RuleBasedStateMachine):
     @invariant()
     def the_model_agrees(self) -> None:
         check(self.blocks, self.model)
+        for blocks, model in self.others:
+            assert blocks.slice(0, len(blocks)) == model
 
 
 SortedBlocksMachine.TestCase.settings = settings(max_examples=100, stateful_step_count=25, deadline=None)

@@ -39,6 +39,10 @@ class TableMachine(RuleBasedStateMachine):
         super().__init__()
         self.table = Table()
         self.model: dict[bytes, int] = {}
+        self.others: list[tuple[Table, dict[bytes, int]]] = []  # copies, which share dicts with it
+        self.frozen: Table | None = None
+        self.frozen_from: Table | None = None
+        self.frozen_model: dict[bytes, int] = {}
 
     @rule(number=numbers, value=st.integers(1, 9))
     def set_one(self, number: int, value: int) -> None:
@@ -80,6 +84,30 @@ class TableMachine(RuleBasedStateMachine):
         assert list(copy.keys()) == [b"other"]
 
     @rule()
+    def make_a_copy(self) -> None:
+        if len(self.others) < 3:
+            self.others.append((self.table.copy(), dict(self.model)))
+
+    @rule(which=st.integers(0, 2))
+    def go_on_with_a_copy(self, which: int) -> None:
+        if which < len(self.others):
+            left, self.others[which] = self.others[which], (self.table, self.model)
+            self.table, self.model = left
+
+    @rule()
+    def freeze(self) -> None:
+        """A frozen copy is only read; another one makes it void."""
+        self.frozen = self.table.frozen()
+        self.frozen_model = dict(self.model)
+        self.frozen_from = self.table
+
+    @rule()
+    def thaw(self) -> None:
+        if self.frozen_from is not None:
+            self.frozen_from.thaw()
+            self.frozen = self.frozen_from = None
+
+    @rule()
     def clear(self) -> None:
         self.table.clear()
         self.model.clear()
@@ -93,6 +121,14 @@ class TableMachine(RuleBasedStateMachine):
         assert sorted(map(repr, table.values())) == sorted(map(repr, self.model.values()))
         assert sorted(walk(table)) == sorted(self.model)
         assert sum(len(shard) for shard in table.shards()) == len(self.model)
+
+    @invariant()
+    def the_others_stay_as_they_were(self) -> None:
+        for table, model in self.others:
+            assert dict(table.items()) == model
+            assert all(table.get(name) == value for name, value in model.items())
+        if self.frozen is not None:
+            assert dict(self.frozen.items()) == self.frozen_model
 
 
 TestTable = TableMachine.TestCase
@@ -188,6 +224,21 @@ def test_a_small_sample_of_a_big_table_is_made_of_single_draws() -> None:
 def test_an_empty_table_has_nothing_to_draw() -> None:
     assert Table().random_key(Random(1)) is None
     assert Table().draw(-5, Random(1)) == []
+
+
+def test_a_copy_shares_what_neither_changes() -> None:
+    table = filled(24_000)
+    twin = table.copy()
+    table.set(key(7), 0)
+    twin.set(key(8), 0)
+    twin.set(key(9), 0)
+    dicts = list(zip(table.shards(), twin.shards(), strict=True))
+    changed = len({table.place(key(7)), table.place(key(8)), table.place(key(9))})
+    assert sum(one is not other for one, other in dicts) == changed
+    assert (table.get(key(7)), twin.get(key(7)), table.get(key(8)), twin.get(key(8))) == (0, 8, 9, 0)
+    shards = list(twin.shards())
+    twin.set(key(8), 1)
+    assert all(one is other for one, other in zip(twin.shards(), shards, strict=True)), "copied once"
 
 
 def test_two_small_tables_share_nothing_that_is_written_to() -> None:
