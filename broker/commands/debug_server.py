@@ -121,6 +121,7 @@ USAGES: Final[list[tuple[bytes, bytes]]] = [
     (b"CHANGE-REPL-ID", b"Take another replication id"),
     (b"CLIENT-EVICTION", b"What clients hold"),
     (b"CONFIG-REWRITE-FORCE-ALL", b"Write every setting into the file, defaults, too"),
+    (b"DICT-RESIZING <0|1>", b"Accepted, without effect"),
     (b"HTSTATS <db> [FULL]", b"Figures of the tables of a database"),
     (b"HTSTATS-KEY <key> [FULL]", b"Figures of the table of a value"),
     (b"LOG <message>", b"Write a line into the log"),
@@ -128,6 +129,8 @@ USAGES: Final[list[tuple[bytes, bytes]]] = [
     (b"REPLYBUFFER <PEAK-RESET-TIME <NEVER|RESET|time> | RESIZING <0|1>>", b"Nothing: for test suites"),
     (b"SDSLEN <key>", b"Lengths of a key and a string"),
     (b"SET-DISABLE-DENY-SCRIPTS <0|1>", b"With 1, scripts may call what is kept from them"),
+    (b"SET-SKIP-CHECKSUM-VALIDATION <0|1>", b"Accepted, without effect"),
+    (b"STRUCTSIZE", b"Sizes that say nothing about this server"),
 ]
 
 # {name: (function, fewest arguments, most or 0)}, with DEBUG and the name

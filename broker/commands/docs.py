@@ -18,16 +18,25 @@ from broker.protocol.replies import Map, Reply, Set, Simple
 OUR_MODULE: Final = b"millstream"  # as whose commands those are shown that Redis has not
 
 _INTEGERS: Final = frozenset(
-    "bit bits client-id count cursor db db1 db2 decrement destination-db end entries-added entries-read entriesread "
-    "frequency id-count idle-ms index index1 index2 last-count len limit maxage milliseconds min-idle-time "
-    "min-match-len ms num-matches numkeys numreplicas offset port protover rank retrycount seconds start stop ttl "
-    "unix-milliseconds version".split()
+    "bit bits client-id count cursor db db1 db2 decrement destination-db end entries-added entries-read "
+    "entriesread frequency id-count idle-ms index index1 index2 last-count len limit maxage milliseconds "
+    "min-idle-time min-match-len ms num-matches numfields numids numkeys numlocal numreplicas offset port "
+    "protover rank retrycount seconds start stop ttl unix-milliseconds version".split()
 )
 _DOUBLES: Final = frozenset("height latitude longitude max min radius score timeout weight width".split())
-_KEYS: Final = frozenset("destination destkey dst key key1 key2 newkey source sourcekey src storekey".split())
+_KEYS: Final = frozenset(
+    "destination destkey dst key key1 key2 newkey source sourcekey src storedistkey storekey".split()
+)
 # Where the name does not tell: {(command or group, argument): type}
 _KINDS: Final[dict[tuple[str, str], str]] = {
     ("CLIENT|PAUSE", "timeout"): "integer",
+    ("WAIT", "timeout"): "integer",
+    ("WAITAOF", "timeout"): "integer",
+    ("bitmap", "value"): "integer",
+    ("bitmap", "increment"): "integer",
+    ("sorted_set", "weight"): "integer",  # so says Redis's own table
+    ("FUNCTION|LIST", "library-name-pattern"): "string",
+    ("XPENDING", "min-idle-time"): "integer",
     ("INCRBY", "increment"): "integer",
     ("HINCRBY", "increment"): "integer",
     ("ZINCRBY", "increment"): "integer",
@@ -316,31 +325,57 @@ def _argument_list(arguments: list[Argument], command: Command, counter: _KeyCou
 
 def help_reply(container: Command) -> Reply:
     """The sub-commands of a container, as lines of text. Redis: addReplyHelp."""
-    lines: list[Reply] = [_heading(container.name)]
+    entries: list[tuple[bytes, bytes]] = []
+    if not container.is_container:  # COMMAND
+        entries.append((b"(no subcommand)", container.summary.encode()))
     for sub in container.subcommands.values():
         name = sub.name.split(b"|", 1)[1]
         if name != b"HELP":
-            lines.append(Simple(name + (b" " + sub.syntax.encode() if sub.syntax else b"")))
-            lines.append(Simple(b"    " + sub.summary.encode() + b"."))
-    return _with_last_lines(lines)
+            entries.append((name + b"".join([b" " + word for word in _usage(sub.syntax)]), sub.summary.encode()))
+    return help_from(container.name, entries)
+
+
+def _usage(syntax: str) -> list[bytes]:
+    """The arguments in the way of HELP: `<name>`, `[<option>]`, `(ONE|OTHER)`."""
+    return [_shown(argument).encode() for argument in parse_syntax(syntax)]
+
+
+_LONG: Final = 60  # characters: more are not said twice
+
+
+def _shown(argument: Argument) -> str:
+    text = _shown_once(argument)
+    if argument.multiple:
+        again = text if argument.multiple_token else _without_token(argument, text)
+        text = f"{text} [{again} ...]" if len(again) < _LONG else f"{text} [...]"
+    if not argument.optional:
+        return text
+    is_choice = argument.kind == "oneof" and not argument.token and not argument.multiple
+    return f"[{text[1:-1]}]" if is_choice else f"[{text}]"
+
+
+def _shown_once(argument: Argument) -> str:
+    if argument.kind == "pure-token":
+        return argument.token
+    if argument.kind == "oneof":
+        text = "(" + "|".join([_shown(choice) for choice in argument.inner]) + ")"
+    elif argument.inner:
+        text = " ".join([_shown(each) for each in argument.inner])
+    else:
+        text = f"<{argument.name}>"
+    return f"{argument.token} {text}" if argument.token else text
+
+
+def _without_token(argument: Argument, text: str) -> str:
+    return text.removeprefix(argument.token + " ") if argument.token else text
 
 
 def help_from(name: bytes, entries: list[tuple[bytes, bytes]]) -> Reply:
     """As help_reply(), for a command that reads its sub-commands itself: (name and arguments, what it does)."""
-    lines: list[Reply] = [_heading(name)]
-    for usage, text in entries:
+    lines: list[Reply] = [Simple(b"%b <subcommand> [<arg> [value] [opt] ...]. Subcommands are:" % name)]
+    for usage, text in [*entries, (b"HELP", b"Print this help")]:
         lines.append(Simple(usage))
         lines.append(Simple(b"    " + text + b"."))
-    return _with_last_lines(lines)
-
-
-def _heading(name: bytes) -> Reply:
-    return Simple(b"%b <subcommand> [<arg> [value] [opt] ...]. Subcommands are:" % name)
-
-
-def _with_last_lines(lines: list[Reply]) -> Reply:
-    lines.append(Simple(b"HELP"))
-    lines.append(Simple(b"    Prints this help."))
     return lines
 
 

@@ -43,6 +43,7 @@ _UNITS: Final = {b"M": 1.0, b"KM": 1000.0, b"FT": 0.3048, b"MI": 1609.34}  # met
 _UNIT: Final = "<M | KM | FT | MI>"
 _WITH: Final = "[WITHCOORD] [WITHDIST] [WITHHASH]"
 _COUNT: Final = "[COUNT count [ANY]]"
+_OLD_STORE: Final = "[ASC | DESC] [STORE storekey | STOREDIST storedistkey]"
 _WHERE: Final = (
     f"<FROMMEMBER member | FROMLONLAT longitude latitude> <BYRADIUS radius {_UNIT} | BYBOX width height {_UNIT}>"
 )
@@ -314,7 +315,7 @@ def _source_and_target(options_at: int) -> list[KeySpec]:
 
 
 @command("GEORADIUS", arity=-6, flags=WRITE | DENYOOM, keys=_source_and_target(6), since="3.2.0",
-         syntax=f"key longitude latitude radius {_UNIT} {_WITH} {_COUNT} [ASC | DESC] [STORE key | STOREDIST key]",
+         syntax=f"key longitude latitude radius {_UNIT} {_WITH} {_COUNT} {_OLD_STORE}",
          summary="Places within a distance of coordinates (old form of GEOSEARCH)", cost=_SEARCH_COST)  # fmt: skip
 def georadius(ctx: Context, argv: list[bytes]) -> Reply:
     return _radius(ctx, argv, False, True)
@@ -328,7 +329,7 @@ def georadius_ro(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 @command("GEORADIUSBYMEMBER", arity=-5, flags=WRITE | DENYOOM, keys=_source_and_target(5), since="3.2.0",
-         syntax=f"key member radius {_UNIT} {_WITH} {_COUNT} [ASC | DESC] [STORE key | STOREDIST key]",
+         syntax=f"key member radius {_UNIT} {_WITH} {_COUNT} {_OLD_STORE}",
          summary="Places within a distance of another one (old form of GEOSEARCH)", cost=_SEARCH_COST)  # fmt: skip
 def georadiusbymember(ctx: Context, argv: list[bytes]) -> Reply:
     return _radius(ctx, argv, True, True)

@@ -31,7 +31,7 @@ from broker.protocol.numbers import parse_float
 from broker.protocol.replies import Reply
 
 command = Group("generic").command
-_OPTIONS: Final = "[BY pattern] [LIMIT offset count] [GET pattern [GET pattern ...]] [ASC | DESC] [ALPHA]"
+_OPTIONS: Final = "[BY by-pattern] [LIMIT offset count] [GET get-pattern [GET get-pattern ...]] [ASC | DESC] [ALPHA]"
 _COST: Final = "O(n + m * log(m)), n elements, m of them returned; O(n) without sorting"
 _JOURNALED: Final = 1000  # elements in one request of the journal at most
 

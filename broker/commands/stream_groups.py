@@ -115,7 +115,7 @@ def xgroup_group(ctx: Context, argv: list[bytes]) -> tuple[Stream, Group]:
 
 
 @command("XGROUP|CREATE", arity=-5, flags=WRITE | DENYOOM, keys=[key(RW, INSERT, at=2)], since="5.0.0",
-         syntax="key group <id | $> [MKSTREAM] [ENTRIESREAD entries-read]", summary="Create a consumer group",
+         syntax="key group <id | $> [MKSTREAM] [ENTRIESREAD entriesread]", summary="Create a consumer group",
          cost="O(1)")  # fmt: skip
 def xgroup_create(ctx: Context, argv: list[bytes]) -> Reply:
     name = argv[2]
@@ -141,7 +141,7 @@ def xgroup_create(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 @command("XGROUP|SETID", arity=-5, flags=WRITE, keys=[key(RW, UPDATE, at=2)], since="5.0.0",
-         syntax="key group <id | $> [ENTRIESREAD entries-read]", summary="Set how far a consumer group has read",
+         syntax="key group <id | $> [ENTRIESREAD entriesread]", summary="Set how far a consumer group has read",
          cost="O(1)")  # fmt: skip
 def xgroup_setid(ctx: Context, argv: list[bytes]) -> Reply:
     options = _group_options(argv, False)

@@ -35,9 +35,7 @@ class SortedBlocks(Generic[T]):
         self._size: i64 = 0
         self._is_shared = False  # one of the next two is not None
         self._kept: dict[int, list[T]] | None = None  # by id(): blocks that frozen() gave away
-        self._twins: dict[int, None] | None = (
-            None  # id() of blocks that a list by copy() may have, too
-        )
+        self._twins: dict[int, None] | None = None  # id() of blocks that a list by copy() may have, too
 
     def __len__(self) -> int:
         return int(self._size)

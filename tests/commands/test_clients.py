@@ -326,13 +326,9 @@ def test_pause_refuses_what_is_no_time(h: Harness, options: str, error: str) -> 
     assert h.control.asked == []
 
 
-def test_help_is_made_from_the_subcommands(h: Harness) -> None:
-    lines = h.run("CLIENT HELP")
-    assert lines[0] == "CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"
-    assert lines[-2:] == ["HELP", "    Prints this help."]
-    for sub in h.engine.commands[b"CLIENT"].subcommands.values():
-        name = sub.name.decode().partition("|")[2]
-        assert any(line.split(" ")[0] == name for line in lines)
+def test_what_a_client_can_do_is_taken_note_of(h: Harness) -> None:
+    assert h.run("CLIENT CAPA redirect") == h.run("CLIENT CAPA a b") == "OK"
+    assert h.run("CLIENT CAPA") == "-ERR wrong number of arguments for 'client|capa' command"
 
 
 def test_filters_of_list_and_kill_can_be_combined_and_negated(h: Harness) -> None:

@@ -452,7 +452,7 @@ def test_what_object_does_not_know_it_says(h: Harness) -> None:
 def test_object_help(h: Harness) -> None:
     lines = h.run("OBJECT HELP")
     assert lines[0] == "OBJECT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"
-    assert lines[-1] == "    Prints this help."
+    assert lines[-1] == "    Print this help."
 
 
 def test_forms_in_resp3(h: Harness) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from broker.commands import registry
 from broker.commands.all import command_table
-from broker.commands.docs import Argument, parse_syntax
+from broker.commands.docs import Argument, kind_of, parse_syntax
 from broker.commands.introspection import categories
 from broker.commands.registry import Command, KeySpec
 
@@ -27,6 +27,26 @@ DIFFERENCES = {
     ("COMMAND|GETKEYSANDFLAGS", "arity"): "as COMMAND GETKEYS",
     ("WATCH", "flags"): "NO_MULTI came later, with another error text inside MULTI",
     ("MULTI", "flags"): "as WATCH",
+    ("SET", "arguments"): "IFEQ and its like, of 8.4",
+    ("BITOP", "arguments"): "DIFF and its like, of 8.2",
+    ("ZUNION", "arguments"): "AGGREGATE COUNT, of 8.8",
+    ("ZINTER", "arguments"): "AGGREGATE COUNT",
+    ("ZUNIONSTORE", "arguments"): "AGGREGATE COUNT",
+    ("ZINTERSTORE", "arguments"): "AGGREGATE COUNT",
+    ("XADD", "arguments"): "KEEPREF and its like, of 8.2; IDMP, of 8.6; IFLAST is ours",
+    ("XTRIM", "arguments"): "KEEPREF and its like",
+    ("XREAD", "arguments"): "MAXCOUNT and MAXSIZE, of 8.10",
+    ("XREADGROUP", "arguments"): "likewise, and CLAIM, of 8.4",
+    ("XACK", "arguments"): "FENCE is ours",
+    ("XGROUP|DELCONSUMER", "arguments"): "ours takes RELEASE and REASSIGN, too",
+    ("CLIENT|LIST", "arguments"): "the filters of Valkey 9",
+    ("CLIENT|KILL", "arguments"): "the filters of Valkey 9",
+    ("SHUTDOWN", "arguments"): "ABORT stands beside the others: the parser tells that they exclude each other",
+    ("BITFIELD", "arguments"): "our syntax has no `any number of` around a choice",
+    ("PFDEBUG", "arguments"): "ours names the four sub-commands",
+    ("COMMAND|GETKEYS", "arguments"): "as its arity",
+    ("COMMAND|GETKEYSANDFLAGS", "arguments"): "as its arity",
+    ("DEBUG", "arguments"): "Redis's table has none",
 }
 
 # Any arguments are let through, and QUIT does not care; COMMAND has sub-commands besides its own meaning.
@@ -74,7 +94,26 @@ def facts_of(command: Command) -> dict[str, Any]:
         "since": command.since,
         "keys": [described(spec) for spec in command.keys],
         "acl": sorted(categories(command)),
+        "arguments": " ".join(shown(argument, command) for argument in parse_syntax(command.syntax)),
     }
+
+
+def shown(argument: Argument, command: Command) -> str:
+    """An argument with its type, as command_facts.json has it; in lower case, as servers take it in any."""
+    inner = [shown(each, command) for each in argument.inner]
+    if argument.kind == "pure-token":
+        text = argument.token
+    elif argument.kind == "oneof":
+        text = f"<{' | '.join(inner)}>"
+    else:
+        text = " ".join(inner) if inner else f"{argument.name}:{kind_of(argument, command)}"
+        if inner and argument.multiple:
+            text = f"({text})"
+    if argument.token and argument.kind != "pure-token":
+        text = f"{argument.token} {text}"
+    if argument.multiple:
+        text += " +..." if argument.multiple_token else " ..."
+    return (f"[{text}]" if argument.optional else text).lower()
 
 
 def expected(name: str) -> dict[str, Any]:

@@ -6,6 +6,9 @@ import pytest
 from support.engine import Harness
 from support.same_data import assert_replays, wire
 
+from broker.commands import debug, debug_server
+from broker.commands.all import command_table
+
 SYNTAX = "-ERR syntax error"
 
 
@@ -55,16 +58,43 @@ def test_latency_says_only_what_it_knows(h: Harness) -> None:
     assert b"monitoring is off" in h.run("LATENCY DOCTOR")
 
 
-@pytest.mark.parametrize("name", ["CONFIG", "COMMAND", "DEBUG", "LATENCY", "MEMORY", "MODULE", "PUBSUB", "SLOWLOG"])
+CONTAINERS = {
+    command.name.decode(): [sub.name.decode().partition("|")[2] for sub in command.subcommands.values()]
+    for command in command_table().values()
+    if command.subcommands
+}
+
+
+@pytest.mark.parametrize("name", [*CONTAINERS, "DEBUG"])
 def test_help_names_every_subcommand(h: Harness, name: str) -> None:
     lines = h.run(name, "HELP")
     assert lines[0] == f"{name} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"
-    assert lines[-2:] == ["HELP", "    Prints this help."]
+    assert lines[-2:] == ["HELP", "    Print this help."]
     assert len(lines) % 2 == 1
     for usage, text in zip(lines[1::2], lines[2::2], strict=True):
         assert not usage.startswith(" ")
         assert text.startswith("    ")
         assert text.endswith(".")
+    named = {usage.split(" ")[0] for usage in lines[1::2]}
+    expected = CONTAINERS.get(name) or [sub.decode() for sub in (*debug._SUBCOMMANDS, *debug_server.SUBCOMMANDS)]
+    assert set(expected) <= named
+
+
+def test_help_shows_arguments_as_redis_does(h: Harness) -> None:
+    """Of COMMAND the form without a sub-command comes first."""
+    assert h.run("COMMAND HELP")[1] == "(no subcommand)"
+    usages = [*h.run("CLIENT HELP"), *h.run("XGROUP HELP"), *h.run("XINFO HELP"), *h.run("PUBSUB HELP")]
+    for usage in (
+        "CACHING (YES|NO)",
+        "PAUSE <timeout> [WRITE|ALL]",
+        "TRACKING (ON|OFF) [REDIRECT <client-id>] [PREFIX <prefix> [PREFIX <prefix> ...]] "
+        "[BCAST] [OPTIN] [OPTOUT] [NOLOOP]",
+        "CREATE <key> <group> (<id>|$) [MKSTREAM] [ENTRIESREAD <entries-read>]",
+        "STREAM <key> [FULL [COUNT <count>]]",
+        "NUMSUB [<channel> [<channel> ...]]",
+        "GETREDIR",
+    ):
+        assert usage in usages
 
 
 # -- CONFIG

@@ -134,7 +134,7 @@ def test_xgroup_help_is_lines_of_status(h: Harness) -> None:
     assert head == b"*%d" % (len(lines) - 1)
     assert lines[0] == b"+XGROUP <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"
     assert any(line.startswith(b"+CREATE ") for line in lines)
-    assert reply.endswith(b"+HELP\r\n+    Prints this help.\r\n")
+    assert reply.endswith(b"+HELP\r\n+    Print this help.\r\n")
 
 
 # -- XREADGROUP
