@@ -226,6 +226,7 @@ class Expiries:
 
     def copy(self) -> "Expiries":
         """O(n / block), about: the tables are shared until they change, the order is copied block by block."""
+        self.settle()
         other = Expiries()
         other.times = self.times.copy()
         other._marks = self._marks.copy()

@@ -230,6 +230,8 @@ class Table:
         while 2 * mask + 2 <= shards:
             mask = 2 * mask + 1
         self._shards = [{} for _ in range(shards)]
+        self._twins = None
+        self._is_shared = False
         self._count = shards
         self._mask = mask
         self._wide = 2 * mask + 1
