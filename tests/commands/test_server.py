@@ -89,7 +89,7 @@ def test_help_shows_arguments_as_redis_does(h: Harness) -> None:
         "PAUSE <timeout> [WRITE|ALL]",
         "TRACKING (ON|OFF) [REDIRECT <client-id>] [PREFIX <prefix> [PREFIX <prefix> ...]] "
         "[BCAST] [OPTIN] [OPTOUT] [NOLOOP]",
-        "CREATE <key> <group> (<id>|$) [MKSTREAM] [ENTRIESREAD <entries-read>]",
+        "CREATE <key> <group> (<id>|$) [MKSTREAM] [ENTRIESREAD <entriesread>]",
         "STREAM <key> [FULL [COUNT <count>]]",
         "NUMSUB [<channel> [<channel> ...]]",
         "GETREDIR",
