@@ -27,7 +27,8 @@ from consumers.options import Consumer, Options
 from consumers.processing.flow import Flow, Untyped, source
 
 if TYPE_CHECKING:
-    from consumers.tasks import Queue, Register
+    from consumers.cron import Cron
+    from consumers.tasks import Queue, Register, Task
     from consumers.testing import Rehearsal
 
 DEFAULT_URL = "redis://127.0.0.1:6379"
@@ -71,6 +72,7 @@ class App:
         self.services: list[Service] = []
         self.lifetimes = Lifetimes()
         self.queues: dict[str, Queue] = {}
+        self._timetables: Cron | None = None
         self.clock: Callable[[], float] = time.time  # Unix time; a test may set it
         self._connection: Connection | None = None
 
@@ -120,9 +122,37 @@ class App:
         else:
             self.queues[name] = Queue(self, name, options)
 
+    def cron(
+        self, expression: str, *, tz: str = "UTC", name: str | None = None, queue: str = "cron", **options: Any
+    ) -> "Callable[[Any], Task[..., Any]]":
+        """Do it by the calendar, each due time once across all workers: five fields, or six that begin with seconds.
+
+        Decorates a function, which becomes a task of `queue` with these options (of `App.task`), or a task.
+        """
+        from consumers.cron import timed
+
+        return timed(self, name, queue, options, cron=expression, tz=tz)
+
+    def every(
+        self, interval: Duration, *, name: str | None = None, queue: str = "cron", **options: Any
+    ) -> "Callable[[Any], Task[..., Any]]":
+        """Do it at intervals, once across all workers. Decorates as `cron` does."""
+        from consumers.cron import timed
+
+        return timed(self, name, queue, options, every_ms=milliseconds(interval))
+
     def use(self, *middleware: Middleware) -> None:
         """The first that was added is the outermost."""
         self.middleware += middleware
+
+    @property
+    def timetables(self) -> "Cron":
+        """What is done by the clock."""
+        from consumers.cron import Cron
+
+        if self._timetables is None:
+            self._timetables = Cron()
+        return self._timetables
 
     # -- processing
 

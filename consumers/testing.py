@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 _LOOK_EVERY = 0.002  # seconds between two looks at whether anything is left to do
 _PATIENCE = 30.0  # real seconds after which what should come to rest is said not to
+_BEHIND = 0.001  # how far behind a due time to jump
 _STEP = 0.05  # seconds to jump for what is due at a time that nobody told
 
 
@@ -100,10 +101,17 @@ class Rehearsal:
                 await trio.sleep(_LOOK_EVERY)
 
     async def advance(self, duration: Duration) -> None:
-        """Finish what can be done now; then let so much time pass at once, and finish what falls due by that."""
+        """Finish what can be done now; then let so much time pass, at once but from one due time to the next, so that
+        things happen in their order: retries, delayed messages, and what is done by the clock.
+        """
         await self.idle()
-        await self._jump(seconds(duration))
-        await self.idle()
+        end = self.now + seconds(duration)
+        while True:
+            due = [one for one in (*self.watch.due.values(), *await self._scheduled()) if one < end]
+            await self._jump(max((min(due) if due else end) - self.now, 0.0) + _BEHIND)
+            await self.idle()
+            if not due:
+                return
 
     async def finish(self) -> None:
         """Until nothing is left, jumping from one due time to the next: retries and delayed messages. Schedules that
@@ -113,11 +121,11 @@ class Rehearsal:
             while True:
                 await self.idle()
                 _, resting = await self._left()
-                scheduled = await self._scheduled()
+                scheduled = await self._scheduled(repeating=False)
                 if not resting and not scheduled:
                     return
                 due = [*self.watch.due.values(), *scheduled]
-                await self._jump(max(min(due) - self.now, 0.0) + 0.001 if due else _STEP)
+                await self._jump(max(min(due) - self.now, 0.0) + _BEHIND if due else _STEP)
 
     async def letters(self, stream: str) -> list[dict[str, str]]:
         """The dead letters of a stream or queue, as text, the oldest first."""
@@ -148,13 +156,13 @@ class Rehearsal:
                     resting += facts["returned"]
         return busy, resting
 
-    async def _scheduled(self) -> list[float]:
-        """When messages are due that come once."""
+    async def _scheduled(self, *, repeating: bool = True) -> list[float]:
+        """When messages are due that the broker has schedules of."""
         found: list[float] = []
         for key, *_ in await request(self.client, "XSCHEDULES"):
             for each in await request(self.client, "XSCHEDULES", key):
                 facts = _facts(each)
-                if not {"every", "cron"} & facts.keys():
+                if repeating or not {"every", "cron"} & facts.keys():
                     found.append(facts["next"] / 1000)
         return found
 
@@ -197,11 +205,12 @@ async def rehearse(app: App, overrides: Mapping[Factory, Factory] | None) -> Asy
 
 @contextmanager
 def _watched(app: App, rehearsal: Rehearsal) -> Iterator[None]:
-    clock = app.clock
+    clock, lease = app.clock, app.timetables.lease
+    app.timetables.lease = None  # nobody would declare schedules again in time when hours jump
     app.middleware.append(rehearsal.watch)
     app.clock = lambda: rehearsal.now
     try:
         yield
     finally:
         app.middleware.remove(rehearsal.watch)
-        app.clock = clock
+        app.clock, app.timetables.lease = clock, lease
