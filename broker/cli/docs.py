@@ -17,13 +17,15 @@ _TITLES = {
     "server": "The server",
 }
 
+_RULE = "| --- | --- | --- | --- | --- |"
 _HEAD = """# Commands
 
 Made from the registry of commands by `python -m broker.cli.docs > docs/commands.md`; edits here are lost.
 
 What stands under *since* is the version of Redis that has the command first; commands of our own have Millstream's
 version there, and `module: millstream` in COMMAND DOCS. `COMMAND DOCS` and the hints of redis-cli
-come from the same lines. [differences.md](differences.md) has what differs from Redis on purpose.
+come from the same lines. *Differs* says in short where ours is another than Redis's;
+[differences.md](differences.md) has all of that, and why.
 """
 
 
@@ -52,7 +54,7 @@ def _contents(groups: dict[str, list[Command]]) -> str:
 
 
 def _section(group: str, commands: list[Command]) -> str:
-    lines = [f"## {_title(group)}", "", "| command | what it does | cost | since |", "| --- | --- | --- | --- |"]
+    lines = [f"## {_title(group)}", "", "| command | what it does | cost | since | differs |", _RULE]
     lines += [_row(command) for command in sorted(commands, key=lambda each: each.name)]
     return "\n".join(lines) + "\n"
 
@@ -60,8 +62,8 @@ def _section(group: str, commands: list[Command]) -> str:
 def _row(command: Command) -> str:
     usage = f"{command.name.decode().replace('|', ' ')} {command.syntax}".strip()
     since = f"Millstream {command.since}" if command.ours else command.since
-    cells = [f"`{usage}`", command.summary, command.cost, since]
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    cells = [f"`{usage}`", command.summary, command.cost, since, command.differs]
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells).rstrip() + " |"
 
 
 if __name__ == "__main__":

@@ -46,7 +46,8 @@ def _offset(ctx: Context, text: bytes, width: int) -> int:
 
 @command("SETBIT", arity=4, flags=WRITE | DENYOOM, keys=[key(RW, ACCESS, UPDATE)], since="2.2.0",
          syntax="key offset value", summary="Set or clear a bit of a string; returns what it was",
-         cost="O(1); at the first time O(n), n the length of the string")  # fmt: skip
+         cost="O(1); at the first time O(n), n the length of the string",
+         differs="What changes nothing is not journaled, as in 7.2")  # fmt: skip
 def setbit(ctx: Context, argv: list[bytes]) -> Reply:
     name = argv[1]
     offset = _offset(ctx, argv[2], 0)
@@ -126,7 +127,8 @@ def _read_range(ctx: Context, argv: list[bytes], at: int, unit_first: bool) -> _
 
 @command("BITCOUNT", arity=-2, flags=READONLY, keys=[key(RO, ACCESS)], since="2.6.0",
          syntax="key [start [end [BYTE | BIT]]]", summary="How many bits of a string are set",
-         cost="O(n), n bytes of the range")  # fmt: skip
+         cost="O(n), n bytes of the range",
+         differs="`start` without `end` is taken, as in Valkey 8")  # fmt: skip
 def bitcount(ctx: Context, argv: list[bytes]) -> Reply:
     bits = _read_range(ctx, argv, 2, False)
     return bitmaps.count_ones(bits.text, bits.start, bits.end) if bits.start < bits.end else 0
@@ -255,7 +257,8 @@ def _width(text: bytes) -> int:
                 "<SET encoding offset value | INCRBY encoding offset increment> "
                 "[GET encoding offset | [OVERFLOW <WRAP | SAT | FAIL>] "
                 "<SET encoding offset value | INCRBY encoding offset increment> ...]]",
-         summary="Read and change integers of any width in a string", cost="O(1) for each of them")  # fmt: skip
+         summary="Read and change integers of any width in a string", cost="O(1) for each of them",
+         differs="What changes nothing is not journaled, as in 7.2")  # fmt: skip
 def bitfield(ctx: Context, argv: list[bytes]) -> Reply:
     steps = _parse_steps(ctx, argv)
     least = max([(step.offset + step.bits + 7) >> 3 for step in steps if step.kind != _GET], default=0)

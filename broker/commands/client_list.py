@@ -257,7 +257,8 @@ _OPTIONS: Final = _TEXTS | {b"ID", b"TYPE", b"USER", b"MAXAGE", b"IDLE", b"DB", 
 
 
 @command("CLIENT|LIST", arity=-2, flags=_ANY_TIME | ADMIN, since="2.4.0", syntax=f"[<{_SYNTAX}> ...]",
-         summary="What is known about the connections", cost="O(n), n connections")  # fmt: skip
+         summary="What is known about the connections", cost="O(n), n connections",
+         differs="Takes the filters of Valkey 9")  # fmt: skip
 def client_list(ctx: Context, argv: list[bytes]) -> Reply:
     wanted = Filter(skip_me=False)
     wanted.read(argv, 2, _BAD_ID)
@@ -265,7 +266,8 @@ def client_list(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 @command("CLIENT|KILL", arity=-3, flags=_ANY_TIME | ADMIN, since="2.4.0", syntax=f"<ip:port | <{_SYNTAX}> ...>",
-         summary="Close connections", cost="O(n), n connections")  # fmt: skip
+         summary="Close connections", cost="O(n), n connections",
+         differs="Takes the filters of Valkey 9")  # fmt: skip
 def client_kill(ctx: Context, argv: list[bytes]) -> Reply:
     wanted = Filter(skip_me=len(argv) > 3)  # the old form may close one's own connection
     if len(argv) == 3:

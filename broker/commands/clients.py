@@ -89,7 +89,8 @@ def client_no_touch(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 @command("CLIENT|CAPA", arity=-3, flags=NOSCRIPT | LOADING | STALE, since="8.0.0", syntax="capability [capability ...]",
-         summary="Tell what this client can do, of which none matters here", cost="O(1)")  # fmt: skip
+         summary="Tell what this client can do, of which none matters here", cost="O(1)",
+         differs="Has no effect")  # fmt: skip
 def client_capa(ctx: Context, argv: list[bytes]) -> Reply:
     """Valkey knows `redirect` (a replica then sends the client to its primary), and ignores what it does not know."""
     return OK

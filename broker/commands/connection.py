@@ -73,7 +73,8 @@ def quit_(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 @command("RESET", arity=1, flags=NOSCRIPT | LOADING | STALE | FAST | NO_AUTH | ALLOW_BUSY, since="6.2.0",
-         summary="Make this connection as it was when it was new", cost="O(1)")  # fmt: skip
+         summary="Make this connection as it was when it was new", cost="O(1)",
+         differs="Ends NO-EVICT, too")  # fmt: skip
 def reset(ctx: Context, argv: list[bytes]) -> Reply:
     session = ctx.session
     discard_queue(ctx)
@@ -136,7 +137,8 @@ def auth(ctx: Context, argv: list[bytes]) -> Reply:
 
 @command("HELLO", arity=-1, flags=NOSCRIPT | LOADING | STALE | FAST | NO_AUTH | SENTINEL | ALLOW_BUSY, since="6.0.0",
          syntax="[protover [AUTH username password] [SETNAME clientname]]",
-         summary="Choose the protocol version, and learn about the server", cost="O(1)")  # fmt: skip
+         summary="Choose the protocol version, and learn about the server", cost="O(1)",
+         differs="A HELLO that is refused changes nothing")  # fmt: skip
 def hello(ctx: Context, argv: list[bytes]) -> Reply:
     session = ctx.session
     version = _protocol_version(argv[1]) if len(argv) > 1 else 0

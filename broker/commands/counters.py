@@ -77,7 +77,8 @@ def _spells_infinity(text: bytes) -> bool:
 
 
 @command("INCRBYFLOAT", arity=3, flags=WRITE | DENYOOM | FAST, keys=[key(RW, ACCESS, UPDATE)], since="2.6.0",
-         syntax="key increment", summary="Add a floating point number to a counter", cost="O(1)")  # fmt: skip
+         syntax="key increment", summary="Add a floating point number to a counter", cost="O(1)",
+         differs="What spells an integer is `int` to OBJECT ENCODING")  # fmt: skip
 def incrbyfloat(ctx: Context, argv: list[bytes]) -> Reply:
     old = peek_bytes(ctx, argv[1])
     text = b"0" if old is None else old

@@ -42,7 +42,8 @@ Subcommand: TypeAlias = Callable[[Context, list[bytes]], Reply]
 
 
 @command("DEBUG", arity=-2, flags=ADMIN | NOSCRIPT | LOADING | STALE | PROTECTED, since="1.0.0",
-         syntax="subcommand [arg [arg ...]]", summary="Helps for tests", cost="that of the sub-command")  # fmt: skip
+         syntax="subcommand [arg [arg ...]]", summary="Helps for tests", cost="that of the sub-command",
+         differs="Has what test suites use")  # fmt: skip
 def debug(ctx: Context, argv: list[bytes]) -> Reply:
     allowed = ctx.config.text("enable-debug-command")
     if allowed == "no" or (allowed == "local" and not is_local(ctx.session)):

@@ -22,7 +22,8 @@ _NOT_GIVEN: Final = -1
 
 @command("DUMP", arity=2, flags=READONLY, keys=[key(RO, ACCESS)], acl=("keyspace",), since="2.6.0",
          syntax="key", summary="The value at a key as bytes that RESTORE takes",
-         cost="O(size of the value)")  # fmt: skip
+         cost="O(size of the value)",
+         differs="What only we know stands behind the value, where Redis skips it")  # fmt: skip
 def dump(ctx: Context, argv: list[bytes]) -> Reply:
     value = ctx.db.read(argv[1])
     return None if value is None else payload_of(value, format_of(ctx.config))
@@ -56,7 +57,8 @@ class _Options:
 
 @command("RESTORE", arity=-4, flags=WRITE | DENYOOM, keys=[key(OW, UPDATE)], acl=("keyspace", "dangerous"),
          since="2.6.0", syntax="key ttl serialized-value [REPLACE] [ABSTTL] [IDLETIME seconds] [FREQ frequency]",
-         summary="Store a value that DUMP gave", cost="O(size of the value)")  # fmt: skip
+         summary="Store a value that DUMP gave", cost="O(size of the value)",
+         differs="Values of modules are refused by name")  # fmt: skip
 def restore(ctx: Context, argv: list[bytes]) -> Reply:
     """Redis: restoreCommand in cluster.c."""
     options = _Options(argv)

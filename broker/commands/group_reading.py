@@ -25,7 +25,8 @@ command = CommandGroup("stream").command
          syntax="GROUP group consumer [COUNT count] [MAXCOUNT maxcount] [MAXSIZE maxsize] [BLOCK milliseconds] "
                 "[CLAIM min-idle-time] [NOACK] STREAMS key [key ...] id [id ...]",
          summary="Entries of several streams that no consumer of a group has got yet, or those pending for one",
-         cost="O(m log n) for each stream, m entries returned, n pending in the group")  # fmt: skip
+         cost="O(m log n) for each stream, m entries returned, n pending in the group",
+         differs="Repeated reads of history are journaled")  # fmt: skip
 def xreadgroup(ctx: Context, argv: list[bytes]) -> Reply:
     request = read_request(ctx, argv, True)
     at = request.keys_at

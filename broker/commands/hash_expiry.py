@@ -136,21 +136,24 @@ def _expire(ctx: Context, argv: list[bytes], unit: int, relative: bool) -> Reply
 
 @command("HEXPIRE", arity=-6, flags=WRITE | DENYOOM | FAST, keys=[key(RW, UPDATE)], since="7.4.0",
          syntax=f"key seconds {_CONDITIONS}", summary="Let fields of a hash go after some seconds",
-         cost="O(n log m), n fields, m of the hash have a time")  # fmt: skip
+         cost="O(n log m), n fields, m of the hash have a time",
+         differs="Options after FIELDS are refused, as before 8.9")  # fmt: skip
 def hexpire(ctx: Context, argv: list[bytes]) -> Reply:
     return _expire(ctx, argv, 1000, True)
 
 
 @command("HPEXPIRE", arity=-6, flags=WRITE | DENYOOM | FAST, keys=[key(RW, UPDATE)], since="7.4.0",
          syntax=f"key milliseconds {_CONDITIONS}", summary="Let fields of a hash go after some milliseconds",
-         cost="O(n log m), n fields, m of the hash have a time")  # fmt: skip
+         cost="O(n log m), n fields, m of the hash have a time",
+         differs="Options after FIELDS are refused, as before 8.9")  # fmt: skip
 def hpexpire(ctx: Context, argv: list[bytes]) -> Reply:
     return _expire(ctx, argv, 1, True)
 
 
 @command("HEXPIREAT", arity=-6, flags=WRITE | DENYOOM | FAST, keys=[key(RW, UPDATE)], since="7.4.0",
          syntax=f"key unix-time-seconds {_CONDITIONS}", summary="Let fields of a hash go at a Unix time",
-         cost="O(n log m), n fields, m of the hash have a time")  # fmt: skip
+         cost="O(n log m), n fields, m of the hash have a time",
+         differs="Options after FIELDS are refused, as before 8.9")  # fmt: skip
 def hexpireat(ctx: Context, argv: list[bytes]) -> Reply:
     return _expire(ctx, argv, 1000, False)
 
@@ -158,7 +161,8 @@ def hexpireat(ctx: Context, argv: list[bytes]) -> Reply:
 @command("HPEXPIREAT", arity=-6, flags=WRITE | DENYOOM | FAST, keys=[key(RW, UPDATE)], since="7.4.0",
          syntax=f"key unix-time-milliseconds {_CONDITIONS}",
          summary="Let fields of a hash go at a Unix time in milliseconds",
-         cost="O(n log m), n fields, m of the hash have a time")  # fmt: skip
+         cost="O(n log m), n fields, m of the hash have a time",
+         differs="Options after FIELDS are refused, as before 8.9")  # fmt: skip
 def hpexpireat(ctx: Context, argv: list[bytes]) -> Reply:
     return _expire(ctx, argv, 1, False)
 

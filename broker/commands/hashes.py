@@ -227,7 +227,8 @@ def hstrlen(ctx: Context, argv: list[bytes]) -> Reply:
 @command("HSCAN", arity=-3, flags=READONLY, keys=[key(RO, ACCESS)], since="2.8.0",
          syntax="key cursor [MATCH pattern] [COUNT count] [NOVALUES]",
          summary="Walk over a hash, some fields at a time",
-         cost="O(1) for each call, O(n) for a whole walk, n fields")  # fmt: skip
+         cost="O(1) for each call, O(n) for a whole walk, n fields",
+         differs="Cursors are other numbers; somewhat more than COUNT may come")  # fmt: skip
 def hscan(ctx: Context, argv: list[bytes]) -> Reply:
     cursor = parse_cursor(argv[2])
     fields = read_hash(ctx, argv[1])
@@ -251,7 +252,8 @@ def hscan(ctx: Context, argv: list[bytes]) -> Reply:
 
 @command("HRANDFIELD", arity=-2, flags=READONLY, keys=[key(RO, ACCESS)], since="6.2.0",
          syntax="key [count [WITHVALUES]]", summary="Fields of a hash at random",
-         cost="O(n), n fields returned")  # fmt: skip
+         cost="O(n), n fields returned",
+         differs="With repetition 2^24 are drawn at most")  # fmt: skip
 def hrandfield(ctx: Context, argv: list[bytes]) -> Reply:
     if len(argv) == 2:
         fields = read_hash(ctx, argv[1])

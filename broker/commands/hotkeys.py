@@ -113,7 +113,8 @@ def hotkeys_reset(ctx: Context, argv: list[bytes]) -> Reply:
 
 @command("HOTKEYS|GET", arity=2, flags=_FLAGS, since="8.6.0",
          summary="The keys that took most CPU time and traffic, heaviest first",
-         cost="O(k log k), k keys held")  # fmt: skip
+         cost="O(k log k), k keys held",
+         differs="Weights are never more than what was used")  # fmt: skip
 def hotkeys_get(ctx: Context, argv: list[bytes]) -> Reply:
     watch = _watch_of(ctx)
     if watch is None:

@@ -58,7 +58,8 @@ def _packed(text: Text) -> bytes:
 
 @command("PFADD", arity=-2, flags=WRITE | DENYOOM | FAST, keys=[key(RW, INSERT)], since="2.8.9",
          syntax="key [element [element ...]]", summary="Add elements to a HyperLogLog",
-         cost="O(1) for each element")  # fmt: skip
+         cost="O(1) for each element",
+         differs="A damaged sketch is refused as a whole")  # fmt: skip
 def pfadd(ctx: Context, argv: list[bytes]) -> Reply:
     name = argv[1]
     limit = ctx.config.memory("hll-sparse-max-bytes")
@@ -189,7 +190,8 @@ _TEST_ELEMENTS: Final = 3000  # Redis adds ten million and takes seconds; one tu
 
 
 @command("PFSELFTEST", arity=1, flags=ADMIN, since="2.8.9", summary="Test the HyperLogLogs of this server",
-         cost="O(1), some tens of milliseconds")  # fmt: skip
+         cost="O(1), some tens of milliseconds",
+         differs="Some thousand elements are tried, not ten million")  # fmt: skip
 def pfselftest(ctx: Context, argv: list[bytes]) -> Reply:
     rng = ctx.keyspace.rng
     _test_registers(rng)

@@ -215,7 +215,8 @@ def _passes(each: Command, kind: bytes, wanted: bytes) -> bool:
 
 
 @command("COMMAND|GETKEYS", arity=-4, flags=_FLAGS, acl=("CONNECTION",), since="2.8.13",
-         syntax="command arg [arg ...]", summary="Keys of a request", cost="O(n), n arguments")  # fmt: skip
+         syntax="command arg [arg ...]", summary="Keys of a request", cost="O(n), n arguments",
+         differs="Wants an argument behind the name, as 7.0")  # fmt: skip
 def command_getkeys(ctx: Context, argv: list[bytes]) -> Reply:
     keys: list[Reply] = [argv[2 + place] for place, _ in _keys_of(ctx, argv[2:])]
     return keys
@@ -223,7 +224,8 @@ def command_getkeys(ctx: Context, argv: list[bytes]) -> Reply:
 
 @command("COMMAND|GETKEYSANDFLAGS", arity=-4, flags=_FLAGS, acl=("CONNECTION",), since="7.0.0",
          syntax="command arg [arg ...]", summary="Keys of a request, and what it does with them",
-         cost="O(n), n arguments")  # fmt: skip
+         cost="O(n), n arguments",
+         differs="Wants an argument behind the name, as 7.0")  # fmt: skip
 def command_getkeysandflags(ctx: Context, argv: list[bytes]) -> Reply:
     rows: list[Reply] = []
     for place, flags in _keys_of(ctx, argv[2:]):

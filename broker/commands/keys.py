@@ -68,14 +68,16 @@ def _delete(ctx: Context, argv: list[bytes]) -> int:
 
 @command("DEL", arity=-2, flags=WRITE, keys=[keys_to_end(RM, DELETE)], acl=("keyspace",), since="1.0.0",
          syntax="key [key ...]", summary="Delete keys",
-         cost="O(n), n keys; what is in them is freed later, in parts")  # fmt: skip
+         cost="O(n), n keys; what is in them is freed later, in parts",
+         differs="Big values are freed in the turns that follow")  # fmt: skip
 def del_(ctx: Context, argv: list[bytes]) -> Reply:
     return _delete(ctx, argv)
 
 
 @command("UNLINK", arity=-2, flags=WRITE | FAST, keys=[keys_to_end(RM, DELETE)], acl=("keyspace",), since="4.0.0",
          syntax="key [key ...]", summary="Delete keys (the same as DEL)",
-         cost="O(n), n keys; what is in them is freed later, in parts")  # fmt: skip
+         cost="O(n), n keys; what is in them is freed later, in parts",
+         differs="The same as DEL")  # fmt: skip
 def unlink(ctx: Context, argv: list[bytes]) -> Reply:
     return _delete(ctx, argv)
 
@@ -135,7 +137,8 @@ def _rename(ctx: Context, source: bytes, name: bytes, only_new: bool) -> bool:
 
 
 @command("RENAME", arity=3, flags=WRITE, keys=[key(RW, ACCESS, DELETE), key(OW, UPDATE, at=2)], acl=("keyspace",),
-         since="1.0.0", syntax="key newkey", summary="Rename a key, over whatever was there", cost="O(1)")  # fmt: skip
+         since="1.0.0", syntax="key newkey", summary="Rename a key, over whatever was there", cost="O(1)",
+         differs="Wakes who waits for the key")  # fmt: skip
 def rename(ctx: Context, argv: list[bytes]) -> Reply:
     _rename(ctx, argv[1], argv[2], False)
     return OK
@@ -294,7 +297,8 @@ def _report(ctx: Context, db: Database, other: Database) -> None:
 
 @database_command("FLUSHDB", arity=-1, flags=WRITE, acl=("keyspace", "dangerous"), since="1.0.0",
                   syntax="[ASYNC | SYNC]", summary="Delete all keys of the database",
-                  cost="O(n), n keys of the database")  # fmt: skip
+                  cost="O(n), n keys of the database",
+         differs="SYNC and ASYNC are the same; of an empty database it is no change")  # fmt: skip
 def flushdb(ctx: Context, argv: list[bytes]) -> Reply:
     _check_flush_mode(argv)
     _flush(ctx, ctx.db)
@@ -305,7 +309,8 @@ def flushdb(ctx: Context, argv: list[bytes]) -> Reply:
 
 @database_command("FLUSHALL", arity=-1, flags=WRITE, acl=("keyspace", "dangerous"), since="1.0.0",
                   syntax="[ASYNC | SYNC]", summary="Delete all keys of all databases",
-                  cost="O(n), n keys of all databases")  # fmt: skip
+                  cost="O(n), n keys of all databases",
+         differs="SYNC and ASYNC are the same; of no keys it is no change")  # fmt: skip
 def flushall(ctx: Context, argv: list[bytes]) -> Reply:
     _check_flush_mode(argv)
     for db in ctx.keyspace.databases:
@@ -317,7 +322,8 @@ def flushall(ctx: Context, argv: list[bytes]) -> Reply:
 
 @database_command("SWAPDB", arity=3, flags=WRITE | FAST, acl=("keyspace", "dangerous"), since="4.0.0",
                   syntax="index1 index2", summary="Exchange the keys of two databases",
-                  cost="O(n), n keys that are watched or waited for")  # fmt: skip
+                  cost="O(n), n keys that are watched or waited for",
+         differs="Clients that track keys are told to forget all; `SWAPDB n n` is no change")  # fmt: skip
 def swapdb(ctx: Context, argv: list[bytes]) -> Reply:
     first = _swap_index(argv[1], "first")
     second = _swap_index(argv[2], "second")
@@ -375,21 +381,24 @@ def _look_at(ctx: Context, name: bytes) -> object | None:
 
 @command("OBJECT|ENCODING", arity=3, flags=READONLY, keys=[key(RO, at=2)], acl=("keyspace",), since="2.2.3",
          syntax="key", summary="How Redis would store the value at a key",
-         cost="O(1), O(n) for short lists")  # fmt: skip
+         cost="O(1), O(n) for short lists",
+         differs="Told from what the value holds now")  # fmt: skip
 def object_encoding(ctx: Context, argv: list[bytes]) -> Reply:
     value = _look_at(ctx, argv[2])
     return None if value is None else encoding(value, ctx.config)
 
 
 @command("OBJECT|REFCOUNT", arity=3, flags=READONLY, keys=[key(RO, at=2)], acl=("keyspace",), since="2.2.3",
-         syntax="key", summary="Number of references to the value at a key: one", cost="O(1)")  # fmt: skip
+         syntax="key", summary="Number of references to the value at a key: one", cost="O(1)",
+         differs="Always 1")  # fmt: skip
 def object_refcount(ctx: Context, argv: list[bytes]) -> Reply:
     return None if _look_at(ctx, argv[2]) is None else 1
 
 
 @command("OBJECT|IDLETIME", arity=3, flags=READONLY, keys=[key(RO, at=2)], acl=("keyspace",), since="2.2.3",
          syntax="key", summary="Seconds since the value at a key was used; an error with an LFU policy",
-         cost="O(1)")  # fmt: skip
+         cost="O(1)",
+         differs="Approximate: keys share the places where it is noted")  # fmt: skip
 def object_idletime(ctx: Context, argv: list[bytes]) -> Reply:
     if _look_at(ctx, argv[2]) is None:
         return None
@@ -400,7 +409,8 @@ def object_idletime(ctx: Context, argv: list[bytes]) -> Reply:
 
 @command("OBJECT|FREQ", arity=3, flags=READONLY, keys=[key(RO, at=2)], acl=("keyspace",), since="4.0.0",
          syntax="key", summary="How often the value at a key is used, as a logarithm; an error without an LFU policy",
-         cost="O(1)")  # fmt: skip
+         cost="O(1)",
+         differs="Approximate: keys share the places where it is noted")  # fmt: skip
 def object_freq(ctx: Context, argv: list[bytes]) -> Reply:
     if _look_at(ctx, argv[2]) is None:
         return None

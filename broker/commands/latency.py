@@ -90,7 +90,8 @@ def _ago(seconds: int) -> bytes:
 
 
 @command("LATENCY|DOCTOR", arity=2, flags=_ADMIN, since="2.8.13", summary="What makes the server slow, if anything",
-         cost="O(1)")  # fmt: skip
+         cost="O(1)",
+         differs="Other words")  # fmt: skip
 def latency_doctor(ctx: Context, argv: list[bytes]) -> Reply:
     latency = ctx.shared.latency
     if not latency.threshold:

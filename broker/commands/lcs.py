@@ -49,7 +49,8 @@ def _string(ctx: Context, name: bytes) -> bytes:
 @command("LCS", arity=-3, flags=READONLY, keys=[keys_to_end(RO, ACCESS, last=1)], since="7.0.0",
          syntax="key1 key2 [LEN] [IDX] [MINMATCHLEN min-match-len] [WITHMATCHLEN]",
          summary="The longest common subsequence of two strings",
-         cost="O(n * m), n and m the lengths of the strings; 30 steps of it at a time")  # fmt: skip
+         cost="O(n * m), n and m the lengths of the strings; 30 steps of it at a time",
+         differs="Takes a fiftieth of the memory; the limit is the same")  # fmt: skip
 def lcs(ctx: Context, argv: list[bytes]) -> Reply:
     first = _string(ctx, argv[1])
     second = _string(ctx, argv[2])

@@ -165,7 +165,8 @@ def _push_block(items: ListValue, values: list[bytes], left: bool) -> None:
 @command("LMOVEM", arity=-5, flags=WRITE | DENYOOM, keys=_MOVE_KEYS, since="8.10.0",
          syntax="source destination <LEFT | RIGHT> <LEFT | RIGHT> [<COUNT count | EXACTLY exactly> <OBO | BULK>]",
          summary="Move several values from an end of one list to an end of another",
-         cost="O(n), n values moved")  # fmt: skip
+         cost="O(n), n values moved",
+         differs="Follows the documentation alone: no server that has it was at hand")  # fmt: skip
 def lmovem(ctx: Context, argv: list[bytes]) -> Reply:
     options = _ManyOptions(argv, 5)
     values = _move_many(ctx, argv, options)
@@ -178,7 +179,8 @@ def lmovem(ctx: Context, argv: list[bytes]) -> Reply:
          syntax="source destination <LEFT | RIGHT> <LEFT | RIGHT> timeout "
                 "[<COUNT count | EXACTLY exactly> <OBO | BULK>]",
          summary="Move several values from an end of one list to an end of another, or wait for them",
-         cost="O(n), n values moved")  # fmt: skip
+         cost="O(n), n values moved",
+         differs="Follows the documentation alone: no server that has it was at hand")  # fmt: skip
 def blmovem(ctx: Context, argv: list[bytes]) -> Reply:
     options = _ManyOptions(argv, 6)
     timeout = to_timeout_ms(argv[5], ctx.now_ms)

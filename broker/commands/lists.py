@@ -266,7 +266,8 @@ def ltrim(ctx: Context, argv: list[bytes]) -> Reply:
 
 @command("LREM", arity=4, flags=WRITE, keys=[key(RW, DELETE)], since="1.0.0",
          syntax="key count element", summary="Remove values that are equal to one from a list",
-         cost="O(n), n values of the list")  # fmt: skip
+         cost="O(n), n values of the list",
+         differs="The least 64-bit number is a count, as in Redis 7")  # fmt: skip
 def lrem(ctx: Context, argv: list[bytes]) -> Reply:
     name = argv[1]
     count = to_int(argv[2])

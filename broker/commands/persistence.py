@@ -16,7 +16,8 @@ _SAVING: Final = ADMIN | NOSCRIPT | NO_ASYNC_LOADING
 
 
 @command("SAVE", arity=1, flags=_SAVING | NO_MULTI, since="1.0.0",
-         summary="Write all data to an RDB file, while everybody waits", cost="O(size of the data)")  # fmt: skip
+         summary="Write all data to an RDB file, while everybody waits", cost="O(size of the data)",
+         differs="Says why it failed")  # fmt: skip
 def save(ctx: Context, argv: list[bytes]) -> Reply:
     ctx.control.save()
     return OK
@@ -24,7 +25,8 @@ def save(ctx: Context, argv: list[bytes]) -> Reply:
 
 @command("BGSAVE", arity=-1, flags=_SAVING, since="1.0.0", syntax="[SCHEDULE | CANCEL]",
          summary="Begin to write all data to an RDB file",
-         cost="O(databases); the writing takes slices between turns")  # fmt: skip
+         cost="O(databases); the writing takes slices between turns",
+         differs="Forks nothing")  # fmt: skip
 def bgsave(ctx: Context, argv: list[bytes]) -> Reply:
     word = argv[1].upper() if len(argv) == 2 else b""
     if len(argv) > 1 and word not in (b"SCHEDULE", b"CANCEL"):
@@ -41,7 +43,8 @@ def bgsave(ctx: Context, argv: list[bytes]) -> Reply:
 
 @command("BGREWRITEAOF", arity=1, flags=_SAVING, since="1.0.0",
          summary="Begin to write the log anew, as short as it can be",
-         cost="O(databases); the writing takes slices between turns")  # fmt: skip
+         cost="O(databases); the writing takes slices between turns",
+         differs="Forks nothing")  # fmt: skip
 def bgrewriteaof(ctx: Context, argv: list[bytes]) -> Reply:
     if ctx.control.begin_rewrite(ctx.session.in_exec):
         return Simple(b"Background append only file rewriting started")
@@ -50,7 +53,8 @@ def bgrewriteaof(ctx: Context, argv: list[bytes]) -> Reply:
 
 @Group("generic").command("WAITAOF", arity=4, flags=BLOCKING, acl=("connection",), since="7.2.0",
          syntax="numlocal numreplicas timeout",
-         summary="Wait until what this connection wrote is on the disk, here and on replicas", cost="O(1)")  # fmt: skip
+         summary="Wait until what this connection wrote is on the disk, here and on replicas", cost="O(1)",
+         differs="Asks for an fsync instead of waiting for the next one")  # fmt: skip
 def waitaof(ctx: Context, argv: list[bytes]) -> Reply:
     """Unlike Redis, it does not wait for the next fsync of `everysec`: it asks for one."""
     local = to_int(argv[1])

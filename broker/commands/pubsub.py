@@ -204,7 +204,8 @@ def psubscribe(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 @command("UNSUBSCRIBE", arity=-1, flags=_LISTENING, since="2.0.0", syntax="[channel [channel ...]]",
-         summary="Stop listening to channels, or to all of them", cost="O(n), n channels")  # fmt: skip
+         summary="Stop listening to channels, or to all of them", cost="O(n), n channels",
+         differs="From very many channels it goes on over several turns")  # fmt: skip
 def unsubscribe(ctx: Context, argv: list[bytes]) -> Reply:
     if len(argv) == 1 and _is_long(ctx, ctx.session.channels):
         return in_steps(_Leaving(ctx, ctx.session.channels, unsubscribe_channels).step)
@@ -212,7 +213,8 @@ def unsubscribe(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 @command("PUNSUBSCRIBE", arity=-1, flags=_LISTENING, since="2.0.0", syntax="[pattern [pattern ...]]",
-         summary="Stop listening to patterns, or to all of them", cost="O(n), n patterns")  # fmt: skip
+         summary="Stop listening to patterns, or to all of them", cost="O(n), n patterns",
+         differs="From very many patterns it goes on over several turns")  # fmt: skip
 def punsubscribe(ctx: Context, argv: list[bytes]) -> Reply:
     if len(argv) == 1 and _is_long(ctx, ctx.session.patterns):
         return in_steps(_Leaving(ctx, ctx.session.patterns, unsubscribe_patterns).step)

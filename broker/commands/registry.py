@@ -201,6 +201,7 @@ class Command:
         cost: str,
         is_container: bool,
         ours: bool = False,
+        differs: str = "",
     ) -> None:
         self.name: Final = name  # upper case; container and sub-command are joined by a bar
         self.wire_name: Final = name.lower()  # as replies and error texts show it: `config|get`
@@ -215,6 +216,7 @@ class Command:
         self.summary: Final = summary
         self.cost: Final = cost
         self.is_container: Final = is_container
+        self.differs: Final = differs  # where ours is another than Redis's, for the documentation
         self.ours = ours  # Redis has no such command; of a container: it has none of its sub-commands
         self.subcommands: dict[bytes, Command] = {}
         self.calls: i64 = 0
@@ -242,7 +244,7 @@ class Command:
         """A copy with statistics of its own: each engine has one set."""
         copy = Command(
             self.name, self.function, int(self.arity), int(self.flags), self.group, self.keys, self.acl, self.since,
-            self.syntax, self.summary, self.cost, self.is_container, self.ours,
+            self.syntax, self.summary, self.cost, self.is_container, self.ours, self.differs,
         )  # fmt: skip
         for name, sub in self.subcommands.items():
             copy.subcommands[name] = sub.fresh()
@@ -275,12 +277,14 @@ class Group:
         summary: str = "",
         cost: str = "O(1)",
         ours: bool = False,
+        differs: str = "",
     ) -> Callable[[Function], Function]:
         """Register the decorated function; it stays what it was.
 
         arity: with the name (and the sub-command's), negative for "at least". acl: categories that flags and group do
         not give by themselves. syntax: the arguments alone, as the documentation writes them. ours: Redis has no such
-        command, and `since` is a version of ours.
+        command, and `since` is a version of ours. differs: in which way Redis's is another, in short; the whole of it,
+        and why, is in docs/differences.md.
         """
         specs = keys if keys is not None else []
         if any(spec.keyword or spec.count_at >= 0 or spec.search is not None for spec in specs):
@@ -288,8 +292,9 @@ class Group:
 
         def register(function: Function) -> Function:
             command = Command(
-                name.encode(), function, arity, flags, self.name, specs, acl, since, syntax, summary, cost, False, ours
-            )
+                name.encode(), function, arity, flags, self.name, specs, acl, since, syntax, summary, cost, False,
+                ours, differs,
+            )  # fmt: skip
             container, bar, sub = name.partition("|")
             if bar:
                 _container(container, self.name, since, ours).subcommands[sub.encode()] = command

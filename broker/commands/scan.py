@@ -81,7 +81,8 @@ def scan_reply(cursor: int, items: list[Reply]) -> Reply:
 
 @command("SCAN", arity=-2, flags=READONLY | TOUCHES_ARBITRARY_KEYS, acl=("keyspace",), since="2.8.0",
          syntax="cursor [MATCH pattern] [COUNT count] [TYPE type]", summary="Walk over the keys, some at a time",
-         cost="O(1) for each call, O(n) for a whole walk, n keys")  # fmt: skip
+         cost="O(1) for each call, O(n) for a whole walk, n keys",
+         differs="Other cursors; somewhat more than COUNT may come; an unknown TYPE finds nothing")  # fmt: skip
 def scan(ctx: Context, argv: list[bytes]) -> Reply:
     cursor = parse_cursor(argv[1])
     options = parse_options(argv, 2, True)

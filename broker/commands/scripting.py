@@ -126,7 +126,8 @@ def script_kill(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 @command("SCRIPT|DEBUG", arity=3, flags=NOSCRIPT, since="3.2.0", syntax="<YES | SYNC | NO>",
-         summary="Debug scripts: not offered, NO is the only mode", cost="O(1)")  # fmt: skip
+         summary="Debug scripts: not offered, NO is the only mode", cost="O(1)",
+         differs="Only NO")  # fmt: skip
 def script_debug(ctx: Context, argv: list[bytes]) -> Reply:
     mode = argv[2].upper()
     if mode == b"NO":

@@ -49,7 +49,8 @@ _FEW_KEYS: Final = 4000  # likewise
 
 @command("INFO", arity=-1, flags=LOADING | STALE | SENTINEL, acl=("DANGEROUS",), since="1.0.0",
          syntax="[section [section ...]]", summary="Facts and figures of the server",
-         cost="O(1), O(n) for keysizes, in steps")  # fmt: skip
+         cost="O(1), O(n) for keysizes, in steps",
+         differs="keysizes is counted when it is asked for")  # fmt: skip
 def info(ctx: Context, argv: list[bytes]) -> Reply:
     sections = [name.decode("utf-8", "replace").lower() for name in argv[1:]]
     if _COUNTING.isdisjoint(sections):
@@ -126,7 +127,8 @@ _WHEEL: Final = (
 
 
 @command("LOLWUT", arity=-1, flags=READONLY | FAST, since="5.0.0", syntax="[VERSION version]",
-         summary="A drawing, and the version", cost="O(1)")  # fmt: skip
+         summary="A drawing, and the version", cost="O(1)",
+         differs="Draws nothing")  # fmt: skip
 def lolwut(ctx: Context, argv: list[bytes]) -> Reply:
     """A stream that runs over the wheel of a mill, never twice the same."""
     if len(argv) >= 3 and argv[1].upper() == b"VERSION":
@@ -142,7 +144,8 @@ def lolwut(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 @command("MODULE|LIST", arity=2, flags=ADMIN | NOSCRIPT, since="4.0.0", summary="Loaded modules: there are none, ever",
-         cost="O(1)")  # fmt: skip
+         cost="O(1)",
+         differs="Always empty")  # fmt: skip
 def module_list(ctx: Context, argv: list[bytes]) -> Reply:
     modules: list[Reply] = []
     return modules
@@ -179,7 +182,8 @@ def config_get(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 @command("CONFIG|SET", arity=-4, flags=_ADMIN, since="2.0.0", syntax="parameter value [parameter value ...]",
-         summary="Change settings, all of them or none", cost="O(n), n settings given")  # fmt: skip
+         summary="Change settings, all of them or none", cost="O(n), n settings given",
+         differs="`unixsocket`, `http-port` and `http-host` can't be changed")  # fmt: skip
 def config_set(ctx: Context, argv: list[bytes]) -> Reply:
     if len(argv) % 2:
         raise syntax_error()
@@ -233,7 +237,8 @@ def config_help(ctx: Context, argv: list[bytes]) -> Reply:
 
 @command("MEMORY|USAGE", arity=-3, flags=READONLY, keys=[key(RO, at=2)], since="4.0.0", syntax="key [SAMPLES count]",
          summary="Bytes that a key and its value take, roughly",
-         cost="O(1) for strings, O(n) at most otherwise, n the parts looked at")  # fmt: skip
+         cost="O(1) for strings, O(n) at most otherwise, n the parts looked at",
+         differs="An estimate, of what it takes here")  # fmt: skip
 def memory_usage(ctx: Context, argv: list[bytes]) -> Reply:
     for i in range(3, len(argv), 2):
         if argv[i].upper() != b"SAMPLES" or i + 1 >= len(argv):
@@ -313,7 +318,8 @@ def _figure(fields: dict[bytes, bytes], name: bytes) -> int:
     return parse_int(fields.get(name, b"")) or 0
 
 
-@command("MEMORY|DOCTOR", arity=2, since="4.0.0", summary="What is wrong with the memory, if anything", cost="O(1)")
+@command("MEMORY|DOCTOR", arity=2, since="4.0.0", summary="What is wrong with the memory, if anything", cost="O(1)",
+         differs="Other words")  # fmt: skip
 def memory_doctor(ctx: Context, argv: list[bytes]) -> Reply:
     fields = _info_fields(ctx, "memory")
     used = parse_int(fields.get(b"used_memory", b"")) or 0
@@ -326,13 +332,15 @@ def memory_doctor(ctx: Context, argv: list[bytes]) -> Reply:
     return Verbatim(b"No memory problem was found.")
 
 
-@command("MEMORY|MALLOC-STATS", arity=2, since="4.0.0", summary="Figures of the allocator: there are none", cost="O(1)")
+@command("MEMORY|MALLOC-STATS", arity=2, since="4.0.0", summary="Figures of the allocator: there are none", cost="O(1)",
+         differs="There are none")  # fmt: skip
 def memory_malloc_stats(ctx: Context, argv: list[bytes]) -> Reply:
     return b"Stats not supported for the current allocator"  # Redis without jemalloc says so
 
 
 @command("MEMORY|PURGE", arity=2, since="4.0.0", summary="Nothing: the allocator gives memory back by itself",
-         cost="O(1)")  # fmt: skip
+         cost="O(1)",
+         differs="Does nothing")  # fmt: skip
 def memory_purge(ctx: Context, argv: list[bytes]) -> Reply:
     return OK  # as Redis does without jemalloc
 

@@ -137,7 +137,8 @@ def smembers(ctx: Context, argv: list[bytes]) -> Reply:
 
 @command("SSCAN", arity=-3, flags=READONLY, keys=[key(RO, ACCESS)], since="2.8.0",
          syntax="key cursor [MATCH pattern] [COUNT count]", summary="Walk over a set, some members at a time",
-         cost="O(1) for each call, O(n) for a whole walk, n members")  # fmt: skip
+         cost="O(1) for each call, O(n) for a whole walk, n members",
+         differs="Cursors are other numbers; somewhat more than COUNT may come")  # fmt: skip
 def sscan(ctx: Context, argv: list[bytes]) -> Reply:
     cursor = parse_cursor(argv[2])
     members = _read(ctx, argv[1])
@@ -152,7 +153,8 @@ def sscan(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 @command("SRANDMEMBER", arity=-2, flags=READONLY, keys=[key(RO, ACCESS)], since="1.0.0",
-         syntax="key [count]", summary="Members of a set at random", cost="O(n), n members returned")  # fmt: skip
+         syntax="key [count]", summary="Members of a set at random", cost="O(n), n members returned",
+         differs="With repetition 2^24 are drawn at most")  # fmt: skip
 def srandmember(ctx: Context, argv: list[bytes]) -> Reply:
     if len(argv) > 3:
         raise syntax_error()
@@ -306,7 +308,8 @@ def sintercard(ctx: Context, argv: list[bytes]) -> Reply:
 @command("SUNIONCARD", arity=-3, flags=READONLY, keys=[counted_keys(RO, ACCESS)], since="8.10.0",
          syntax="numkeys key [key ...] [APPROX] [LIMIT limit]",
          summary="Number of members that any of several sets has",
-         cost="O(n), n members of all sets")  # fmt: skip
+         cost="O(n), n members of all sets",
+         differs="APPROX counts exactly")  # fmt: skip
 def sunioncard(ctx: Context, argv: list[bytes]) -> Reply:
     options = _CountOptions(argv, True)
     return union_size(_present(_operands(ctx, argv[: options.stop], 2)), options.limit)

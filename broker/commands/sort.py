@@ -209,7 +209,8 @@ def _no_keys(argv: list[bytes]) -> list[int]:
 @command("SORT", arity=-2, flags=WRITE | DENYOOM,
          keys=[key(RO, ACCESS), keys_found_by(_no_keys, RO, ACCESS), keys_found_by(_store_key, OW, UPDATE)],
          acl=("SET", "SORTEDSET", "LIST", "DANGEROUS"), since="1.0.0", syntax=f"key {_OPTIONS} [STORE destination]",
-         summary="Sort a list, set or sorted set, and return or store that", cost=_COST)  # fmt: skip
+         summary="Sort a list, set or sorted set, and return or store that", cost=_COST,
+         differs="Texts are compared byte by byte; STORE is journaled as DEL and RPUSH")  # fmt: skip
 def sort(ctx: Context, argv: list[bytes]) -> Reply:
     options = _parse(argv, True)
     result = _result(ctx, argv, options)

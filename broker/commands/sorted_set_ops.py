@@ -250,7 +250,8 @@ def zdiff(ctx: Context, argv: list[bytes]) -> Reply:
 @command("ZUNIONSTORE", arity=-4, flags=WRITE | DENYOOM, keys=_STORE_KEYS, since="2.0.0",
          syntax="destination numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE <SUM | MIN | MAX | COUNT>]",
          summary="Store the members of any of several sorted sets",
-         cost="O(n + m log m), n members of all sets, m of the result")  # fmt: skip
+         cost="O(n + m log m), n members of all sets, m of the result",
+         differs="Wakes who waits for the key")  # fmt: skip
 def zunionstore(ctx: Context, argv: list[bytes]) -> Reply:
     return _store(ctx, argv, _UNION, b"zunionstore")
 

@@ -104,7 +104,8 @@ def _check_pairs(argv: list[bytes], options: _AddOptions) -> None:
 @command("ZADD", arity=-4, flags=WRITE | DENYOOM | FAST, keys=[key(RW, UPDATE)], since="1.2.0",
          syntax="key [NX | XX] [GT | LT] [CH] [INCR] score member [score member ...]",
          summary="Add members to a sorted set, or give them other scores",
-         cost="O(log n) for each member, n members of the set")  # fmt: skip
+         cost="O(log n) for each member, n members of the set",
+         differs="A score of -0 is stored as 0")  # fmt: skip
 def zadd(ctx: Context, argv: list[bytes]) -> Reply:
     if len(argv) == 4:
         score = parse_float(argv[2])
@@ -306,7 +307,8 @@ def flat_scores(entries: list[Scored]) -> list[Reply]:
 
 @command("ZRANDMEMBER", arity=-2, flags=READONLY, keys=[key(RO, ACCESS)], since="6.2.0",
          syntax="key [count [WITHSCORES]]", summary="Members of a sorted set at random",
-         cost="O(k log n), k members returned, n members of the set")  # fmt: skip
+         cost="O(k log n), k members returned, n members of the set",
+         differs="With repetition 2^24 are drawn at most")  # fmt: skip
 def zrandmember(ctx: Context, argv: list[bytes]) -> Reply:
     if len(argv) == 2:
         one = read_zset(ctx, argv[1])
@@ -347,7 +349,8 @@ def members_of(entries: list[Scored]) -> list[Reply]:
 @command("ZSCAN", arity=-3, flags=READONLY, keys=[key(RO, ACCESS)], since="2.8.0",
          syntax="key cursor [MATCH pattern] [COUNT count] [NOSCORES]",
          summary="Walk over a sorted set, some members at a time",
-         cost="O(1) for each call, O(n) for a whole walk, n members of the set")  # fmt: skip
+         cost="O(1) for each call, O(n) for a whole walk, n members of the set",
+         differs="Cursors are other numbers; somewhat more than COUNT may come")  # fmt: skip
 def zscan(ctx: Context, argv: list[bytes]) -> Reply:
     cursor = parse_cursor(argv[2])
     zset = read_zset(ctx, argv[1])

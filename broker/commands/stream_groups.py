@@ -189,7 +189,8 @@ def xgroup_createconsumer(ctx: Context, argv: list[bytes]) -> Reply:
 @command("XGROUP|DELCONSUMER", arity=-5, flags=WRITE, keys=[key(RW, DELETE, at=2)], since="5.0.0",
          syntax="key group consumer [RELEASE | REASSIGN other-consumer]",
          summary="Remove a consumer with what is pending for it, or give that to others",
-         cost="O(n log m), n entries pending for it, m in the group")  # fmt: skip
+         cost="O(n log m), n entries pending for it, m in the group",
+         differs="Goes on over several turns where much is pending; RELEASE and REASSIGN are ours")  # fmt: skip
 def xgroup_delconsumer(ctx: Context, argv: list[bytes]) -> Reply:
     """RELEASE, REASSIGN (ours): what is pending goes back to the group, uncounted, or to another consumer."""
     heir: bytes | None = None

@@ -30,7 +30,8 @@ def _entries_read(group: Group) -> Reply:
 
 @command("XINFO|STREAM", arity=-3, flags=READONLY, keys=[key(RO, ACCESS, at=2)], since="5.0.0",
          syntax="key [FULL [COUNT count]]", summary="What a stream is like",
-         cost="O(1), FULL: O(n), n entries and pending entries returned")  # fmt: skip
+         cost="O(1), FULL: O(n), n entries and pending entries returned",
+         differs="`idmp-*` fields are shown once something of them is set")  # fmt: skip
 def xinfo_stream(ctx: Context, argv: list[bytes]) -> Reply:
     stream = _existing(ctx, argv[2])
     if len(argv) == 3:
@@ -127,7 +128,8 @@ def _full_consumer(group: Group, consumer: Consumer, count: int) -> Reply:
 
 
 @command("XINFO|GROUPS", arity=3, flags=READONLY, keys=[key(RO, ACCESS, at=2)], since="5.0.0",
-         syntax="key", summary="The consumer groups of a stream", cost="O(n), n groups")  # fmt: skip
+         syntax="key", summary="The consumer groups of a stream", cost="O(n), n groups",
+         differs="`lag` is always known")  # fmt: skip
 def xinfo_groups(ctx: Context, argv: list[bytes]) -> Reply:
     stream = _existing(ctx, argv[2])
     replies: list[Reply] = []

@@ -112,7 +112,8 @@ def _journal_option(nack: _Nack, word: bytes, args: Args) -> bool:
 @command("XNACK", arity=-7, flags=WRITE | FAST, keys=[key(RW, UPDATE)], since="8.8.0",
          syntax="key group <SILENT | FAIL | FATAL> IDS numids id [id ...] [RETRYCOUNT count] [DELAY milliseconds] "
                 "[REASON reason] [FENCE consumer] [FORCE]",
-         summary="Give pending entries back to their group", cost="O(log n) for each id")  # fmt: skip
+         summary="Give pending entries back to their group", cost="O(log n) for each id",
+         differs="DELAY, REASON and FENCE are ours")  # fmt: skip
 def xnack(ctx: Context, argv: list[bytes]) -> Reply:
     """DELAY, REASON and FENCE are ours. In a group with a policy FAIL counts as a failed attempt, FATAL as the last."""
     name = argv[1]

@@ -33,7 +33,8 @@ _MOST_CLAIMED: Final = I64_MAX // 16  # Redis: LONG_MAX / sizeof(streamID)
 @command("XACK", arity=-4, flags=WRITE | FAST, keys=[key(RW, UPDATE)], since="5.0.0",
          syntax="key group [FENCE consumer] id [id ...]",
          summary="Acknowledge entries: they are no longer pending",
-         cost="O(log n) for each id")  # fmt: skip
+         cost="O(log n) for each id",
+         differs="FENCE is ours")  # fmt: skip
 def xack(ctx: Context, argv: list[bytes]) -> Reply:
     if argv[3][:1] in _LETTER_F and len(argv) > 5 and argv[3].upper() == b"FENCE":
         return _xack_fenced(ctx, argv)

@@ -114,7 +114,8 @@ def _given(value: int, otherwise: int) -> int:
          syntax="key [IDMP-DURATION idmp-duration] [IDMP-MAXSIZE idmp-maxsize] [MAXLEN maxlen] [MAXAGE milliseconds] "
                 "[MAXBYTES bytes] [RETAIN <LIMITS | ACKED | WORKQUEUE>] [GROUPIDLE milliseconds] [TTLFIELD field]",
          summary="Set what a stream retains, and for how long it recognises entries that are added again",
-         cost="O(1), and what the new limits remove")  # fmt: skip
+         cost="O(1), and what the new limits remove",
+         differs="What keeps and removes entries is ours")  # fmt: skip
 def xcfgset(ctx: Context, argv: list[bytes]) -> Reply:
     name = argv[1]
     stream = peek_stream(ctx, name)

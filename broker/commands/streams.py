@@ -103,7 +103,8 @@ def _trimmed_to(stream: Stream, options: AddOptions) -> list[bytes]:
          syntax="key [NOMKSTREAM] [KEEPREF | DELREF | ACKED] [IFLAST last-id] "
                 "[IDMPAUTO producer-id | IDMP producer-id idempotent-id] "
                 "[<MAXLEN | MINID> [= | ~] threshold [LIMIT count]] <* | id> field value [field value ...]",
-         summary="Append an entry to a stream", cost="O(1), O(n) when n entries are trimmed")  # fmt: skip
+         summary="Append an entry to a stream", cost="O(1), O(n) when n entries are trimmed",
+         differs="`~` may trim other entries; IFLAST is ours")  # fmt: skip
 def xadd(ctx: Context, argv: list[bytes]) -> Reply:
     entry_id = NO_ID
     if argv[2] != b"*":
@@ -236,7 +237,8 @@ def _trim_after_add(ctx: Context, stream: Stream, options: AddOptions, argv: lis
 
 @command("XTRIM", arity=-4, flags=WRITE, keys=[key(RW, DELETE)], since="5.0.0",
          syntax="key <MAXLEN | MINID> [= | ~] threshold [LIMIT count] [KEEPREF | DELREF | ACKED]",
-         summary="Remove the oldest entries of a stream", cost="O(n), n entries removed")  # fmt: skip
+         summary="Remove the oldest entries of a stream", cost="O(n), n entries removed",
+         differs="`~` may trim other entries; ACKED finds what nobody needs wherever it is")  # fmt: skip
 def xtrim(ctx: Context, argv: list[bytes]) -> Reply:
     options = add_options(ctx, argv, False)
     stream = peek_stream(ctx, argv[1])
@@ -474,7 +476,8 @@ def _to_block_ms(ctx: Context, text: bytes) -> int:
          syntax="[COUNT count] [MAXCOUNT maxcount] [MAXSIZE maxsize] [BLOCK milliseconds] "
                 "STREAMS key [key ...] id [id ...]",
          summary="Entries of several streams after given ids; can wait for them",
-         cost="O(log n + m) for each stream, m entries returned")  # fmt: skip
+         cost="O(log n + m) for each stream, m entries returned",
+         differs="A missing key counts as one look-up")  # fmt: skip
 def xread(ctx: Context, argv: list[bytes]) -> Reply:
     request = read_request(ctx, argv, False)
     at = request.keys_at

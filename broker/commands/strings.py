@@ -197,7 +197,8 @@ def expire_at(ctx: Context, unit: bytes, amount: bytes, name: str) -> int:
 @command("SET", arity=-3, flags=WRITE | DENYOOM, keys=[key(RW, ACCESS, UPDATE, VARIABLE_FLAGS)], since="1.0.0",
          syntax="key value [NX | XX | IFEQ ifeq-value | IFNE ifne-value | IFDEQ ifdeq-digest | IFDNE ifdne-digest] "
                 f"[GET] {_EXPIRY} | KEEPTTL]",
-         summary="Store a string at a key", cost="O(1)")  # fmt: skip
+         summary="Store a string at a key", cost="O(1)",
+         differs="A time that is past removes the key at once")  # fmt: skip
 def set_(ctx: Context, argv: list[bytes]) -> Reply:
     name = argv[1]
     if len(argv) == 3:
@@ -411,7 +412,8 @@ def _set_pairs(ctx: Context, argv: list[bytes]) -> None:
 @command("MSETEX", arity=-4, flags=WRITE | DENYOOM,
          keys=[KeySpec((OW, UPDATE), position=1, count_at=0, first=1, step=2)], since="8.4.0",
          syntax=f"numkeys key value [key value ...] [NX | XX] {_EXPIRY} | KEEPTTL]",
-         summary="Store several strings at once, with one expiry for all", cost="O(n), n keys")  # fmt: skip
+         summary="Store several strings at once, with one expiry for all", cost="O(n), n keys",
+         differs="As SET, a time that is past removes the keys at once")  # fmt: skip
 def msetex(ctx: Context, argv: list[bytes]) -> Reply:
     count = parse_int(argv[1])
     if count is None or not 1 <= count < 1 << 31:

@@ -43,7 +43,8 @@ def multi(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 @command("EXEC", arity=1, flags=NOSCRIPT | LOADING | STALE | SKIP_SLOWLOG, since="1.2.0",
-         summary="Execute the queued requests as one", cost="that of the queued requests")  # fmt: skip
+         summary="Execute the queued requests as one", cost="that of the queued requests",
+         differs="One that holds HELLO or CLIENT REPLY is encoded in the state at its end")  # fmt: skip
 def exec_(ctx: Context, argv: list[bytes]) -> Reply:
     session = ctx.session
     if not session.in_multi:

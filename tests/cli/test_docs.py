@@ -23,4 +23,4 @@ def test_every_command_is_on_the_page() -> None:
 
 def test_bars_of_a_syntax_do_not_end_a_cell() -> None:
     rows = [line for line in commands_page().splitlines() if line.startswith("| ")]
-    assert {row.replace("\\|", "").count("|") for row in rows} == {5}
+    assert {row.replace("\\|", "").count("|") for row in rows} == {6}
