@@ -9,7 +9,11 @@ from setuptools import Extension, setup
 
 HOT = ["protocol", "datatypes", "keyspace", "rdb", "commands", "engine"]
 HOT_FILES = ["broker/server/hub.py", "broker/server/connection.py", "broker/persistence/rdb_writer.py"]
-HOT_FILES += ["broker/scripting/scripts.py", "broker/scripting/values.py"]
+HOT_FILES += [
+    f"broker/scripting/{name}.py"
+    for name in ("bit_operations", "calls", "errors", "interpreter", "json_text", "message_pack", "room", "rows")
+    + ("scripts", "struct_format", "values")
+]
 HOT_FILES += ["broker/persistence/rdb_reader.py", "broker/persistence/rdb_state.py"]
 HOT_FILES += ["broker/persistence/snapshot_bytes.py", "broker/persistence/snapshot_commands.py"]
 HOT_FILES += ["broker/persistence/as_commands.py", "broker/persistence/stream_commands.py"]

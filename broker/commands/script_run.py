@@ -1,6 +1,6 @@
 """A script while it runs, and what commands may ask of the scripts (implemented by broker/scripting)."""
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from mypy_extensions import i64
 
@@ -50,32 +50,43 @@ class ScriptRun:
         self.aborted = False  # by the end of the server: what it changed is not journaled
 
 
-class ScriptEngine(Protocol):
-    """What running scripts needs of the engine (engine/script_calls.py)."""
+class ScriptEngine:
+    """What running scripts needs of the engine (engine/script_calls.py).
 
-    library_sources: dict[bytes, bytes]
-    """Texts of the libraries that are loaded, by name: part of the data set, kept by who loads them."""
+    A class and no Protocol: compiled, a call through a Protocol looks for the method by its name.
+    """
+
+    def __init__(self, library_sources: dict[bytes, bytes]) -> None:
+        self.library_sources: Final = library_sources
+        """Texts of the libraries that are loaded, by name: part of the data set, kept by who loads them."""
 
     def open_run(self, caller: "Context") -> "Context":
         """The session that a script of `caller` has."""
+        raise NotImplementedError
 
     def call(self, run: ScriptRun, argv: list[bytes]) -> Reply:
         """Execute a command for a script."""
+        raise NotImplementedError
 
     def is_full(self) -> bool:
         """Is maxmemory exceeded?"""
+        raise NotImplementedError
 
     def count_error(self, text: bytes) -> None:
         """In INFO, of an error that a script made itself."""
+        raise NotImplementedError
 
     def cannot_write(self) -> bool:
         """Are writes refused, since the disk fails?"""
+        raise NotImplementedError
 
     def set_busy(self, on: bool, is_eval: bool) -> None:
         """Refuse what other clients ask for, but for a few commands."""
+        raise NotImplementedError
 
     def abandon(self) -> None:
         """Forget what the script has noted for the journal: the server ends."""
+        raise NotImplementedError
 
 
 class Scripts(Protocol):

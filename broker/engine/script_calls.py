@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from broker.commands.blocked import Blocked, RunQueue
 from broker.commands.context import Context
 from broker.commands.registry import DENYOOM, MAY_REPLICATE, NOSCRIPT, WRITE, Command
-from broker.commands.script_run import REPLICATE_LOG, ScriptRun
+from broker.commands.script_run import REPLICATE_LOG, ScriptEngine, ScriptRun
 from broker.commands.session import Session
 from broker.engine.admission import (
     BUSY_FUNCTION,
@@ -31,12 +31,12 @@ _NOT_ALLOWED: Final = ErrorReply(b"ERR This Redis command is not allowed from sc
 _READ_ONLY: Final = ErrorReply(b"ERR Write commands are not allowed from read-only scripts.")
 
 
-class ScriptCalls:
+class ScriptCalls(ScriptEngine):
     """One for an engine: one script runs at a time."""
 
     def __init__(self, engine: "Engine") -> None:
+        super().__init__(engine.keyspace.libraries)
         self._engine = engine
-        self.library_sources: dict[bytes, bytes] = engine.keyspace.libraries
         self._ctx: Context | None = None
 
     def open_run(self, caller: Context) -> Context:

@@ -11,12 +11,11 @@ _MASK: Final = 0xFFFFFFFF
 
 def _bits(values: tuple[object, ...], index: int, function: str) -> int:
     """The value at `index` (from 0) modulo 2**32; fractions are rounded to even."""
-    value = number(values[index] if index < len(values) else None, index + 1, function)
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            return 0
-        value = round(value)
-    return int(value) & _MASK
+    value = values[index] if index < len(values) else None
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value & _MASK
+    found = number(value, index + 1, function)
+    return round(found) & _MASK if math.isfinite(found) else 0
 
 
 def _signed(value: int) -> int:

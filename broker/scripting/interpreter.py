@@ -1,196 +1,195 @@
-"""One Lua interpreter with its sandbox. It knows no broker: what redis.* does is behind `Host`.
+"""One Lua interpreter with its sandbox. It knows no broker: what redis.* does is in the functions that it is given.
 
 A Python exception that crossed into Lua would be a Python object in a script's hands, so no function given to Lua lets
-one out: libraries answer (True, results ...) or (False, text), the others a value that says what went wrong.
-
-Memory: Lua's allocator refuses what goes beyond a hard limit, which is an error that scripts can't do anything about.
-It must never refuse while a value crosses from Python to Lua, since that error would jump over Python's own frames; so
-the limit is lifted while values are made here, and what is handed over has to fit below a soft limit first.
+one out: libraries answer (True, results ...), (n, the first of a row of n values: see rows.py) or (False, text), the
+others a value that says what went wrong.
 """
 
 from collections.abc import Callable
 from importlib.resources import files
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from broker.scripting import bit_operations, message_pack, patterns, struct_format
 from broker.scripting.binding import FAILURES, LuaRuntime, message_of
 from broker.scripting.errors import LibraryError
 from broker.scripting.json_text import Reader
 from broker.scripting.random48 import Random48
+from broker.scripting.room import RESERVE, Room
+from broker.scripting.rows import CHUNK, Row, size_of
 from broker.scripting.source import without_tail_calls
-from broker.scripting.values import Tables
 
 _SOURCES: Final = files("broker.scripting") / "lua"
-_RESERVE: Final = 8 << 20  # bytes between the soft limit and the hard one
+_COLLECT_EVERY: Final = 50  # runs
 VERSION: Final = b"7.2.4"  # what redis.REDIS_VERSION says: whose behaviour scripts may count on
 VERSION_NUMBER: Final = 0x00070204
-
-
-class Host(Protocol):
-    """What scripts may ask of the broker. Results as `for_lua` of values.py gives them; nothing may be raised."""
-
-    def call(self, *argv: Any) -> Any:
-        """redis.call and redis.pcall."""
-
-    def call_row(self, row: Any, count: float) -> Any:
-        """The same for a table of `count` arguments."""
-
-    def tick(self) -> bytes | None:
-        """Called every 100,000 instructions; a text ends the script."""
-
-    def log(self, *values: Any) -> tuple[bool, Any]: ...
-
-    def setresp(self, *values: Any) -> tuple[bool, Any]: ...
-
-    def set_repl(self, *values: Any) -> tuple[bool, Any]: ...
-
-    def acl_check_cmd(self, *argv: Any) -> tuple[bool, Any]: ...
-
-    def sha1hex(self, text: bytes) -> bytes: ...
-
-    def register(self, name: bytes, callback: Any, description: Any, flags: bytes) -> bytes | None:
-        """redis.register_function; a text refuses it."""
+NO_MEMORY: Final = b"not enough memory"
 
 
 class Interpreter:
     """for_functions: libraries and FCALL instead of EVAL. memory_limit: bytes; a script beyond it fails."""
 
-    def __init__(self, host: Host, for_functions: bool, memory_limit: int) -> None:
-        self._lua = LuaRuntime(
+    def __init__(self, for_functions: bool, memory_limit: int) -> None:
+        self.lua: Any = LuaRuntime(
             encoding=None,
             register_eval=False,
             register_builtins=False,
             unpack_returned_tuples=True,
             attribute_handlers=(_no_attribute, _no_attribute),
-            max_memory=memory_limit + _RESERVE,
+            max_memory=memory_limit + RESERVE,
         )
-        self._soft = memory_limit
-        self._hard = memory_limit + _RESERVE
-        self._random = Random48()
-        self._tables: Tables | None = None
+        self.room = Room(self.lua, memory_limit)
+        self._for_functions = for_functions
+        self._runs = 0
+        self._rest: Row | None = None  # of what is being handed over: more than one part of it
         self._reader: Reader | None = None
-        bindings = self._lua.table_from(self._bindings(host))
-        entry = self._execute("sandbox", bindings, VERSION, VERSION_NUMBER, for_functions)
-        self.tables = self._tables = Tables(self._lua, entry)
-        self.run: Final = entry[b"run"]
-        self.run_tables: Final = entry[b"run_tables"]
-        self.run_function: Final = entry[b"run_function"]
-        self.load_library: Final = entry[b"load_library"]
-        self.slice: Final = entry[b"slice"]
-        self._compile = entry[b"compile"]
-        self._memory = entry[b"memory"]
-        self._collect = entry[b"collect"]
+
+    def open(self, host: dict[bytes, Callable[..., Any]]) -> None:
+        """host: what scripts may ask of the broker: call, tick, log ... Nothing may be raised in them."""
+        bindings = self.lua.table_from({**host, **self._bindings()})
+        entry = self._load("sandbox")(bindings, VERSION, VERSION_NUMBER, self._for_functions)
+        self.run: Callable[..., Any] = entry[b"run"]
+        self.run_tables: Callable[..., Any] = entry[b"run_tables"]
+        self.run_function: Callable[..., Any] = entry[b"run_function"]
+        self.load_library: Callable[..., Any] = entry[b"load_library"]
+        self._slice: Callable[..., Any] = entry[b"slice"]
+        self._list: Callable[..., Any] = entry[b"list"]
+        self._extend: Callable[..., Any] = entry[b"extend"]
+        self._compile: Callable[..., Any] = entry[b"compile"]
+        self._memory: Callable[..., Any] = entry[b"memory"]
+        self._collect: Callable[..., Any] = entry[b"collect"]
 
     def compile(self, source: bytes, name: bytes) -> tuple[Any, bytes]:
         """(function, b"") or (None, what is wrong)."""
-        self.lift()
+        self.room.lift()
         try:
             found = self._compile(without_tail_calls(source), name)
         except FAILURES as error:
             return None, message_of(error)
         finally:
-            self.relimit()
+            self.room.relimit()
         if isinstance(found, tuple):
             return None, found[1]
         return found, b""
 
-    def has_room(self, size: int) -> bool:
-        """May `size` bytes be handed to Lua?"""
-        if self._lua.get_memory_used() + size <= self._soft:
-            return True
-        self._lua.gccollect()
-        return bool(self._lua.get_memory_used() + size <= self._soft)
+    def array(self, values: list[bytes]) -> Any:
+        """A table of many values. There has to be room for them."""
+        made = self._list(*values[:CHUNK])
+        for start in range(CHUNK, len(values), CHUNK):
+            self._extend(made, start, *values[start : start + CHUNK])
+        return made
 
-    def lift(self) -> None:
-        """No limit until relimit(): values are being made."""
-        self._lua.set_max_memory(0)
+    def values_of(self, table: Any, count: int) -> list[Any]:
+        """The first `count` entries of a table of Lua."""
+        values: list[Any] = []
+        for start in range(1, count + 1, CHUNK):
+            part = self._slice(table, start, min(start + CHUNK - 1, count))
+            values.extend(part if isinstance(part, tuple) else (part,))
+        return values
 
-    def relimit(self) -> None:
-        self._lua.set_max_memory(self._hard)
+    def hand_over(self, row: Row) -> list[Any] | None:
+        """The first part of it; more() gives the others. None: there is no room."""
+        part = row.part()
+        self._rest = row if len(row.values) > len(part) else None
+        return part if self.room.has(size_of(part)) else None
 
     def memory(self) -> int:
         return int(self._memory() * 1024)
 
-    def end_run(self, collect: bool) -> None:
-        """After a run, whose limit has been lifted. collect: a step of Lua's collector, so that it
-        never has to do much at once."""
-        if collect:
+    def end_run(self) -> None:
+        """After a run. Now and then a step of Lua's collector, so that it never has to do much at once."""
+        self._runs += 1
+        if self._runs >= _COLLECT_EVERY:
+            self._runs = 0
             self._collect(50)
-        self.has_room(0)  # collects, if there is none
-        self.relimit()
+        self.room.relimit()
 
-    def _execute(self, name: str, *arguments: Any) -> Any:
+    def _load(self, name: str) -> Any:
+        """One of our own files, compiled."""
         source = (_SOURCES / f"{name}.lua").read_bytes()
-        loaded = self._lua.eval(b"loadstring")(source, b"@" + name.encode())
+        loaded = self.lua.eval(b"loadstring")(source, b"@" + name.encode())
         if isinstance(loaded, tuple):
             raise AssertionError(loaded[1])
-        return loaded(*arguments)
+        return loaded
 
-    def _bindings(self, host: Host) -> dict[bytes, Any]:
-        table = self._lua.table_from
+    def _bindings(self) -> dict[bytes, Any]:
+        table = self.lua.table_from
+        random = Random48()
         return {
-            b"call": host.call,
-            b"call_row": host.call_row,
-            b"tick": host.tick,
-            b"log": host.log,
-            b"setresp": host.setresp,
-            b"set_repl": host.set_repl,
-            b"acl_check_cmd": host.acl_check_cmd,
-            b"sha1hex": host.sha1hex,
-            b"register": host.register,
-            b"relimit": self.relimit,
-            b"random": self._random.next,
-            b"seed": self._random.seed,
+            b"relimit": self.room.relimit,
+            b"more": self._more,
+            b"random": random.next,
+            b"seed": random.seed,
             b"is_slow_pattern": patterns.is_slow,
             b"json_decode": self._guarded(self._json_decode),
-            b"msgpack_pack": self._guarded(lambda *row: message_pack.pack(row)),
+            b"msgpack_pack": self._guarded(_packed),
             b"msgpack_pack_row": self._guarded(self._pack_row),
-            b"msgpack_unpack": self._guarded(self._unpack),
-            b"msgpack_unpack_from": self._guarded(self._unpack),
+            b"msgpack_unpack": self._guarded(_unpacked),
             b"struct": table({name.encode(): self._guarded(f) for name, f in struct_format.FUNCTIONS.items()}),
             b"bit": table({name.encode(): self._guarded(f) for name, f in bit_operations.FUNCTIONS.items()}),
-            b"libraries": table({b"cjson": self._library("cjson"), b"cmsgpack": self._library("cmsgpack")}),
+            b"libraries": table({b"cjson": self._load("cjson"), b"cmsgpack": self._load("cmsgpack")}),
         }
 
-    def _guarded(self, function: Callable[..., Any]) -> Callable[..., tuple[Any, ...]]:
-        """(True, results ...); or (False, text), after which Lua has to call relimit()."""
+    def _guarded(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        guarded = _Guarded(self, function)
+        return guarded.call
 
-        def guarded(*arguments: Any) -> tuple[Any, ...]:
-            self.lift()
-            try:
-                found = function(*arguments)
-            except LibraryError as error:
-                return False, error.text.encode("utf-8", "surrogateescape")
-            except FAILURES as error:
-                return False, message_of(error)
-            except Exception as error:  # a bug of ours, and still no Python object for the script
-                return False, f"internal error: {type(error).__name__}".encode()
-            results = found if isinstance(found, tuple) else (found,)
-            if not self.has_room(sum(len(value) for value in results if isinstance(value, bytes))):
-                return False, b"not enough memory"
-            self.relimit()
-            return (True, *results)
-
-        return guarded
-
-    def _library(self, name: str) -> Any:
-        source = (_SOURCES / f"{name}.lua").read_bytes()
-        return self._lua.eval(b"loadstring")(source, b"@" + name.encode())
+    def _more(self) -> tuple[Any, ...]:
+        row = self._rest
+        part = row.part() if row is not None else []
+        if self.room.has(size_of(part)):
+            return True, *part
+        self._rest = None
+        self.room.lift()
+        return False, NO_MEMORY
 
     def _json_decode(self, null: Any, text: bytes, allow_invalid: bool, max_depth: float) -> Any:
         if self._reader is None:
-            tables = self.tables
-            self._reader = Reader(tables.array, tables.table, null)
+            self._reader = Reader(null)
         return self._reader.read(text, allow_invalid, int(max_depth))
 
-    def _pack_row(self, row: Any, count: int) -> bytes:
-        values: list[Any] = []
-        for start in range(1, int(count) + 1, 4000):
-            values.extend(self.slice(row, start, min(start + 3999, int(count))))
-        return message_pack.pack(values)
+    def _pack_row(self, row: Any, count: float) -> bytes:
+        return message_pack.pack(self.values_of(row, int(count)))
 
-    def _unpack(self, data: bytes, limit: Any, offset: Any) -> tuple[Any, ...]:
-        return tuple(message_pack.unpack(data, limit or 0, offset or 0, self.tables.table))
+
+class _Guarded:
+    """A library's function as Lua gets it. After (False, text) Lua has to call relimit()."""
+
+    def __init__(self, interpreter: Interpreter, function: Callable[..., Any]) -> None:
+        self._interpreter = interpreter
+        self._function = function
+
+    def call(self, *arguments: Any) -> Any:
+        try:
+            found = self._function(*arguments)
+            if isinstance(found, bytes):
+                if self._interpreter.room.has(len(found)):
+                    return True, found
+            elif isinstance(found, Row):
+                part = self._interpreter.hand_over(found)
+                if part is not None:
+                    return (len(found.values), *part)
+            elif isinstance(found, tuple):
+                if self._interpreter.room.has(size_of(list(found))):
+                    return (True, *found)
+            else:
+                return True, found  # takes no memory
+            problem = NO_MEMORY
+        except LibraryError as error:
+            problem = error.text.encode("utf-8", "surrogateescape")
+        except FAILURES as error:
+            problem = message_of(error)
+        except Exception as error:  # a bug of ours, and still no Python object for the script
+            problem = f"internal error: {type(error).__name__}".encode()
+        self._interpreter.room.lift()
+        return False, problem
+
+
+def _packed(*row: Any) -> bytes:
+    return message_pack.pack(list(row))
+
+
+def _unpacked(data: bytes, limit: Any, offset: Any) -> Row:
+    return message_pack.unpack(data, limit or 0, offset or 0)
 
 
 def _no_attribute(*_: Any) -> Any:

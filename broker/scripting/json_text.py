@@ -1,53 +1,74 @@
 """JSON as scripts read it. Behaviour and texts: lua-cjson 2.1 as Redis ships it.
 
-The standard library's reader does the work where it is sure to agree; what it refuses, or might read differently, goes
-through the careful one below, which finds what lua-cjson finds at the same character.
+msgspec's reader does the work where it is sure to agree; what it refuses, or might read differently, goes through the
+careful one below, which finds what lua-cjson finds at the same character.
 """
 
-import json
 import re
-from collections.abc import Callable
-from typing import Final, TypeAlias
+from typing import Any, Final
+
+import msgspec
 
 from broker.scripting.errors import LibraryError
+from broker.scripting.rows import Row
 
-Pairs: TypeAlias = list[tuple[object, object]]
+_DEEPEST: Final = 900  # arrays and objects in one another: what is deeper is not for the stack
+_NEGATIVE_ZERO: Final = re.compile(rb"(?:^|[\[,:\s])-0(?![.eE0-9])")  # an integer to msgspec, which has no -0
+_EXACT: Final = 1 << 53  # what a double tells apart
+_decode: Final = msgspec.json.Decoder().decode
 
 
 class Reader:
-    """make_table: of (key, value) pairs; null: what stands for null."""
+    """null: what stands for null."""
 
-    def __init__(self, make_array: Callable[[list[object]], object], make_object: Callable[[Pairs], object],
-                 null: object) -> None:  # fmt: skip
-        self._array = make_array
-        self._object = make_object
-        self._null = null
-        self._decoder = json.JSONDecoder(object_pairs_hook=self._pairs, parse_int=float, parse_constant=_refused)
+    def __init__(self, null: Any) -> None:
+        self._nothing = null
 
-    def read(self, data: bytes, allow_invalid: bool, max_depth: int) -> object:
-        """The value, tables made. Raises LibraryError."""
+    def read(self, data: bytes, allow_invalid: bool, max_depth: int) -> Any:
+        """A plain value, or a Row. Raises LibraryError."""
         if len(data) >= 2 and (not data[0] or not data[1]):
             raise LibraryError("JSON parser does not support UTF-16 or UTF-32")
-        if b"\\u" not in data and b"\0" not in data and data.count(b"[") + data.count(b"{") <= min(max_depth, 900):
+        if b"-0" not in data or _NEGATIVE_ZERO.search(data) is None:
             try:
-                return self._converted(self._decoder.decode(data.decode("utf-8", "surrogateescape")))
-            except (ValueError, RecursionError):
+                tables = _Tables(self._nothing)
+                value = tables.entry(_decode(data), min(max_depth, _DEEPEST))
+                return tables.row if value is None else value
+            except (ValueError, OverflowError, RecursionError):
                 pass  # the careful reader knows what is wrong, if anything is
-        return _Careful(data, allow_invalid, max_depth, self._array, self._object, self._null).whole()
+        return _Careful(data, allow_invalid, max_depth, self._nothing).whole()
 
-    def _converted(self, value: object) -> object:
+
+class _Tables:
+    """Puts what msgspec has read into a row."""
+
+    def __init__(self, null: Any) -> None:
+        self.row = Row()
+        self._nothing = null
+
+    def entry(self, value: Any, depth: int) -> Any:
+        """What stands for it among the entries of its table: a plain value, or None, and it is in the row. depth: of
+        how many tables in one another it may be."""
         if isinstance(value, str):
-            return value.encode("utf-8", "surrogateescape")
+            return value.encode()
+        if isinstance(value, (dict, list)) and depth <= 0:
+            raise ValueError("too deep")
+        if isinstance(value, dict):
+            pairs: list[Any] = []
+            for key, item in value.items():
+                name: str = key
+                pairs.append(name.encode())
+                if isinstance(item, str):
+                    pairs.append(item.encode())
+                else:
+                    pairs.append(self.entry(item, depth - 1))
+            return self.row.pairs(pairs)
         if isinstance(value, list):
-            return self._array([self._converted(item) for item in value])
-        return self._null if value is None else value
-
-    def _pairs(self, pairs: list[tuple[str, object]]) -> object:
-        return self._object([(key.encode("utf-8", "surrogateescape"), self._converted(value)) for key, value in pairs])
-
-
-def _refused(name: str) -> object:
-    raise ValueError(name)
+            return self.row.array([self.entry(item, depth - 1) for item in value])
+        if value is None:
+            return self._nothing
+        if isinstance(value, int) and not -_EXACT <= value <= _EXACT:
+            return float(value)
+        return value
 
 
 _OPENED: Final = object()  # an array or an object has begun
@@ -67,15 +88,13 @@ _NAMES: Final = {
 class _Careful:
     """One token after another, each with the character where it began."""
 
-    def __init__(self, data: bytes, allow_invalid: bool, max_depth: int, make_array: Callable[[list[object]], object],
-                 make_object: Callable[[Pairs], object], null: object) -> None:  # fmt: skip
+    def __init__(self, data: bytes, allow_invalid: bool, max_depth: int, null: Any) -> None:
         self._data = data
         self._at = 0
         self._allow_invalid = allow_invalid
         self._max_depth = max_depth
-        self._array = make_array
-        self._object = make_object
-        self._null = null
+        self._row = Row()
+        self._nothing = null
         self._kind = ""  # of the token: a key of _NAMES, or `error`
         self._value: object = None  # of the token; the reason of an error
         self._start = 0  # of the token
@@ -86,7 +105,7 @@ class _Careful:
         self._next()
         if self._kind != "end":
             raise self._expected("the end")
-        return value
+        return self._row if value is None else value
 
     def _expected(self, what: str) -> LibraryError:
         found = self._value if self._kind == "error" else _NAMES[self._kind]
@@ -120,7 +139,7 @@ class _Careful:
         if kind in ("string", "number", "boolean"):
             return self._value
         if kind == "null":
-            return self._null
+            return self._nothing
         if kind not in ("{", "["):
             raise self._expected("value")
         if len(open_ones) >= self._max_depth:
@@ -146,7 +165,9 @@ class _Careful:
 
     def _closed(self, open_ones: list[tuple[list[object], list[object] | None]]) -> object:
         values, keys = open_ones.pop()
-        return self._array(values) if keys is None else self._object(list(zip(keys, values, strict=True)))
+        if keys is None:
+            return self._row.array(values)
+        return self._row.pairs([part for pair in zip(keys, values, strict=True) for part in pair])
 
     def _next(self) -> None:
         data = self._data

@@ -12,8 +12,8 @@ from broker.errors import CommandError
 from broker.keyspace.glob import matches
 from broker.protocol.replies import Map, Reply, Set, Simple
 from broker.scripting.binding import FAILURES, message_of
+from broker.scripting.calls import Calls
 from broker.scripting.flags import library_header
-from broker.scripting.interpreter import Interpreter
 
 _NAME: Final = re.compile(rb"[A-Za-z0-9_]+")
 _BAD_NAME: Final = (
@@ -38,26 +38,26 @@ class Library:
 
 
 class Libraries:
-    """One interpreter for all of them. new_interpreter(True) makes it when first needed. sources: {name: text}, the
+    """One interpreter for all of them. new_calls(True) makes it when first needed. sources: {name: text}, the
     keyspace's, kept equal to what is loaded. functions: by their names in lower case, for any case finds them."""
 
-    def __init__(self, new_interpreter: Callable[[bool], Interpreter], sources: dict[bytes, bytes]) -> None:
-        self._new_interpreter = new_interpreter
+    def __init__(self, new_calls: Callable[[bool], Calls], sources: dict[bytes, bytes]) -> None:
+        self._new_calls = new_calls
         self._sources = sources
-        self._interpreter: Interpreter | None = None
+        self._calls: Calls | None = None
         self.libraries: dict[bytes, Library] = {}
         self.functions: dict[bytes, Function] = {}
         self._loading: Library | None = None
         self._deadline = float("inf")
 
     @property
-    def interpreter(self) -> Interpreter:
-        if self._interpreter is None:
-            self._interpreter = self._new_interpreter(True)
-        return self._interpreter
+    def calls(self) -> Calls:
+        if self._calls is None:
+            self._calls = self._new_calls(True)
+        return self._calls
 
     def memory(self) -> int:
-        return self._interpreter.memory() if self._interpreter else 0
+        return self._calls.interpreter.memory() if self._calls else 0
 
     def load(self, source: bytes, replace: bool, patient: bool) -> bytes:
         library = self._compiled(source, patient)
@@ -76,18 +76,19 @@ class Libraries:
         return self._registered(Library(header.name, source), header.code, patient)
 
     def _registered(self, library: Library, code: bytes, patient: bool) -> Library:
-        function, problem = self.interpreter.compile(code, b"@user_function")
+        interpreter = self.calls.interpreter
+        function, problem = interpreter.compile(code, b"@user_function")
         if function is None:
             raise CommandError("ERR", f"Error compiling function: {_shown(problem)}")
         self._loading = library
         self._deadline = float("inf") if patient else perf_counter() + _LOAD_SECONDS
         try:
-            failed = self.interpreter.load_library(function)
+            failed = interpreter.load_library(function)
         except FAILURES as error:
             failed = b"ERR " + message_of(error)
         finally:
             self._loading = None
-            self.interpreter.has_room(0)
+            interpreter.room.has(0)  # collects, if there is none
         if failed is not None:
             raise CommandError("ERR", f"Error registering functions: {_shown(failed)}")
         if not library.functions:
@@ -146,7 +147,7 @@ class Libraries:
     def flush(self) -> None:
         self.libraries = {}
         self.functions = {}
-        self._interpreter = None
+        self._calls = None
         self._sources.clear()
 
     def restore(self, sources: list[bytes], policy: bytes) -> None:

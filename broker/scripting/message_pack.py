@@ -5,17 +5,15 @@ None and a letter stand before `0` (nil), `a` n (an array of n values), `m` n (a
 """
 
 import struct
-from collections.abc import Callable, Sequence
-from typing import Final, TypeAlias
+from typing import Any, Final
 
 from broker.scripting.errors import LibraryError
-
-MakeTable: TypeAlias = Callable[[list[tuple[object, object]]], object]  # of (key, value) pairs
+from broker.scripting.rows import Row
 
 _MAX_DEPTH: Final = 150
 
 
-def pack(row: Sequence[object]) -> bytes:
+def pack(row: list[Any]) -> bytes:
     out: list[bytes] = []
     i = 0
     while i < len(row):
@@ -105,15 +103,15 @@ _LENGTHS: Final[dict[int, tuple[str, int]]] = {
 
 
 class Unpacker:
-    """Reads one value after another. Tables are made by `make_table`, innermost first."""
+    """Reads one value after another into a row. value(): what stands for it among the entries of its table."""
 
-    def __init__(self, data: bytes, at: int, make_table: MakeTable) -> None:
+    def __init__(self, data: bytes, at: int) -> None:
         self.data = data
         self.at = at
-        self._make_table = make_table
+        self.row = Row()
         self._depth = 0
 
-    def value(self) -> object:
+    def value(self) -> Any:
         code = self._take(1)[0]
         if code < 0x80:
             return code
@@ -125,11 +123,11 @@ class Unpacker:
             return self._take(code & 0x1F)
         return self._array(code & 15) if code >= 0x90 else self._map(code & 15)
 
-    def _by_code(self, code: int) -> object:
+    def _by_code(self, code: int) -> Any:
         if code in _FIXED:
             form, size = _FIXED[code]
-            found: object = struct.unpack(form, self._take(size))[0]
-            return float(found) if code in (0xCF, 0xD3) and isinstance(found, int) else found
+            found: Any = struct.unpack(form, self._take(size))[0]
+            return float(found) if code in (0xCF, 0xD3) else found
         if code in _LENGTHS:
             form, size = _LENGTHS[code]
             length = int(struct.unpack(form, self._take(size))[0])
@@ -137,7 +135,7 @@ class Unpacker:
                 return self._take(length)
             return self._array(length) if code <= 0xDD else self._map(length)
         if code == 0xC0:
-            return None
+            return self.row.nil()
         if code in (0xC2, 0xC3):
             return code == 0xC3
         raise LibraryError("Bad data format in input.")
@@ -154,35 +152,43 @@ class Unpacker:
         if self._depth > _MAX_DEPTH:
             raise LibraryError("stack overflow (too deeply nested)")
 
-    def _array(self, count: int) -> object:
+    def _array(self, count: int) -> Any:
         self._descend()
-        made = self._make_table([(i + 1, self.value()) for i in range(count)])
+        entries = [self.value() for _ in range(count)]
         self._depth -= 1
-        return made
+        return self.row.array(entries)
 
-    def _map(self, count: int) -> object:
+    def _map(self, count: int) -> Any:
         self._descend()
-        pairs: list[tuple[object, object]] = []
+        pairs: list[Any] = []
         for _ in range(count):
-            key = self.value()
-            if key is None or key != key:
-                raise LibraryError("table index is nil" if key is None else "table index is NaN")
-            pairs.append((key, self.value()))
-        made = self._make_table(pairs)
+            key = self._key()
+            pairs.append(key)
+            pairs.append(self.value())
         self._depth -= 1
-        return made
+        return self.row.pairs(pairs)
+
+    def _key(self) -> Any:
+        is_nil = self.data[self.at : self.at + 1] == b"\xc0"
+        key = self.value()
+        if is_nil or key != key:
+            raise LibraryError("table index is nil" if is_nil else "table index is NaN")
+        return key
 
 
-def unpack(data: bytes, limit: float, offset: float, make_table: MakeTable) -> list[object]:
-    """All values; with a limit or an offset: the next offset (-1 at the end), then at most `limit` values."""
-    limit, offset = int(limit), int(offset)
+def unpack(data: bytes, limit: float, offset: float) -> Row:
+    """An array of all values. With a limit or an offset: of the next offset (-1 at the end), and so many of them."""
+    return _unpacked(data, int(limit), int(offset))
+
+
+def _unpacked(data: bytes, limit: int, offset: int) -> Row:
     if offset < 0 or limit < 0:
         raise LibraryError(f"Invalid request to unpack with offset of {offset} and limit of {len(data)}.")
     if offset > len(data):
         raise LibraryError(f"Start offset {offset} greater than input length {len(data)}.")
     everything = not limit and not offset
-    reader = Unpacker(data, offset, make_table)
-    found: list[object] = []
+    reader = Unpacker(data, offset)
+    found: list[Any] = []
     while reader.at < len(data) and (everything or len(found) < limit):
         found.append(reader.value())
         if len(found) > 7000:
@@ -191,4 +197,5 @@ def unpack(data: bytes, limit: float, offset: float, make_table: MakeTable) -> l
             )
     if not everything:
         found.insert(0, -1 if reader.at == len(data) else reader.at)
-    return found
+    reader.row.array(found)
+    return reader.row

@@ -1,7 +1,7 @@
 """The scripts and libraries of a broker: the cache by SHA-1, runs, SCRIPT KILL, the time limit.
 
-Implements commands/script_run.py: Scripts for the commands, and the interpreters' Host for the scripts. It reaches the
-engine through ScriptEngine only, and the server by one callable.
+Implements commands/script_run.py: Scripts for the commands. It reaches the engine through ScriptEngine only, and the
+server by one callable.
 """
 
 from collections.abc import Callable
@@ -13,34 +13,22 @@ import structlog
 
 from broker.commands.context import Context
 from broker.commands.registry import DENYOOM, MAY_REPLICATE, STALE, WRITE
-from broker.commands.script_run import (
-    ALLOW_OOM,
-    ALLOW_STALE,
-    NO_WRITES,
-    REPLICATE_LOG,
-    REPLICATE_REPLICAS,
-    UNDECLARED,
-    ScriptEngine,
-    ScriptRun,
-)
+from broker.commands.script_run import ALLOW_OOM, ALLOW_STALE, NO_WRITES, UNDECLARED, ScriptEngine, ScriptRun
 from broker.commands.scripting import busy, no_script
 from broker.config import Config
 from broker.errors import CommandError
-from broker.protocol.numbers import format_double, parse_int
+from broker.protocol.numbers import parse_int
 from broker.protocol.replies import ErrorReply, Reply
 from broker.scripting.binding import FAILURES, message_of
+from broker.scripting.calls import Calls
 from broker.scripting.flags import script_flags
 from broker.scripting.interpreter import Interpreter
 from broker.scripting.libraries import Libraries
-from broker.scripting.values import ERROR, NO_ROOM, Errors, for_lua, plain_reply, reply_of_row
+from broker.scripting.rows import CHUNK
+from broker.scripting.values import Errors, plain_reply, reply_of_row
 
 log = structlog.get_logger()
-_CHUNK: Final = 4000  # values that may stand in a call of Lua: its C stack takes 8,000
-_COLLECT_EVERY: Final = 50  # runs
 _KILLED: Final = b"ERR Script killed by user with SCRIPT KILL..."
-_EXACT: Final = 1 << 53  # what a number of Lua tells apart
-_LEVELS: Final = ("debug", "info", "info", "warning")  # of redis.log: debug, verbose, notice, warning
-_NOT_ARGUMENTS: Final = (b"ERR Lua redis lib command arguments must be strings or integers", ERROR)
 
 
 class _Cached:
@@ -58,11 +46,10 @@ class Scripting:
         self._engine = engine
         self._answer_others = answer_others
         self._run: ScriptRun | None = None
-        self._runs = 0
         self._cache: dict[bytes, _Cached] = {}  # {SHA-1 in hexadecimal: script}
         self._cached_bytes = 0
-        self._interpreter: Interpreter | None = None  # of EVAL; made when first needed, since it takes memory
-        self.libraries = Libraries(self._new_interpreter, engine.library_sources)
+        self._calls: Calls | None = None  # of EVAL's interpreter; made when first needed, since it takes memory
+        self.libraries = Libraries(self._new_calls, engine.library_sources)
         config.on_change("busy-reply-threshold", self._read_threshold)
         self._read_threshold()
 
@@ -70,14 +57,20 @@ class Scripting:
         milliseconds = self._config.integer("busy-reply-threshold")
         self._threshold = milliseconds / 1000 if milliseconds > 0 else float("inf")
 
-    def _new_interpreter(self, for_functions: bool) -> Interpreter:
-        return Interpreter(self, for_functions, self._config.memory("script-memory-limit"))
+    def _new_calls(self, for_functions: bool) -> Calls:
+        interpreter = Interpreter(for_functions, self._config.memory("script-memory-limit"))
+        calls = Calls(self._engine, interpreter)
+        interpreter.open({**calls.functions(), b"tick": self.tick, b"register": self._register})
+        return calls
 
     @property
-    def _scripts(self) -> Interpreter:
-        if self._interpreter is None:
-            self._interpreter = self._new_interpreter(False)
-        return self._interpreter
+    def interpreter(self) -> Interpreter:
+        return self._of_scripts().interpreter
+
+    def _of_scripts(self) -> Calls:
+        if self._calls is None:
+            self._calls = self._new_calls(False)
+        return self._calls
 
     # -- EVAL
 
@@ -104,14 +97,15 @@ class Scripting:
         self, ctx: Context, argv: list[bytes], name: bytes, cached: _Cached, keys: int, read_only: bool
     ) -> Reply:
         run = self._prepared(ctx, argv, name, True, cached.flags, read_only)
-        interpreter = self._scripts
-        if not interpreter.has_room(_size(argv)):
-            raise CommandError("ERR", "not enough memory for the arguments of a script")
-        if len(argv) <= _CHUNK:
-            return self._finished(run, interpreter, lambda: interpreter.run(cached.function, keys, *argv[3:]))
-        tables = interpreter.tables
-        first, rest = tables.array(list(argv[3 : 3 + keys])), tables.array(list(argv[3 + keys :]))
-        return self._finished(run, interpreter, lambda: interpreter.run_tables(cached.function, first, rest))
+        calls = self._of_scripts()
+        interpreter = calls.interpreter
+        _check_room(interpreter, argv)
+        if len(argv) > CHUNK:
+            first, rest = interpreter.array(argv[3 : 3 + keys]), interpreter.array(argv[3 + keys :])
+            return self._finished(run, calls, interpreter.run_tables, [cached.function, first, rest])
+        arguments: list[Any] = [cached.function, keys]
+        arguments += argv[3:]
+        return self._finished(run, calls, interpreter.run, arguments)
 
     def run_function(self, ctx: Context, argv: list[bytes], read_only: bool) -> Reply:
         function = self.libraries.functions.get(argv[1].lower())
@@ -119,11 +113,11 @@ class Scripting:
             raise CommandError("ERR", "Function not found")
         keys = _key_count(argv, "Bad number of keys provided")
         run = self._prepared(ctx, argv, argv[1], False, function.flags, read_only)
-        interpreter = self.libraries.interpreter
-        if not interpreter.has_room(_size(argv)):
-            raise CommandError("ERR", "not enough memory for the arguments of a function")
-        first, rest = interpreter.tables.array(argv[3 : 3 + keys]), interpreter.tables.array(argv[3 + keys :])
-        return self._finished(run, interpreter, lambda: interpreter.run_function(function.callback, first, rest))
+        calls = self.libraries.calls
+        interpreter = calls.interpreter
+        _check_room(interpreter, argv)
+        first, rest = interpreter.array(argv[3 : 3 + keys]), interpreter.array(argv[3 + keys :])
+        return self._finished(run, calls, interpreter.run_function, [function.callback, first, rest])
 
     def flags_of(self, argv: list[bytes], flags: int) -> int:
         """Redis: getCommandFlags in server.c, scriptFlagsToCmdFlags in script.c."""
@@ -177,58 +171,51 @@ class Scripting:
         run.argv = argv
         return run
 
-    def _finished(self, run: ScriptRun, interpreter: Interpreter, body: Callable[[], Any]) -> Reply:
+    def _finished(self, run: ScriptRun, calls: Calls, body: Callable[..., Any], arguments: list[Any]) -> Reply:
         """Run it; whatever happens, nothing of the run is left behind."""
-        ctx = run.caller
         run.started = perf_counter()
-        self._run = run
+        self._run = calls.run = run
         try:
-            result = body()
+            result = body(*arguments)
         except FAILURES as error:
             result = (b"!", b"ERR " + message_of(error), False, 0, False)
         finally:
-            self._run = None
-            interpreter.lift()  # what follows makes values
+            self._run = calls.run = None
             if run.slow:
                 self._engine.set_busy(False, run.is_eval)
             if run.aborted:
                 self._engine.abandon()
-        ctx.journal_nothing()  # what it changed is journaled, not that it ran
-        reply = self._reply(run, interpreter, result)
-        self._runs += 1
-        interpreter.end_run(self._runs % _COLLECT_EVERY == 0)
+        run.caller.journal_nothing()  # what it changed is journaled, not that it ran
+        if isinstance(result, tuple):
+            reply = self._of_table(run, calls.interpreter, result)
+        else:
+            reply = plain_reply(result, run.ctx.session.resp3)
+        calls.interpreter.end_run()
         return reply
 
-    def _reply(self, run: ScriptRun, interpreter: Interpreter, result: Any) -> Reply:
-        resp3 = run.ctx.session.resp3
-        if not isinstance(result, tuple):
-            return plain_reply(result, resp3)
+    def _of_table(self, run: ScriptRun, interpreter: Interpreter, result: tuple[Any, ...]) -> Reply:
         mark = result[0]
         if mark == b"=":
-            return self._of_row(run, result[1:], resp3)
+            return self._of_row(run, list(result[1:]))
         if mark == b"*":
-            row: list[Any] = []
-            count = int(result[2])
-            for start in range(1, count + 1, _CHUNK):
-                part = interpreter.slice(result[1], start, min(start + _CHUNK - 1, count))
-                row.extend(part if isinstance(part, tuple) else (part,))
-            return self._of_row(run, row, resp3)
+            interpreter.room.lift()  # what stands for the table here takes memory there
+            return self._of_row(run, interpreter.values_of(result[1], int(result[2])))
+        interpreter.room.has(0)  # collects, if there is none
         return self._error(run, result)
 
     def _error(self, run: ScriptRun, result: tuple[Any, ...]) -> Reply:
-        _, text, source, line, counted = result
-        if source:
-            text = b"%b script: %b, on %b:%d." % (text, run.name, source, int(line))
-        reply = ErrorReply(text)
-        if not counted:
+        text: bytes = result[1]
+        if result[2]:  # where it came from
+            text = b"%b script: %b, on %b:%d." % (text, run.name, result[2], int(result[3]))
+        if not result[4]:
             self._engine.count_error(text)
         _failed(run, 1)
-        return reply
+        return ErrorReply(text)
 
-    def _of_row(self, run: ScriptRun, row: tuple[Any, ...] | list[Any], resp3: bool) -> Reply:
+    def _of_row(self, run: ScriptRun, row: list[Any]) -> Reply:
         """Of a table. An error that the script made itself is counted; one of a command was, when it came up."""
         errors = Errors()
-        reply = reply_of_row(row, resp3, errors)
+        reply = reply_of_row(row, run.ctx.session.resp3, errors)
         for error in errors.made:
             self._engine.count_error(error.text)
         _failed(run, errors.replied + (1 if errors.made else 0))
@@ -244,7 +231,7 @@ class Scripting:
 
     def _load(self, name: bytes, source: bytes) -> _Cached:
         flags, code = script_flags(source)
-        function, problem = self._scripts.compile(code, b"@user_script")
+        function, problem = self._of_scripts().interpreter.compile(code, b"@user_script")
         if function is None:
             shown = problem.decode("utf-8", "surrogateescape")
             raise CommandError("ERR", f"Error compiling script (new function): {shown}")
@@ -260,13 +247,13 @@ class Scripting:
     def flush_scripts(self) -> None:
         self._cache = {}
         self._cached_bytes = 0
-        self._interpreter = None
+        self._calls = None
 
     def cached_count(self) -> int:
         return len(self._cache)
 
     def memory(self) -> tuple[int, int, int]:
-        of_scripts = self._interpreter.memory() if self._interpreter else 0
+        of_scripts = self._calls.interpreter.memory() if self._calls else 0
         return of_scripts, self.libraries.memory(), self._cached_bytes
 
     # -- what is running
@@ -312,112 +299,11 @@ class Scripting:
             return _KILLED
         return None
 
-    # -- redis.*: what a script calls. Nothing may be raised here.
-
-    def call_row(self, row: Any, count: float) -> Any:
-        """`call` with more arguments than a call of Lua takes."""
-        run = self._run
-        interpreter = self._scripts if run is None or run.is_eval else self.libraries.interpreter
-        try:
-            arguments: list[Any] = []
-            for start in range(1, int(count) + 1, _CHUNK):
-                part = interpreter.slice(row, start, min(start + _CHUNK - 1, int(count)))
-                arguments.extend(part if isinstance(part, tuple) else (part,))
-        except FAILURES:
-            interpreter.lift()
-            return b"ERR not enough memory", NO_ROOM
-        return self.call(*arguments)
-
-    def call(self, *arguments: Any) -> Any:
-        run = self._run
-        argv: list[bytes] = []
-        for argument in arguments:
-            if isinstance(argument, bytes):
-                argv.append(argument)
-            elif isinstance(argument, int) and not isinstance(argument, bool):
-                argv.append(b"%d" % argument)
-            elif isinstance(argument, float):
-                argv.append(format_double(argument))
-            else:
-                return _NOT_ARGUMENTS
-        if run is None:
-            return b"ERR redis.call and redis.pcall can only be called while a script runs", ERROR
-        interpreter = self._scripts if run.is_eval else self.libraries.interpreter
-        try:
-            reply = self._engine.call(run, argv)
-            if isinstance(reply, int) and -_EXACT < reply < _EXACT and not isinstance(reply, bool):
-                return float(reply)  # takes no memory
-            if isinstance(reply, bytes):
-                if interpreter.has_room(len(reply)):
-                    return reply
-            elif interpreter.has_room(0):
-                interpreter.lift()
-                value = for_lua(reply, interpreter.tables, run.ctx.session.resp3)
-                interpreter.relimit()
-                return value
-        except FAILURES as error:
-            log.error("script.failed", error=message_of(error).decode("utf-8", "replace"))
-        except Exception as error:
-            log.error("script.bug", exc_info=error)
-        interpreter.lift()  # until Lua has read this (value_of in sandbox.lua)
-        return b"ERR not enough memory", NO_ROOM
-
-    def log(self, *values: Any) -> tuple[bool, Any]:
-        if len(values) < 2:
-            return False, b"ERR redis.log() requires two arguments or more."
-        level = values[0]
-        if isinstance(level, bytes) and parse_int(level) is not None:
-            level = int(level)
-        if not isinstance(level, (int, float)) or isinstance(level, bool):
-            return False, b"ERR First argument must be a number (log level)."
-        if not 0 <= int(level) <= 3:
-            return False, b"ERR Invalid debug level."
-        words = [_word(value) for value in values[1:] if isinstance(value, (bytes, int, float))]
-        getattr(log, _LEVELS[int(level)])("script.log", text=" ".join(words))
-        return True, None
-
-    def setresp(self, *values: Any) -> tuple[bool, Any]:
-        if len(values) != 1:
-            return False, b"ERR redis.setresp() requires one argument."
-        version = _number(values[0])
-        if version not in (2, 3):
-            return False, b"ERR RESP version must be 2 or 3."
-        if self._run is not None:
-            self._run.ctx.session.resp3 = version == 3
-        return True, None
-
-    def set_repl(self, *values: Any) -> tuple[bool, Any]:
-        if len(values) != 1:
-            return False, b"ERR redis.set_repl() requires one argument."
-        flags = _number(values[0])
-        if flags is None or int(flags) & ~(REPLICATE_LOG | REPLICATE_REPLICAS):
-            return False, b"ERR Invalid replication flags. Use REPL_AOF, REPL_REPLICA, REPL_ALL or REPL_NONE."
-        if self._run is not None:
-            self._run.replicate = int(flags)
-        return True, None
-
-    def acl_check_cmd(self, *argv: Any) -> tuple[bool, Any]:
-        run = self._run
-        words = [_argument(value) for value in argv]
-        if not words:
-            return False, b"ERR Please specify at least one argument for this redis lib call"
-        if None in words or run is None:
-            return False, _NOT_ARGUMENTS[0]
-        commands = run.ctx.shared.commands
-        found = commands.get(words[0].upper()) if words[0] is not None else None
-        if found is None or (
-            found.subcommands and len(words) > 1 and (words[1] or b"").upper() not in found.subcommands
-        ):
-            return False, b"ERR Invalid command passed to redis.acl_check_cmd()"
-        return True, True  # every user may do everything, as long as there are no ACLs
-
-    def sha1hex(self, text: bytes) -> bytes:
-        return sha1(text).hexdigest().encode()
-
-    def register(self, name: bytes, callback: Any, description: Any, flags: bytes) -> bytes | None:
-        return self.libraries.register(name, callback, description or None, flags)
-
     # -- libraries
+
+    def _register(self, name: bytes, callback: Any, description: Any, flags: bytes) -> bytes | None:
+        """redis.register_function."""
+        return self.libraries.register(name, callback, description or None, flags)
 
     def load_library(self, source: bytes, replace: bool, patient: bool) -> bytes:
         return self.libraries.load(source, replace, patient)
@@ -438,9 +324,9 @@ class Scripting:
         return len(self.libraries.libraries), len(self.libraries.functions)
 
 
-def _size(argv: list[bytes]) -> int:
-    """What they take in Lua, about."""
-    return sum(map(len, argv)) + 64 * len(argv)
+def _check_room(interpreter: Interpreter, argv: list[bytes]) -> None:
+    if not interpreter.room.has(64 * len(argv) + sum(map(len, argv))):
+        raise CommandError("ERR", "not enough memory for the arguments of a script")
 
 
 def _failed(run: ScriptRun, times: int) -> None:
@@ -458,22 +344,3 @@ def _key_count(argv: list[bytes], not_a_number: str = "value is not an integer o
     if count < 0:
         raise CommandError("ERR", "Number of keys can't be negative")
     return count
-
-
-def _argument(value: Any) -> bytes | None:
-    if isinstance(value, bytes):
-        return value
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    return b"%d" % value if isinstance(value, int) else format_double(value)
-
-
-def _number(value: Any) -> float | None:
-    if isinstance(value, bytes):
-        found = parse_int(value)
-        return None if found is None else float(found)
-    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
-
-
-def _word(value: Any) -> str:
-    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else f"{value:.14g}"

@@ -5,7 +5,6 @@ false. With redis.setresp(3) also: null -> nil, boolean, double -> {double=}, ma
 """
 
 import math
-from collections.abc import Callable
 from typing import Any, Final
 
 from broker.protocol.numbers import I64_MAX, I64_MIN, format_double
@@ -27,132 +26,150 @@ from broker.protocol.replies import (
     Simple,
     Verbatim,
 )
+from broker.scripting.rows import Row
 
-# How the host marks what is no plain value (see value_of in sandbox.lua).
+# How what is no plain value is marked (see `made` in sandbox.lua).
 STATUS: Final = 1
 ERROR: Final = 2
 DOUBLE: Final = 3
-BIG_NUMBER: Final = 4
-VERBATIM: Final = 5
-NO_ROOM: Final = 6
-
-_CHUNK: Final = 4000  # values at a time between Lua and here: the C stack takes 8,000
-
-
-class Tables:
-    """Makes Lua tables. `entry` is what sandbox.lua gave back."""
-
-    def __init__(self, lua: Any, entry: Any) -> None:
-        self._from = lua.table_from
-        self._list = entry[b"list"]
-        self._pairs = entry[b"pairs"]
-        self._add_pairs = entry[b"add_pairs"]
-        self._map = entry[b"map"]
-        self._set = entry[b"set"]
-        self._value = entry[b"value"]
-
-    def array(self, items: list[Any]) -> Any:
-        if len(items) <= _CHUNK:
-            return self._list(*items)
-        return self._from(items)
-
-    def table(self, pairs: list[tuple[Any, Any]]) -> Any:
-        half = _CHUNK // 2
-        made = self._pairs(*[part for pair in pairs[:half] for part in pair])
-        for start in range(half, len(pairs), half):
-            self._add_pairs(made, *[part for pair in pairs[start : start + half] for part in pair])
-        return made
-
-    def mapping(self, flat: list[Any]) -> Any:
-        if len(flat) <= _CHUNK:
-            return self._map(*flat)
-        return self._from({b"map": self.table(list(zip(flat[::2], flat[1::2], strict=True)))})
-
-    def members(self, items: list[Any]) -> Any:
-        if len(items) <= _CHUNK:
-            return self._set(*items)
-        return self._from({b"set": self.table([(item, True) for item in items])})
-
-    def marked(self, marked: tuple[Any, ...]) -> Any:
-        return self._value(*marked)
+VERBATIM: Final = 4
+NO_ROOM: Final = 5
+LIST: Final = 6  # a table of plain values
+ROW: Final = 7  # see rows.py
+BAD_CALL: Final = 8  # an error that no command replied
 
 
-def for_lua(reply: Reply, tables: Tables, resp3: bool) -> Any:
-    """What redis.call gives: a plain value, or a tuple (value, mark, ...) that Lua turns into a table."""
-    if isinstance(reply, (bytes, int)) and not isinstance(reply, bool):
-        return float(reply) if isinstance(reply, int) and not -(1 << 53) < reply < 1 << 53 else reply
+def for_lua(reply: Reply, resp3: bool) -> Any:
+    """What redis.call gives: a plain value; (value, mark, ...); a list of plain values; or a Row."""
+    if isinstance(reply, (bytes, bool, int, float)):
+        return reply
     if reply is None:
         return None if resp3 else False
     if isinstance(reply, list):
-        return tables.array([_item(item, tables, resp3) for item in reply])
+        return _array(reply, resp3)
     if isinstance(reply, Simple):
         return reply.text, STATUS
     if isinstance(reply, ErrorReply):
         return _with_code(reply.text), ERROR
     if isinstance(reply, EntryList):
-        return for_lua(reply.items, tables, resp3)
+        return for_lua(reply.items, resp3)
     if isinstance(reply, Null):
         return None if resp3 else False
-    if isinstance(reply, (Push, Set)) and not (resp3 and isinstance(reply, Set)):
-        return for_lua(reply.items, tables, resp3)
-    if resp3:
-        return _for_resp3(reply, tables)
-    return _for_resp2(reply, tables)
+    if isinstance(reply, Set) and resp3:
+        return _rowed(reply, True)
+    if isinstance(reply, (Push, Set)):
+        return for_lua(reply.items, resp3)
+    return _for_resp3(reply) if resp3 else _for_resp2(reply)
 
 
-def _item(reply: Reply, tables: Tables, resp3: bool) -> Any:
-    if isinstance(reply, bytes):  # most of all
-        return reply
-    value = for_lua(reply, tables, resp3)
-    return tables.marked(value) if isinstance(value, tuple) else value
+def _array(items: list[Reply], resp3: bool) -> Any:
+    for item in items:
+        if not isinstance(item, (bytes, int)) and (item is not None or resp3):
+            return _rowed(items, resp3)
+    return [False if item is None else item for item in items]
+
+
+def _rowed(reply: Reply, resp3: bool) -> Row:
+    row = Row()
+    _Tables(row, resp3).entry(reply)
+    return row
 
 
 def _with_code(text: bytes) -> bytes:
     return text if b" " in text else b"ERR " + text
 
 
-def _for_resp2(reply: Reply, tables: Tables) -> Any:
+def _for_resp2(reply: Reply) -> Any:
     if isinstance(reply, (Map, Pairs)):
-        return for_lua(reply.flat, tables, False)
+        return for_lua(reply.flat, False)
     if isinstance(reply, PairMap):
-        return _nested(reply.flat, tables, False)
+        return _rowed(reply, False)
     if isinstance(reply, Double):
         return format_double(reply.value)
     if isinstance(reply, Boolean):
         return 1 if reply.value else 0
     if isinstance(reply, Verbatim):
         return reply.text
-    return _for_any(reply, tables, False)
+    return _for_any(reply, False)
 
 
-def _for_resp3(reply: Reply, tables: Tables) -> Any:
-    if isinstance(reply, (Map, PairMap)):
-        return tables.mapping([_item(item, tables, True) for item in reply.flat])
-    if isinstance(reply, Set):
-        return tables.members([_item(item, tables, True) for item in reply.items])
-    if isinstance(reply, Pairs):
-        return _nested(reply.flat, tables, True)
+def _for_resp3(reply: Reply) -> Any:
+    if isinstance(reply, (Map, PairMap, Pairs)):
+        return _rowed(reply, True)
     if isinstance(reply, Double):
         return reply.value, DOUBLE
     if isinstance(reply, Boolean):
         return reply.value
     if isinstance(reply, Verbatim):
         return reply.text, VERBATIM, reply.kind
-    return _for_any(reply, tables, True)
+    return _for_any(reply, True)
 
 
-def _for_any(reply: Reply, tables: Tables, resp3: bool) -> Any:
+def _for_any(reply: Reply, resp3: bool) -> Any:
     if isinstance(reply, Replies) and len(reply.items) == 1:
-        return for_lua(reply.items[0], tables, resp3)
+        return for_lua(reply.items[0], resp3)
     if isinstance(reply, (Replies, Raw)):
         return None if resp3 else False  # pushed already, or nothing: no command that scripts may call
     raise TypeError(f"no reply for a script: {type(reply).__name__}")
 
 
-def _nested(flat: list[Reply], tables: Tables, resp3: bool) -> Any:
-    """A table of tables of two."""
-    values = [_item(item, tables, resp3) for item in flat]
-    return tables.array([tables.array(values[i : i + 2]) for i in range(0, len(values), 2)])
+class _Tables:
+    """Puts the tables of a reply into a row."""
+
+    def __init__(self, row: Row, resp3: bool) -> None:
+        self._row = row
+        self._resp3 = resp3
+
+    def entry(self, reply: Reply) -> Any:
+        """What stands for it among the entries of its table: a plain value, or None, and it is in the row."""
+        if isinstance(reply, bytes):  # most of all
+            return reply
+        if isinstance(reply, list):
+            return self._row.array([self.entry(item) for item in reply])
+        if self._resp3 and isinstance(reply, (Map, PairMap)):
+            return self._within(b"map", [self.entry(item) for item in reply.flat])
+        if self._resp3 and isinstance(reply, Set):
+            members: list[Any] = []
+            for item in reply.items:
+                members.append(self.entry(item))
+                members.append(True)
+            return self._within(b"set", members)
+        if isinstance(reply, PairMap) or (self._resp3 and isinstance(reply, Pairs)):
+            return self._nested(reply.flat)
+        return self._other(for_lua(reply, self._resp3))
+
+    def _other(self, value: Any) -> Any:
+        if isinstance(value, Row):
+            self._row.values += value.values
+            return None
+        if isinstance(value, list):
+            return self._row.array(value)
+        if isinstance(value, tuple):
+            return self._marked(value)
+        return self._row.nil() if value is None else value
+
+    def _within(self, name: bytes, pairs: list[Any]) -> Any:
+        """A table of one field, which is a table."""
+        self._row.pairs(pairs)
+        return self._row.pairs([name, None])
+
+    def _nested(self, flat: list[Reply]) -> Any:
+        """A table of tables of two."""
+        count = len(flat) // 2
+        for i in range(0, 2 * count, 2):
+            self._row.array([self.entry(flat[i]), self.entry(flat[i + 1])])
+        nothing: list[Any] = [None] * count
+        return self._row.array(nothing)
+
+    def _marked(self, value: tuple[Any, ...]) -> Any:
+        mark = value[1]
+        if mark == STATUS:
+            return self._row.pairs([b"ok", value[0]])
+        if mark == ERROR:
+            return self._row.pairs([b"err", value[0], b"ignore_error_stats_update", True])
+        if mark == DOUBLE:
+            return self._row.pairs([b"double", value[0]])
+        return self._within(b"verbatim_string", [b"string", value[0], b"format", value[2]])
 
 
 # -- out of Lua
@@ -187,61 +204,56 @@ class Errors:
         self.replied = 0
 
 
-def reply_of_row(row: tuple[Any, ...] | list[Any], resp3: bool, errors: Errors) -> Reply:
+def reply_of_row(row: list[Any], resp3: bool, errors: Errors) -> Reply:
     """Of the flat row that sandbox.lua made of a table."""
     return _Rows(row, resp3, errors).next()
 
 
 class _Rows:
-    def __init__(self, row: tuple[Any, ...] | list[Any], resp3: bool, errors: Errors) -> None:
+    def __init__(self, row: list[Any], resp3: bool, errors: Errors) -> None:
         self._row = row
-        self.errors = errors
+        self._errors = errors
         self._at = 0
         self._resp3 = resp3
 
     def next(self) -> Reply:
-        value = self._row[self._at]
-        self._at += 1
+        value = self._take()
+        if isinstance(value, bytes):
+            return value
         if value is not None:
-            return value if isinstance(value, bytes) else plain_reply(value, self._resp3)
-        letter = self._row[self._at]
-        self._at += 1
-        made = _BY_LETTER[letter]
-        return made(self)
+            return plain_reply(value, self._resp3)
+        letter = self._take()
+        if letter == b"a":
+            return self._many(self._take())
+        if letter == b"0":
+            return None
+        if letter == b"s":
+            return Simple(self._take().replace(b"\r", b" ").replace(b"\n", b" "))
+        if letter == b"e":
+            self._errors.replied += 1
+            return ErrorReply(self._take())
+        return self._rarer(letter)
 
-    def take(self) -> Any:
+    def _rarer(self, letter: bytes) -> Reply:
+        if letter == b"E":
+            error = ErrorReply(self._take())
+            self._errors.made.append(error)
+            return error
+        if letter == b"d":
+            return Double(float(self._take()))
+        if letter == b"n":
+            return BigNumber(self._take())
+        if letter == b"m":
+            return Map(self._many(2 * self._take()))
+        if letter == b"S":
+            return Set(self._many(self._take()))
+        assert letter == b"v", letter
+        kind = self._take()
+        return Verbatim(self._take(), (kind + b"   ")[:3])
+
+    def _take(self) -> Any:
         self._at += 1
         return self._row[self._at - 1]
 
-    def many(self, count: int) -> list[Reply]:
+    def _many(self, count: int) -> list[Reply]:
         return [self.next() for _ in range(count)]
-
-
-def _made_error(rows: _Rows) -> Reply:
-    error = ErrorReply(rows.take())
-    rows.errors.made.append(error)
-    return error
-
-
-def _replied_error(rows: _Rows) -> Reply:
-    rows.errors.replied += 1
-    return ErrorReply(rows.take())
-
-
-def _verbatim(rows: _Rows) -> Reply:
-    kind = rows.take()
-    return Verbatim(rows.take(), (kind + b"   ")[:3])
-
-
-_BY_LETTER: Final[dict[bytes, Callable[[_Rows], Reply]]] = {
-    b"0": lambda rows: None,
-    b"e": _replied_error,
-    b"E": _made_error,
-    b"s": lambda rows: Simple(rows.take().replace(b"\r", b" ").replace(b"\n", b" ")),
-    b"d": lambda rows: Double(float(rows.take())),
-    b"n": lambda rows: BigNumber(rows.take()),
-    b"v": _verbatim,
-    b"a": lambda rows: rows.many(rows.take()),
-    b"m": lambda rows: Map(rows.many(2 * rows.take())),
-    b"S": lambda rows: Set(rows.many(rows.take())),
-}

@@ -144,10 +144,10 @@ def test_an_attempt_is_an_error_and_the_server_stands(broker: Harness, script: s
 
 def test_python_objects_show_nothing_where_one_is_passed_to_lua(broker: Harness) -> None:
     """Defence in depth: even with a host function in hand, no attribute of it can be read or set."""
-    interpreter = broker.scripts._scripts
-    probe = interpreter._lua.eval(b"function(f) local a, b = pcall(function() return f.__globals__ end) return a end")
+    interpreter = broker.scripts.interpreter
+    probe = interpreter.lua.eval(b"function(f) local a, b = pcall(function() return f.__globals__ end) return a end")
     assert probe(len) is False
-    assert interpreter._lua.eval(b"function(f) return (pcall(function() f.x = 1 end)) end")(len) is False
+    assert interpreter.lua.eval(b"function(f) return (pcall(function() f.x = 1 end)) end")(len) is False
 
 
 def test_patterns_that_people_write_are_let_through(broker: Harness) -> None:

@@ -2,7 +2,7 @@
 -- Behaviour and texts: lua-cjson 2.1 as Redis ships it.
 
 local tools = ...
-local host, null, is_null = tools.host, tools.null, tools.is_null
+local host, null, is_null, settings, build = tools.host, tools.null, tools.is_null, tools.settings, tools.build
 local type, next, error, tostring, floor, select, rawget = tools.type, tools.next, tools.error, tools.tostring,
     tools.floor, tools.select, tools.rawget
 local format, gsub, find, concat = tools.string.format, tools.string.gsub, tools.string.find, tools.table.concat
@@ -16,20 +16,45 @@ for code = 0, 31 do
     escapes[char] = escapes[char] or format("\\u%04x", code)
 end
 local ESCAPED = '[%z\1-\31"\\/\127]'
+local HARMLESS = "^[%w_ .,:;=+-]*$" -- found out faster
 
 local function quoted(text)
-    if find(text, ESCAPED) then text = gsub(text, ESCAPED, escapes) end
+    if not find(text, HARMLESS) and find(text, ESCAPED) then text = gsub(text, ESCAPED, escapes) end
     return '"' .. text .. '"'
+end
+
+-- What short texts and small integers become, of as many as MOST before it is forgotten: most documents say the same
+-- things again and again. texts: {text: as a value}; firsts, others: {text: as a key of an object, with what precedes}.
+local MOST, SHORT = 2000, 40
+local texts, firsts, others, known = {}, {}, {}, 0
+local function remember(memo, key, text)
+    known = known + 1
+    if known > MOST then
+        texts, firsts, others, known = {}, {}, {}, 0
+    else
+        memo[key] = text
+    end
+    return text
+end
+
+local function text_of(text)
+    if #text > SHORT then return quoted(text) end
+    return remember(texts, text, quoted(text))
+end
+
+-- (value), or (nil, what is wrong).
+local function decoded(kind, ...)
+    if kind == true then return (...) end
+    if kind then return (build(kind, ...)) end
+    host.relimit()
+    return nil, (...)
 end
 
 local function new_library()
     local convert, ratio, safe, encode_depth, decode_depth, invalid_out, invalid_in, precision, keep
     local number_format
-    local changed = true
 
     local function reset()
-        if not changed then return end
-        changed = false
         convert, ratio, safe = false, 2, 10
         encode_depth, decode_depth = 1000, 1000
         invalid_out, invalid_in = 0, true
@@ -67,60 +92,92 @@ local function new_library()
         return highest
     end
 
-    local append
-    local function append_object(t, out, n, depth)
-        n = n + 1
-        local first = n
-        out[n] = "{"
-        for key, value in next, t do
-            local kind = type(key)
-            local lead = n == first and "" or ","
-            n = n + 1
-            if kind == "string" then
-                out[n] = lead .. quoted(key) .. ":"
-            elseif kind == "number" then
-                out[n] = lead .. '"' .. number_text(key) .. '":'
-            else
-                unserialisable(key, "table key must be a number or string")
-            end
-            n = append(value, out, n, depth)
+    local function key_of(key, lead)
+        local kind = type(key)
+        if kind == "string" then
+            local text = lead .. quoted(key) .. ":"
+            if #key > SHORT then return text end
+            return remember(lead == "," and others or firsts, key, text)
+        elseif kind == "number" then
+            return lead .. '"' .. number_text(key) .. '":'
         end
-        out[n + 1] = "}"
+        unserialisable(key, "table key must be a number or string")
+    end
+
+    local append
+    -- Of what is in no memo and no table.
+    local function scalar(value, kind)
+        if kind == "string" then return text_of(value) end
+        if kind == "number" then return number_text(value) end
+        if kind == "boolean" then return value and "true" or "false" end
+        if kind == "nil" or is_null(value) then return "null" end
+        unserialisable(value, "type not supported")
+    end
+
+    local function append_object(t, out, n, depth)
+        local memo = firsts
+        local lead = "{"
+        for key, value in next, t do
+            out[n + 1] = type(key) == "string" and memo[key] or key_of(key, lead)
+            memo, lead = others, ","
+            local text = texts[value]
+            if text then
+                n = n + 2
+                out[n] = text
+            else
+                local kind = type(value)
+                if kind == "table" then
+                    n = append(value, out, n + 1, depth)
+                else
+                    n = n + 2
+                    out[n] = scalar(value, kind)
+                end
+            end
+        end
+        if lead == "{" then
+            out[n + 1] = "{}"
+        else
+            out[n + 1] = "}"
+        end
         return n + 1
     end
 
-    append = function(value, out, n, depth)
-        local kind = type(value)
-        if kind == "string" then
-            out[n + 1] = quoted(value)
-        elseif kind == "number" then
-            out[n + 1] = number_text(value)
-        elseif kind == "boolean" then
-            out[n + 1] = value and "true" or "false"
-        elseif kind == "table" then
-            depth = depth + 1
-            if depth > encode_depth then error("Cannot serialise, excessive nesting (" .. depth .. ")", 0) end
-            local length = array_length(value)
-            if length <= 0 then return append_object(value, out, n, depth) end
-            n = n + 1
-            out[n] = "["
-            for i = 1, length do
-                if i > 1 then
-                    n = n + 1
-                    out[n] = ","
+    local function append_array(t, length, out, n, depth)
+        local lead = "["
+        for i = 1, length do
+            out[n + 1] = lead
+            lead = ","
+            local value = rawget(t, i)
+            local text = value and texts[value]
+            if text then
+                n = n + 2
+                out[n] = text
+            else
+                local kind = type(value)
+                if kind == "table" then
+                    n = append(value, out, n + 1, depth)
+                else
+                    n = n + 2
+                    out[n] = scalar(value, kind)
                 end
-                n = append(rawget(value, i), out, n, depth)
             end
-            out[n + 1] = "]"
-        elseif kind == "nil" or is_null(value) then
-            out[n + 1] = "null"
-        else
-            unserialisable(value, "type not supported")
         end
+        out[n + 1] = "]"
         return n + 1
+    end
+
+    append = function(t, out, n, depth)
+        depth = depth + 1
+        if depth > encode_depth then error("Cannot serialise, excessive nesting (" .. depth .. ")", 0) end
+        if type((next(t))) == "string" then return append_object(t, out, n, depth) end
+        local length = array_length(t)
+        if length <= 0 then return append_object(t, out, n, depth) end
+        return append_array(t, length, out, n, depth)
     end
 
     local function encoded(value)
+        local kind = type(value)
+        if kind ~= "table" then return scalar(value, kind) end
         local out = {}
         append(value, out, 0, 0)
         return concat(out)
@@ -142,11 +199,8 @@ local function new_library()
         if type(text) ~= "string" then
             error("bad argument #1 to 'decode' (string expected, got " .. type(text) .. ")", 2)
         end
-        local ok, value = host.json_decode(null, text, invalid_in, decode_depth)
-        if not ok then
-            host.relimit()
-            error(value, 2)
-        end
+        local value, problem = decoded(host.json_decode(null, text, invalid_in, decode_depth))
+        if problem then error(problem, 2) end
         return value
     end
 
@@ -176,7 +230,7 @@ local function new_library()
     function library.encode_sparse_array(...)
         too_many(select("#", ...), 3, "encode_sparse_array")
         local a, b, c = ...
-        changed = true
+        settings.changed = true
         convert = flag(a, convert, "encode_sparse_array")
         ratio = integer(b, ratio, 0, MAX, "encode_sparse_array", 2)
         safe = integer(c, safe, 0, MAX, "encode_sparse_array", 3)
@@ -184,33 +238,33 @@ local function new_library()
     end
     function library.encode_max_depth(...)
         too_many(select("#", ...), 1, "encode_max_depth")
-        changed = true
+        settings.changed = true
         encode_depth = integer((...), encode_depth, 1, MAX, "encode_max_depth", 1)
         return encode_depth
     end
     function library.decode_max_depth(...)
         too_many(select("#", ...), 1, "decode_max_depth")
-        changed = true
+        settings.changed = true
         decode_depth = integer((...), decode_depth, 1, MAX, "decode_max_depth", 1)
         return decode_depth
     end
     function library.encode_number_precision(...)
         too_many(select("#", ...), 1, "encode_number_precision")
-        changed = true
+        settings.changed = true
         precision = integer((...), precision, 1, 14, "encode_number_precision", 1)
         number_format = "%." .. precision .. "g"
         return precision
     end
     function library.encode_keep_buffer(...)
         too_many(select("#", ...), 1, "encode_keep_buffer")
-        changed = true
+        settings.changed = true
         keep = flag((...), keep, "encode_keep_buffer")
         return keep
     end
     function library.encode_invalid_numbers(...)
         too_many(select("#", ...), 1, "encode_invalid_numbers")
         local value = ...
-        changed = true
+        settings.changed = true
         if value == "null" then
             invalid_out = 2
         elseif value ~= nil then
@@ -221,15 +275,16 @@ local function new_library()
     end
     function library.decode_invalid_numbers(...)
         too_many(select("#", ...), 1, "decode_invalid_numbers")
-        changed = true
+        settings.changed = true
         invalid_in = flag((...), invalid_in, "decode_invalid_numbers")
         return invalid_in
     end
     return library, reset
 end
 
-local library, reset = new_library()
+local library
+library, settings.reset = new_library()
 function library.new() -- a library of its own, with the default settings
     return (new_library())
 end
-return library, reset
+return library

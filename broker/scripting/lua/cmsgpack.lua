@@ -2,12 +2,13 @@
 -- Behaviour: lua-cmsgpack 0.4 as Redis ships it.
 
 local tools = ...
-local host, CHUNK = tools.host, tools.CHUNK
+local host, build = tools.host, tools.build
 local type, next, error, floor, select, unpack = tools.type, tools.next, tools.error, tools.floor, tools.select, tools.unpack
 tools.setfenv(1, tools.env)
 
 local results = tools.checked
 local MAX_NESTING = 16
+local MANY = 40 -- values that are cheaper in a table, see sandbox.lua
 
 -- (true, n) for a table that has exactly the keys 1 to n, else (false, number of pairs).
 local function shape(t)
@@ -56,7 +57,7 @@ function library.pack(...)
     if count == 0 then error("bad argument #0 to 'pack' (MessagePack pack needs input.)", 2) end
     local row, n = {}, 0
     for i = 1, count do n = flatten((select(i, ...)), row, n, 0) end
-    if n <= CHUNK then return results(host.msgpack_pack(unpack(row, 1, n))) end
+    if n <= MANY then return results(host.msgpack_pack(unpack(row, 1, n))) end
     return results(host.msgpack_pack_row(row, n))
 end
 
@@ -68,20 +69,28 @@ local function checked_text(text, name)
     return text
 end
 
+local function unpacked(kind, ...)
+    if not kind then
+        host.relimit()
+        error((...), 3)
+    end
+    local found, count = build(kind, ...)
+    return unpack(found, 1, count)
+end
 
-function library.unpack(text, ...)
+function library.unpack(text)
     text = checked_text(text, "unpack")
-    return results(host.msgpack_unpack(text, 0, 0))
+    return unpacked(host.msgpack_unpack(text, 0, 0))
 end
 
 function library.unpack_limit(text, limit, offset)
     text = checked_text(text, "unpack_limit")
-    return results(host.msgpack_unpack_from(text, limit, offset or 0))
+    return unpacked(host.msgpack_unpack(text, limit, offset or 0))
 end
 
 function library.unpack_one(text, offset)
     text = checked_text(text, "unpack_one")
-    return results(host.msgpack_unpack_from(text, 1, offset or 0))
+    return unpacked(host.msgpack_unpack(text, 1, offset or 0))
 end
 
 return library

@@ -170,7 +170,6 @@ string_meta.__metatable = proxy({ __index = globals.string })
 
 local tables = {}
 for name, f in pairs(table) do tables[name] = f end
-tables.setn = nil
 tables.insert = function(t, ...)
     if type(t) ~= "table" then
         error("bad argument #1 to 'insert' (table expected, got " .. (t == nil and "nil" or type(t)) .. ")", 2)
@@ -221,53 +220,123 @@ globals.os = proxy({ clock = os_clock })
 
 local function failure(text) return { err = text } end
 
-local function number_or_text(...)
-    for i = 1, select("#", ...) do
-        local kind = type((select(i, ...)))
-        if kind ~= "string" and kind ~= "number" then return false end
-    end
-    return true
+-- What the host hands over and holds tables comes as a flat row of values (broker/scripting/rows.py): of each table its
+-- head, the number of tables among its entries, its entries. Those tables stand before it; nil takes the next of them.
+
+local function extend(row, n, ...)
+    local values = { ... }
+    local count = select("#", ...)
+    for i = 1, count do row[n + i] = values[i] end
+    return count
 end
 
--- The host gives a value, and for what is no plain value its kind: 1 status, 2 error, 3 double, 4 big number,
--- 5 verbatim text.
-local function value_of(value, kind, more)
-    if kind == nil then return value end
-    if kind == 1 then return { ok = value } end
-    if kind == 6 then -- no room: the host has lifted the limit to be able to say so
+local function more(row, n, ok, ...)
+    if not ok then
         host.relimit()
-        kind = 2
+        error("not enough memory", 0)
     end
-    if kind == 2 then return { err = value, ignore_error_stats_update = true } end
-    if kind == 3 then return { double = value } end
-    if kind == 4 then return { big_number = value } end
-    return { verbatim_string = { string = value, format = more } }
+    return extend(row, n, ...)
 end
 
-local host_call = host.call
-local function host_call_row(...) return host.call_row({ ... }, select("#", ...)) end
+local function pairs_of(row, from, to, made, child)
+    local t = {}
+    for i = from, to, 2 do
+        local key, value = row[i], row[i + 1]
+        if key == nil then key, child = made[child], child + 1 end
+        if value == nil then value, child = made[child], child + 1 end
+        t[key] = value
+    end
+    return t
+end
 
+local function array_of(row, from, to, made, child)
+    local t = {}
+    for i = from, to do
+        local value = row[i]
+        if value == nil then value, child = made[child], child + 1 end
+        t[i - from + 1] = value
+    end
+    return t
+end
+
+-- The table, and its head.
+local function build(total, ...)
+    local row = { ... }
+    if total > CHUNK then
+        local n = CHUNK
+        while n < total do n = n + more(row, n, host.more()) end
+    end
+    local made, top, at, head = {}, 0, 1, nil
+    while at <= total do
+        local tables, t = row[at + 1], nil
+        head = row[at]
+        at = at + 2
+        if not head then
+            t = nil -- a nil
+        elseif head < 0 then
+            local stop = at - head - 2
+            if tables == 0 then
+                t = {}
+                for i = at, stop, 2 do t[row[i]] = row[i + 1] end
+            else
+                top = top - tables
+                t = pairs_of(row, at, stop, made, top + 1)
+            end
+            at = stop + 1
+        else
+            local stop = at + head - 1
+            if tables > 0 then
+                top = top - tables
+                t = array_of(row, at, stop, made, top + 1)
+            elseif head == 2 then
+                t = { row[at], row[at + 1] }
+            elseif head <= CHUNK then
+                t = { unpack(row, at, stop) }
+            else
+                t = array_of(row, at, stop)
+            end
+            at = stop + 1
+        end
+        top = top + 1
+        made[top] = t
+    end
+    return made[1], head
+end
+
+-- What a call gives: a value, and for what is no plain value its mark (broker/scripting/values.py).
+local function made(value, mark, ...)
+    if mark == 6 then return { ... } end
+    if mark == 7 then return (build(value, ...)) end
+    if mark == 1 then return { ok = value } end
+    if mark == 5 then host.relimit() end -- no room: the host has lifted the limit to be able to say so
+    if mark == 2 or mark == 5 then return { err = value, ignore_error_stats_update = true } end
+    if mark == 3 then return { double = value } end
+    if mark == 4 then return { verbatim_string = { string = value, format = (...) } } end
+    return failure(value)
+end
+
+local host_call, host_call_row = host.call, host.call_row
+local MANY = 40 -- arguments that are cheaper in a table: each of the others is copied with every one that follows
+
+local function given(value, mark, ...)
+    if mark == nil then return value end
+    return made(value, mark, ...)
+end
+local function given_or_error(value, mark, ...)
+    if mark == nil then return value end
+    local result = made(value, mark, ...)
+    if mark == 2 or mark == 5 or mark == 8 then error(result, 0) end
+    return result
+end
 local function call(...)
     local count = select("#", ...)
-    if count == 0 then
-        error(failure("ERR Please specify at least one argument for this redis lib call"), 0)
-    end
-    local value, kind, more
-    if count <= CHUNK then value, kind, more = host_call(...) else value, kind, more = host_call_row(...) end
-    if kind == nil then return value end
-    local made = value_of(value, kind, more)
-    if kind == 2 or kind == 6 then error(made, 0) end
-    return made
+    if count <= MANY then return given_or_error(host_call(...)) end
+    return given_or_error(host_call_row({ ... }, count))
 end
 local function protected_call(...)
     local count = select("#", ...)
-    if count == 0 then
-        return failure("ERR Please specify at least one argument for this redis lib call")
-    end
-    local value, kind, more
-    if count <= CHUNK then value, kind, more = host_call(...) else value, kind, more = host_call_row(...) end
-    if kind == nil then return value end
-    return value_of(value, kind, more)
+    if count <= MANY then return given(host_call(...)) end
+    return given(host_call_row({ ... }, count))
 end
 
 -- A function of the host that gives (true, results ...) or (false, message).
@@ -334,23 +403,16 @@ globals.server = globals.redis
 local null = newproxy()
 local function is_null(value) return rawequal(value, null) end
 
-local function library(functions)
-    local real = {}
-    for name, f in pairs(functions) do real[name] = f end
-    return real
-end
-
 local tools = {
     checked = checked,    host = host, null = null, is_null = is_null, from_host = from_host, CHUNK = CHUNK,
     string = string, table = table, type = type, pairs = pairs, ipairs = ipairs, next = next, error = error,
     tostring = tostring, tonumber = tonumber, floor = floor, select = select, unpack = unpack, rawget = rawget,
-    setmetatable = setmetatable, env = env, setfenv = setfenv, math = math, rawset = rawset, pcall = pcall,
+    setmetatable = setmetatable, env = env, setfenv = setfenv, math = math, rawset = rawset, pcall = pcall, build = build,
 }
-local reset_cjson
+local settings = { changed = false } -- of cjson
+tools.settings = settings
 if host.libraries then
-    local json
-    json, reset_cjson = host.libraries.cjson(tools)
-    globals.cjson = proxy(json)
+    globals.cjson = proxy(host.libraries.cjson(tools))
     globals.cmsgpack = proxy(host.libraries.cmsgpack(tools))
     local packing = {}
     for _, name in ipairs({ "pack", "unpack", "size" }) do packing[name] = from_host(host.struct[name]) end
@@ -432,7 +494,20 @@ end
 -- Results, as a flat row of values that the host reads: a plain value stands for itself, anything else begins with
 -- nil and the letter of its kind.
 
-local function flatten(value, row, n, depth)
+local flatten
+local function flatten_keyed(letter, t, row, n, depth)
+    row[n + 2] = letter
+    local at, count = n + 3, 0
+    n = at
+    for key, value in next, t do
+        n = flatten(key, row, n, depth + 1)
+        if letter == "m" then n = flatten(value, row, n, depth + 1) end
+        count = count + 1
+    end
+    row[at] = count
+    return n
+end
+flatten = function(value, row, n, depth)
     local kind = type(value)
     if kind == "string" or kind == "boolean" then
         row[n + 1] = value
@@ -464,30 +539,9 @@ local function flatten(value, row, n, depth)
         return n + 3
     end
     field = rawget(value, "map")
-    if type(field) == "table" then
-        local at, count = n + 3, 0
-        row[n + 2] = "m"
-        n = at
-        for k, v in next, field do
-            n = flatten(k, row, n, depth + 1)
-            n = flatten(v, row, n, depth + 1)
-            count = count + 1
-        end
-        row[at] = count
-        return n
-    end
+    if type(field) == "table" then return flatten_keyed("m", field, row, n, depth) end
     field = rawget(value, "set")
-    if type(field) == "table" then
-        local at, count = n + 3, 0
-        row[n + 2] = "S"
-        n = at
-        for k in next, field do
-            n = flatten(k, row, n, depth + 1)
-            count = count + 1
-        end
-        row[at] = count
-        return n
-    end
+    if type(field) == "table" then return flatten_keyed("S", field, row, n, depth) end
     field = rawget(value, "big_number")
     if type(field) == "string" then
         row[n + 2], row[n + 3] = "n", field
@@ -550,45 +604,39 @@ local function outcome(ok, value)
 end
 
 local entry = {}
-local function begin() -- what a script sets holds for its run alone
-    if reset_cjson then reset_cjson() end
-end
 
 function entry.compile(source, name)
     return compiled(source, name)
 end
 
+-- What a script sets holds for its run alone.
+local function begin()
+    settings.changed = false
+    settings.reset()
+end
+
+local function run_with(f, keys, argv)
+    if settings.changed then begin() end
+    globals.KEYS, globals.ARGV = keys, argv
+    return outcome(xpcall(f, locate))
+end
+
 -- Run a script: the first `count` of the values are its KEYS, the others its ARGV.
 function entry.run(f, count, ...)
-    local keys, argv
-    if count == 0 then
-        keys, argv = {}, { ... }
-    elseif count == select("#", ...) then
-        keys, argv = { ... }, {}
-    elseif count == 1 then
-        keys, argv = { (...) }, { select(2, ...) }
-    else
-        keys, argv = {}, { ... }
-        local total = #argv
-        for i = 1, count do keys[i] = argv[i] end
-        for i = 1, total - count do argv[i] = argv[i + count] end
-        for i = total - count + 1, total do argv[i] = nil end
+    if count == 0 then return run_with(f, {}, { ... }) end
+    if count == 1 then
+        local key = ...
+        return run_with(f, { key }, { select(2, ...) })
     end
-    begin()
-    rawset(globals, "KEYS", keys)
-    rawset(globals, "ARGV", argv)
-    return outcome(xpcall(f, locate))
+    local keys, argv = { ... }, { select(count + 1, ...) }
+    for i = #keys, count + 1, -1 do keys[i] = nil end
+    return run_with(f, keys, argv)
 end
 
-function entry.run_tables(f, keys, argv)
-    begin()
-    rawset(globals, "KEYS", keys)
-    rawset(globals, "ARGV", argv)
-    return outcome(xpcall(f, locate))
-end
+entry.run_tables = run_with
 
 function entry.run_function(f, keys, argv)
-    begin()
+    if settings.changed then begin() end
     return outcome(xpcall(function() return f(keys, argv) end, locate))
 end
 
@@ -609,37 +657,7 @@ function entry.load_library(f)
 end
 
 function entry.list(...) return { ... } end
-function entry.append(t, n, ...)
-    for i = 1, select("#", ...) do t[n + i] = (select(i, ...)) end
-end
-function entry.pairs(...) -- key, value, key, value ...
-    local made = {}
-    for i = 1, select("#", ...), 2 do
-        local key, value = select(i, ...)
-        made[key] = value
-    end
-    return made
-end
-function entry.add_pairs(made, ...)
-    for i = 1, select("#", ...), 2 do
-        local key, value = select(i, ...)
-        made[key] = value
-    end
-end
-function entry.map(...) -- key, value, key, value ...
-    local made = {}
-    for i = 1, select("#", ...), 2 do
-        local key, value = select(i, ...)
-        made[key] = value
-    end
-    return { map = made }
-end
-function entry.set(...)
-    local made = {}
-    for i = 1, select("#", ...) do made[(select(i, ...))] = true end
-    return { set = made }
-end
-function entry.value(value, kind, more) return value_of(value, kind, more) end
+entry.extend = extend
 function entry.slice(row, from, to) return unpack(row, from, to) end
 function entry.memory() return collectgarbage("count") end
 function entry.collect(step) return collectgarbage("step", step) end

@@ -1,0 +1,182 @@
+"""redis.*: what a script calls, for one interpreter. Nothing may be raised here: see interpreter.py.
+
+Results: a plain value; or (value, mark), of which Lua makes a table; or (values, ROW or LIST, the first of them ...).
+"""
+
+import math
+from collections.abc import Callable
+from hashlib import sha1
+from typing import Any, Final
+
+import structlog
+
+from broker.commands.script_run import REPLICATE_LOG, REPLICATE_REPLICAS, ScriptEngine, ScriptRun
+from broker.protocol.numbers import format_double, parse_int
+from broker.scripting.binding import FAILURES, message_of
+from broker.scripting.interpreter import Interpreter
+from broker.scripting.rows import CHUNK, Row, size_of
+from broker.scripting.values import BAD_CALL, ERROR, LIST, NO_ROOM, ROW, for_lua
+
+log = structlog.get_logger()
+_LEVELS: Final = (log.debug, log.info, log.info, log.warning)  # of redis.log: debug, verbose, notice, warning
+_NO_ARGUMENTS: Final = (b"ERR Please specify at least one argument for this redis lib call", BAD_CALL)
+_NOT_ARGUMENTS: Final = (b"ERR Lua redis lib command arguments must be strings or integers", ERROR)
+_NOT_RUNNING: Final = (b"ERR redis.call and redis.pcall can only be called while a script runs", ERROR)
+_NO_MEMORY: Final = (b"ERR not enough memory", NO_ROOM)
+_FULL: Final = object()
+
+
+class Calls:
+    def __init__(self, engine: ScriptEngine, interpreter: Interpreter) -> None:
+        self._engine = engine
+        self.interpreter = interpreter
+        self.run: ScriptRun | None = None  # what runs in the interpreter
+
+    def functions(self) -> dict[bytes, Callable[..., Any]]:
+        return {
+            b"call": self.call,
+            b"call_row": self.call_row,
+            b"log": _log,
+            b"setresp": self.setresp,
+            b"set_repl": self.set_repl,
+            b"acl_check_cmd": self.acl_check_cmd,
+            b"sha1hex": _sha1hex,
+        }
+
+    def call(self, *arguments: Any) -> Any:
+        """redis.call and redis.pcall."""
+        argv: list[bytes] = []
+        for argument in arguments:
+            if isinstance(argument, bytes):
+                argv.append(argument)
+            else:
+                spelled = _argument(argument)
+                if spelled is None:
+                    return _NOT_ARGUMENTS
+                argv.append(spelled)
+        if not argv:
+            return _NO_ARGUMENTS
+        run = self.run
+        if run is None:
+            return _NOT_RUNNING
+        try:
+            reply = self._engine.call(run, argv)
+            if isinstance(reply, int):
+                return reply
+            if isinstance(reply, bytes):
+                if self.interpreter.room.has(len(reply)):
+                    return reply
+            else:
+                found = self._handed_over(for_lua(reply, run.ctx.session.resp3))
+                if found is not _FULL:
+                    return found
+        except FAILURES as error:
+            log.error("script.failed", error=message_of(error).decode("utf-8", "replace"))
+        except Exception as error:
+            log.error("script.bug", exc_info=error)
+        self.interpreter.room.lift()  # until Lua has read this (value_of in sandbox.lua)
+        return _NO_MEMORY
+
+    def call_row(self, row: Any, count: float) -> Any:
+        """`call` with so many arguments that they come in a table."""
+        try:
+            arguments = self.interpreter.values_of(row, int(count))
+        except FAILURES:
+            self.interpreter.room.lift()
+            return _NO_MEMORY
+        return self.call(*arguments)
+
+    def _handed_over(self, value: Any) -> Any:
+        """As Lua takes it; _FULL: there is no room."""
+        if isinstance(value, list):
+            if len(value) <= CHUNK:
+                return (len(value), LIST, *value) if self.interpreter.room.has(size_of(value)) else _FULL
+            row = Row()
+            row.array(value)
+            value = row
+        if isinstance(value, Row):
+            part = self.interpreter.hand_over(value)
+            return _FULL if part is None else (len(value.values), ROW, *part)
+        if isinstance(value, tuple):
+            return value if self.interpreter.room.has(size_of(list(value))) else _FULL
+        if isinstance(value, bytes):
+            return value if self.interpreter.room.has(len(value)) else _FULL
+        return value
+
+    def setresp(self, *values: Any) -> tuple[bool, Any]:
+        if len(values) != 1:
+            return False, b"ERR redis.setresp() requires one argument."
+        version = _number(values[0])
+        if version not in (2, 3):
+            return False, b"ERR RESP version must be 2 or 3."
+        if self.run is not None:
+            self.run.ctx.session.resp3 = version == 3
+        return True, None
+
+    def set_repl(self, *values: Any) -> tuple[bool, Any]:
+        if len(values) != 1:
+            return False, b"ERR redis.set_repl() requires one argument."
+        flags = _number(values[0])
+        if flags is None or int(flags) & ~(REPLICATE_LOG | REPLICATE_REPLICAS):
+            return False, b"ERR Invalid replication flags. Use REPL_AOF, REPL_REPLICA, REPL_ALL or REPL_NONE."
+        if self.run is not None:
+            self.run.replicate = int(flags)
+        return True, None
+
+    def acl_check_cmd(self, *values: Any) -> tuple[bool, Any]:
+        run = self.run
+        words: list[bytes] = []
+        for value in values:
+            word = _argument(value)
+            if word is None:
+                return False, _NOT_ARGUMENTS[0]
+            words.append(word)
+        if not words:
+            return False, _NO_ARGUMENTS[0]
+        if run is None:
+            return False, _NOT_ARGUMENTS[0]
+        found = run.ctx.shared.commands.get(words[0].upper())
+        if found is None or (found.subcommands and len(words) > 1 and words[1].upper() not in found.subcommands):
+            return False, b"ERR Invalid command passed to redis.acl_check_cmd()"
+        return True, True  # every user may do everything, as long as there are no ACLs
+
+
+def _log(*values: Any) -> tuple[bool, Any]:
+    if len(values) < 2:
+        return False, b"ERR redis.log() requires two arguments or more."
+    level = _number(values[0])
+    if level is None:
+        return False, b"ERR First argument must be a number (log level)."
+    if not 0 <= int(level) <= 3:
+        return False, b"ERR Invalid debug level."
+    words = [_word(value) for value in values[1:] if isinstance(value, (bytes, int, float))]
+    _LEVELS[int(level)]("script.log", text=" ".join(words))
+    return True, None
+
+
+def _sha1hex(text: bytes) -> bytes:
+    return sha1(text).hexdigest().encode()
+
+
+def _argument(value: Any) -> bytes | None:
+    """A number as a command gets it."""
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return b"%d" % value
+    return format_double(value) if isinstance(value, float) else None
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, bytes):
+        found = parse_int(value)
+        return None if found is None else float(found)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return float(value) if math.isfinite(value) else -1.0  # out of every range, as what C makes of it
+
+
+def _word(value: bytes | int | float) -> str:
+    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else f"{value:.14g}"

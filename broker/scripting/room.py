@@ -1,0 +1,37 @@
+"""How much a Lua interpreter may take.
+
+Lua's allocator refuses what goes beyond a hard limit, which is an error that scripts can't do anything about. It must
+never refuse while a value crosses from Python to Lua, since that error would jump over Python's own frames: what is
+handed over has to fit below a soft limit first, or the limit is lifted.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+RESERVE: Final = 8 << 20  # bytes between the soft limit and the hard one
+
+
+class Room:
+    def __init__(self, lua: Any, limit: int) -> None:
+        self._soft = limit
+        self._used: Callable[[], int] = lua.get_memory_used
+        self._set_limit: Callable[[int], None] = lua.set_max_memory
+        self._collect: Callable[[], None] = lua.gccollect
+        self._lifted = False
+
+    def has(self, size: int) -> bool:
+        """May `size` bytes be handed to Lua?"""
+        if self._used() + size <= self._soft:
+            return True
+        self._collect()
+        return self._used() + size <= self._soft
+
+    def lift(self) -> None:
+        """No limit until relimit(): values are being made."""
+        self._lifted = True
+        self._set_limit(0)
+
+    def relimit(self) -> None:
+        if self._lifted:
+            self._lifted = False
+            self._set_limit(self._soft + RESERVE)
