@@ -23,7 +23,7 @@ _QUEUE: Final = 8  # chunks that wait for it at most
 _SYNC_EACH: Final = 32 * 1024 * 1024  # bytes, so that the last fsync need not write everything
 _SHORTEST: Final = 0.0005  # seconds of a slice
 _LONGEST: Final = 0.004
-_SHARE: Final = 0.5  # a slice takes so much of the time that others had since the last one
+_SHARE: Final = 1.0  # a slice takes so much of the time that others had since the last one: half of a busy server's
 
 
 class Source(Protocol):

@@ -11,16 +11,9 @@ from broker.rdb import codes
 from broker.rdb.codes import BadData
 from broker.rdb.listpack import read_listpack
 from broker.rdb.source import Source
+from broker.rdb.stream_parts import BLOCKS, CONSUMER, CONSUMER_IDS, FACTS, GROUP, PENDING, U64
 
-_U64: Final = (1 << 64) - 1
 _I64_MAX: Final = (1 << 63) - 1
-
-_BLOCKS: Final = 0
-_FACTS: Final = 1
-_GROUP: Final = 2
-_PENDING: Final = 3
-_CONSUMER: Final = 4
-_CONSUMER_IDS: Final = 5
 
 
 class StreamReader:
@@ -31,7 +24,7 @@ class StreamReader:
         self.stream = Stream()
         self._source = source
         self._kind = kind
-        self._phase: i64 = _BLOCKS
+        self._phase: i64 = BLOCKS
         self._left: i64 = source.count()  # of what the phase reads
         self._groups: i64 = 0
         self._group = Group(0, UNKNOWN)
@@ -42,22 +35,22 @@ class StreamReader:
     def step(self, most: int) -> bool:
         """True when there is more."""
         phase = self._phase
-        if phase == _BLOCKS:
+        if phase == BLOCKS:
             if self._left == 0:
-                self._phase = _FACTS
+                self._phase = FACTS
                 return True
             self._left -= 1
             self._read_block(self._left == 0)
-        elif phase == _FACTS:
+        elif phase == FACTS:
             self._read_facts()
-        elif phase == _GROUP:
+        elif phase == GROUP:
             if self._groups == 0:
                 return False
             self._groups -= 1
             self._read_group()
-        elif phase == _PENDING:
+        elif phase == PENDING:
             self._read_pending(most)
-        elif phase == _CONSUMER:
+        elif phase == CONSUMER:
             self._read_consumer()
         else:
             self._read_consumer_ids(most)
@@ -99,7 +92,7 @@ class StreamReader:
             stream.max_deleted_id = source.stream_id()
             stream.entries_added = source.length()
         self._groups = source.count()
-        self._phase = _GROUP
+        self._phase = GROUP
 
     # -- groups
 
@@ -120,7 +113,7 @@ class StreamReader:
         stream.groups[name] = self._group
         self._limbo = Consumer(b"", 0)
         self._left = source.count()
-        self._phase = _PENDING
+        self._phase = PENDING
 
     def _read_pending(self, most: int) -> None:
         source = self._source
@@ -144,7 +137,7 @@ class StreamReader:
     def _next_consumer(self) -> None:
         if self._consumers > 0:
             self._consumers -= 1
-            self._phase = _CONSUMER
+            self._phase = CONSUMER
             return
         owned: i64 = 0
         for consumer in self._group.consumers.values():
@@ -152,7 +145,7 @@ class StreamReader:
         if owned != len(self._group.pending):
             raise BadData("a pending entry that no consumer has")
         self._group.pending.forget(self._limbo)
-        self._phase = _GROUP
+        self._phase = GROUP
 
     def _read_consumer(self) -> None:
         source = self._source
@@ -162,7 +155,7 @@ class StreamReader:
         self._consumer = self._group.add_consumer(name, source.milliseconds())
         self._consumer.active_ms = source.milliseconds() if self._kind == codes.STREAM_3 else self._consumer.seen_ms
         self._left = source.count()
-        self._phase = _CONSUMER_IDS
+        self._phase = CONSUMER_IDS
 
     def _read_consumer_ids(self, most: int) -> None:
         source = self._source
@@ -194,7 +187,7 @@ class _Entries:
         self._items = items
         self._at: i64 = 0
         self._base_ms = base >> 64
-        self._base_seq = base & _U64
+        self._base_seq = base & U64
         live = self._number()
         deleted = self._number()
         names = self._take(self._number())
@@ -213,8 +206,8 @@ class _Entries:
 
     def _read(self, names: list[bytes]) -> None:
         flags = self._number()
-        ms = (self._base_ms + self._number()) & _U64
-        seq = (self._base_seq + self._number()) & _U64
+        ms = (self._base_ms + self._number()) & U64
+        seq = (self._base_seq + self._number()) & U64
         entry_id = ms << 64 | seq
         if flags & codes.ENTRY_SAME_FIELDS:
             count: i64 = len(names)

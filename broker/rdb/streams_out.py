@@ -13,23 +13,16 @@ from broker.rdb import codes
 from broker.rdb.lengths import length_bytes, put_string
 from broker.rdb.limits import Format
 from broker.rdb.listpack import ListpackWriter
+from broker.rdb.stream_parts import BLOCKS, CONSUMER, CONSUMER_IDS, FACTS, GROUP, PENDING, U64
 
-_U64: Final = (1 << 64) - 1
 _SIGN: Final = 1 << 63
 _SOME: Final = 512  # pending entries of a piece
 _NOBODY: Final = b""
 
-_BLOCKS: Final = 0
-_FACTS: Final = 1
-_GROUP: Final = 2
-_PENDING: Final = 3
-_CONSUMER: Final = 4
-_CONSUMER_IDS: Final = 5
-
 
 def put_id(entry_id: int, out: list[bytes]) -> None:
     out.append(length_bytes(entry_id >> 64))
-    out.append(length_bytes(entry_id & _U64))
+    out.append(length_bytes(entry_id & U64))
 
 
 def put_block(block: Block, compressed: bool, out: list[bytes]) -> None:
@@ -57,7 +50,7 @@ def _listpack_of(entries: Entries) -> bytes:
         writer.add(name)
     writer.add_number(0)
     base_ms = ids[0] >> 64
-    base_seq = ids[0] & _U64
+    base_seq = ids[0] & U64
     width: i64 = len(first)
     slot: i64 = 0
     for fields in entries.fields:
@@ -68,7 +61,7 @@ def _listpack_of(entries: Entries) -> bytes:
         is_same = fields is first or (count == width and fields[0::2] == names)
         writer.add_number(codes.ENTRY_SAME_FIELDS if is_same else 0)
         writer.add_number(_signed((entry_id >> 64) - base_ms))
-        writer.add_number(_signed((entry_id & _U64) - base_seq))
+        writer.add_number(_signed((entry_id & U64) - base_seq))
         if is_same:
             i: i64 = 1
             while i < count:
@@ -85,7 +78,7 @@ def _listpack_of(entries: Entries) -> bytes:
 
 def _signed(number: int) -> int:
     """A difference of two unsigned numbers as 64 bits with a sign hold it."""
-    return ((number + _SIGN) & _U64) - _SIGN
+    return ((number + _SIGN) & U64) - _SIGN
 
 
 class StreamPieces:
@@ -94,7 +87,7 @@ class StreamPieces:
     def __init__(self, stream: Stream, form: Format) -> None:
         self._stream = stream
         self._form = form
-        self._phase: i64 = _BLOCKS
+        self._phase: i64 = BLOCKS
         self._at: i64 = 0
         self._groups = list(stream.groups.items())
         self._group: i64 = 0
@@ -105,21 +98,21 @@ class StreamPieces:
     def put_some(self, out: list[bytes]) -> bool:
         """True when there is more."""
         phase = self._phase
-        if phase == _BLOCKS:
+        if phase == BLOCKS:
             self._put_block(out)
-        elif phase == _FACTS:
+        elif phase == FACTS:
             self._put_facts(out)
-            self._phase = _GROUP
+            self._phase = GROUP
             return self._has_group()
-        elif phase == _GROUP:
+        elif phase == GROUP:
             self._put_group(out)
-        elif phase == _PENDING:
+        elif phase == PENDING:
             self._put_pending(out)
-        elif phase == _CONSUMER:
+        elif phase == CONSUMER:
             self._put_consumer(out)
         else:
             self._put_consumer_ids(out)
-        return self._phase != _GROUP or self._has_group()
+        return self._phase != GROUP or self._has_group()
 
     def _has_group(self) -> bool:
         return self._group < len(self._groups)
@@ -132,7 +125,7 @@ class StreamPieces:
             put_block(blocks[self._at], self._form.compressed, out)
         self._at += 1
         if self._at >= len(blocks):
-            self._phase = _FACTS
+            self._phase = FACTS
 
     def _put_facts(self, out: list[bytes]) -> None:
         stream = self._stream
@@ -140,17 +133,17 @@ class StreamPieces:
         put_id(stream.last_id, out)
         put_id(stream.first_id, out)
         put_id(stream.max_deleted_id, out)
-        out.append(length_bytes(stream.entries_added & _U64))
+        out.append(length_bytes(stream.entries_added & U64))
         out.append(length_bytes(len(self._groups)))
 
     def _put_group(self, out: list[bytes]) -> None:
         name, group = self._groups[self._group]
         put_string(name, self._form.compressed, out)
         put_id(group.last_id, out)
-        out.append(length_bytes(group.entries_read & _U64))
+        out.append(length_bytes(group.entries_read & U64))
         out.append(length_bytes(len(group.pending)))
         self._after = 0
-        self._phase = _PENDING
+        self._phase = PENDING
         self._consumers = consumers_of(group)
         self._consumer = 0
 
@@ -171,10 +164,10 @@ class StreamPieces:
     def _next_consumer(self, number: i64) -> None:
         self._consumer = number
         if number < len(self._consumers):
-            self._phase = _CONSUMER
+            self._phase = CONSUMER
         else:
             self._group += 1
-            self._phase = _GROUP
+            self._phase = GROUP
 
     def _put_consumer(self, out: list[bytes]) -> None:
         name, consumer = self._consumers[self._consumer]
@@ -184,7 +177,7 @@ class StreamPieces:
             out.append(consumer.active_ms.to_bytes(8, "little", signed=True))
         out.append(length_bytes(len(consumer.order)))
         self._after = 0
-        self._phase = _CONSUMER_IDS
+        self._phase = CONSUMER_IDS
 
     def _put_consumer_ids(self, out: list[bytes]) -> None:
         consumer = self._consumers[self._consumer][1]
