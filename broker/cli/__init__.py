@@ -11,7 +11,7 @@ _COMMANDS: Final = {
     name: f"broker.cli.{name}"
     for name in (
         *("serve", "worker", "check", "convert", "version"),
-        *("streams", "groups", "consumers", "pending", "lag", "channels", "queues", "keys"),
+        *("top", "streams", "groups", "consumers", "pending", "lag", "channels", "queues", "keys"),
         *("slowlog", "clients", "memory", "tail", "read", "replay", "export", "claim", "ack", "trim", "dlq"),
     )
 } | {"import": "broker.cli.import_"}

@@ -118,8 +118,13 @@ def _keys_of(page: list[bytes]) -> Gathering[list[Key]]:
 
 
 def streams(pattern: str | bytes = "*", most: int = 0) -> Gathering[list[Stream]]:
+    return (yield from streams_named((yield from scan(pattern, "stream", most))))
+
+
+def streams_named(names: list[bytes]) -> Gathering[list[Stream]]:
+    """Those of them that are there."""
     found: list[Stream] = []
-    for page in _pages((yield from scan(pattern, "stream", most))):
+    for page in _pages(names):
         replies = yield [request for key in page for request in (("XINFO", "STREAM", key), ("MEMORY", "USAGE", key))]
         for key, info, memory in zip(page, replies[::2], replies[1::2], strict=True):
             if not isinstance(info, Exception):  # deleted meanwhile
