@@ -89,6 +89,7 @@ class Session:
         self.shard_channels = Table()
         self.in_exec = False  # a transaction of this client is being executed
         self.in_script = False  # it is the session that a script has
+        self.script_calls: i64 = 0  # commands that scripts of this client have called
         self.blocked_on: list[bytes] = []
         self.is_blocked = False
         self.served_key: bytes | None = None  # while a blocked request is tried again: the key that became ready

@@ -92,6 +92,7 @@ class ScriptCalls(ScriptEngine):
         if found.flags & WRITE:
             run.wrote = True
         ctx = run.ctx
+        run.caller.session.script_calls += 1
         dirty = engine.keyspace.dirty
         reply = engine.call(ctx, found, argv)
         if engine.keyspace.dirty != dirty and run.replicate & REPLICATE_LOG:

@@ -134,7 +134,8 @@ class ServerControl:
         return (
             int(connection.bytes_in),
             int(connection.bytes_out),
-            int(connection.requests) - int(session.is_blocked),  # one that waits counts once it is answered
+            # One that waits counts once it is answered.
+            int(connection.requests) + int(session.script_calls) - int(session.is_blocked),
             connection.memory_bytes(),
         )
 

@@ -118,6 +118,8 @@ def test_a_request_that_waits_counts_in_client_list_once_it_is_answered(broker: 
         wire("RPUSH", "counted", "x")
         assert waiting.read() == [b"counted", b"x"]
         assert counted() == b"2"
+        waiting("EVAL", "redis.call('PING') redis.call('PING')", 0)
+        assert counted() == b"5", "what a script calls counts, too"
 
 
 def test_pausing_all_holds_every_request_until_its_time_is_over(server: Server) -> None:
