@@ -114,6 +114,7 @@ _NETWORK: Final = _used(
     ),
     Setting("http-port", _PORT, "0"),  # ours; the server keeps them as they are while it runs
     Setting("http-host", Text(ip_address), "127.0.0.1"),
+    Setting("http-admin", Boolean(), "no"),  # whether the inspector's page may change anything
 )
 
 _PERSISTENCE: Final = _used(

@@ -16,7 +16,7 @@ FLOORS: list[set[str]] = [
     | {"protocol", "datatypes", "observability"},
     {"keyspace", "rdb"},
     {"commands"},
-    {"engine", "persistence", "replication", "scripting"},
+    {"engine", "persistence", "replication", "scripting", "console"},
     {"server"},
     {"embedded"},
     {"cli", "__main__", "__init__"},
@@ -27,7 +27,7 @@ BLIND: list[set[str]] = [
 PURE = {"protocol", "datatypes"}  # import each their own, errors, and how numbers are read and printed
 
 TRIO: list[str] = ["broker/server/*", "broker/cli/*", "broker/observability/http.py", "consumers/*", "consumers/*/*"]
-TRIO += ["broker/embedded.py", "broker/persistence/aof.py", "broker/persistence/snapshot.py"]
+TRIO += ["broker/embedded.py", "broker/console/*", "broker/persistence/aof.py", "broker/persistence/snapshot.py"]
 TRIO += ["broker/replication/primary.py", "broker/replication/replica.py"]
 # The hot part of the server is plain and synchronous: mypyc compiles it.
 NO_TRIO = {"broker/server/hub.py", "broker/server/connection.py"}

@@ -1,6 +1,7 @@
 """What a supervisor and Prometheus ask over HTTP: /metrics, /healthz (the process is up), /readyz (it can serve).
 
 Hypercorn speaks the protocol, the application is ours: three paths, no framework. It reads no bodies, keeps no state.
+Other paths are those of the inspector's page (broker/console), where there is one.
 """
 
 import ipaddress
@@ -14,7 +15,7 @@ import trio
 from hypercorn.config import Config
 from hypercorn.logging import Logger
 from hypercorn.trio import serve
-from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, Scope
+from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope, Scope
 from prometheus_client import CollectorRegistry
 
 from broker.observability.metrics import Statistics, registry_of, render
@@ -37,6 +38,17 @@ class State(Protocol):
         ...
 
 
+class Pages(Protocol):
+    """What else there is to be had."""
+
+    def has(self, path: str) -> bool: ...
+
+    async def __call__(self, scope: HTTPScope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None: ...
+
+    async def run(self) -> None:
+        """What goes on in the background, until cancelled."""
+
+
 class _Reply:
     def __init__(self, status: int, body: bytes, content_type: str = _PLAIN, allow: bool = False) -> None:
         self.status = status
@@ -53,8 +65,9 @@ class _Reply:
 class _Application:
     """The ASGI application."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, pages: Pages | None) -> None:
         self._state = state
+        self._pages = pages
         self._registry: CollectorRegistry = registry_of(state.statistics)
         self._paths: dict[str, Callable[[str], _Reply]] = {
             "/metrics": self._metrics,
@@ -65,6 +78,8 @@ class _Application:
     async def __call__(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         if scope["type"] == "lifespan":
             await _live(receive, send)
+        elif scope["type"] == "http" and self._pages is not None and self._pages.has(scope["path"]):
+            await self._pages(scope, receive, send)
         elif scope["type"] == "http":
             accept = next((value for name, value in scope["headers"] if name == b"accept"), b"")
             reply = self.answer(scope["method"], scope["path"], accept.decode("latin-1"))
@@ -127,9 +142,15 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 async def serve_http(
-    host: str, port: int, state: State, task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED
+    host: str,
+    port: int,
+    state: State,
+    pages: Pages | None = None,
+    *,
+    task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve until cancelled. host: an address; port: 0 picks a free one; `started` gets the port.
+    """Serve until cancelled. host: an address; port: 0 picks a free one; `started` gets the port. pages: what there is
+    beside the three paths.
 
     Raises OSError when the address can't be had, ValueError for a host that is no address.
     """
@@ -143,6 +164,8 @@ async def serve_http(
     config.keep_alive_timeout = _KEEP_ALIVE
     config.read_timeout = int(_READ_TIMEOUT)
     async with trio.open_nursery() as nursery:
-        await nursery.start(partial(serve, _Application(state), config, mode="asgi"))
+        await nursery.start(partial(serve, _Application(state, pages), config, mode="asgi"))
+        if pages is not None:
+            nursery.start_soon(pages.run)
         log.info("http.listening", host=host, port=actual)
         task_status.started(actual)

@@ -7,15 +7,17 @@ import shutil
 import socket
 import sys
 from functools import partial
+from ipaddress import ip_address
 from pathlib import Path
 from random import Random
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import attrs
 import structlog
 import trio
 
 from broker.clock import Clock
+from broker.commands.connection import let_in
 from broker.commands.session import NOBODY, Session
 from broker.config import Config, Veto
 from broker.engine.admission import WRITES_REFUSED
@@ -45,12 +47,15 @@ from broker.server.shutdown import Drain, Shutdown, watch_signals
 from broker.server.statistics import Statistics
 from broker.version import VERSION, is_compiled
 
+if TYPE_CHECKING:
+    from broker.console.web import Console
+
 log = structlog.get_logger()
 _TURNS: Final = 16  # before control goes back to Trio, so that the other tasks stay fair
 _TURNS_WHILE_SAVING: Final = 4  # likewise, so that a save gets on, too
 _DRAIN_SECONDS: Final = 5.0
 _FOREVER_MS: Final = 1 << 60
-_FIXED: Final = ("http-port", "http-host", "unixsocket")
+_FIXED: Final = ("http-port", "http-host", "http-admin", "unixsocket")
 _FULL: Final = b"-ERR max number of clients reached\r\n"
 
 
@@ -217,7 +222,7 @@ class Server:
         return Started(self._doors.port, await self._serve_http(nursery))
 
     async def _serve_http(self, nursery: trio.Nursery) -> int:
-        """/metrics, /healthz and /readyz, when `http-port` is set. The port, 0 when it is not."""
+        """/metrics, /healthz, /readyz and the inspector's page, when `http-port` is set. The port, 0 when it is not."""
         port = self.config.integer("http-port")
         if not port:
             return 0
@@ -227,9 +232,26 @@ class Server:
         state = ServerState(self.engine, self.info, self.shutdown)
         host = self.config.text("http-host")
         try:
-            return int(await nursery.start(serve_http, host, port, state))
+            return int(await nursery.start(serve_http, host, port, state, self._console(host)))
         except OSError as error:
             raise listeners.ListenError(f"Could not listen on {host}:{port} for HTTP: {error.strerror}") from None
+
+    def _console(self, host: str) -> "Console":
+        """The inspector's page: it asks over connections of its own, as a client of this server."""
+        from broker.console.link import Link
+        from broker.console.web import Console
+
+        def attach(sock: socket.socket, *, trusted: bool) -> None:
+            ctx = self.hub.add(sock, b"console", b"")
+            if trusted:
+                let_in(ctx, b"default")
+
+        return Console(
+            lambda: Link(partial(attach, trusted=False)),
+            lambda: Link(partial(attach, trusted=True)),
+            self.config.boolean("http-admin"),
+            ip_address(host).is_loopback,
+        )
 
     def _announce(self, started: Started) -> None:
         self._tell(
