@@ -21,6 +21,9 @@ class CommandLog:
         self.limit: i64 = 0
         self.threshold: i64 = -1  # microseconds or bytes; negative: nothing is noted
         self._next_id: i64 = 0
+        self.noted: i64 = 0  # since start or CONFIG RESETSTAT, as are the next two
+        self.most: i64 = 0
+        self.sum: i64 = 0
 
     @property
     def is_open(self) -> bool:
@@ -39,6 +42,13 @@ class CommandLog:
         self._next_id += 1
         self.entries.insert(0, entry)
         del self.entries[self.limit :]
+        self.noted += 1
+        self.sum += amount
+        if amount > self.most:
+            self.most = amount
+
+    def forget_statistics(self) -> None:
+        self.noted = self.most = self.sum = 0
 
 
 def _shortened(argv: list[bytes]) -> list[Reply]:

@@ -213,7 +213,10 @@ def config_resetstat(ctx: Context, argv: list[bytes]) -> Reply:
     ctx.keyspace.hits = 0
     ctx.keyspace.misses = 0
     ctx.keyspace.expired_keys = 0
+    ctx.keyspace.expired_keys_active = 0
     ctx.keyspace.expired_subkeys = 0
+    ctx.keyspace.expired_subkeys_active = 0
+    ctx.shared.slow_requests.forget_statistics()
     TRASH.freed = 0
     ctx.control.reset_statistics()
     return OK

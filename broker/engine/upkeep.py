@@ -73,6 +73,7 @@ class Upkeep:
             self._keeper.select(place[0])
             left -= max(expire_fields(self._keeper, place[1], left), 1)
             for database, key, fields in keyspace.expired_fields:
+                keyspace.expired_subkeys_active += len(fields)
                 for field in fields:
                     engine.journal.write(database, [b"HDEL", key, field])
             keyspace.expired_fields.clear()

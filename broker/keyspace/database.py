@@ -50,7 +50,9 @@ class Keyspace:
         self.hits: i64 = 0
         self.misses: i64 = 0
         self.expired_keys: i64 = 0
+        self.expired_keys_active: i64 = 0  # of them, those that nobody had looked at
         self.expired_subkeys: i64 = 0  # fields of hashes
+        self.expired_subkeys_active: i64 = 0
         self.fields_due_ms: i64 = NEVER  # before that Unix time no field of any hash goes
         self.watches = Watches()
         self.tracking = Tracking()  # of the keys that clients cache
@@ -149,7 +151,9 @@ class Keyspace:
         for db in self.databases:
             while left > 0 and db.expire_next():
                 left -= 1
-        return int(self.expired_keys - before)
+        removed = self.expired_keys - before
+        self.expired_keys_active += removed
+        return int(removed)
 
     def next_expiry_ms(self) -> int | None:
         """The earliest Unix time at which expire_due() may have work, or None."""

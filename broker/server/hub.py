@@ -54,6 +54,7 @@ class Hub:
         self.log_seconds: float = 0.0  # writing the log
         self.longest_turn: float = 0.0  # seconds
         self.most_requests: i64 = 0  # in one turn
+        self.turns_with_requests: i64 = 0
         self.clients_limit: i64 = 0  # bytes that all clients may hold together (maxmemory-clients), 0: any
         self.evicted_clients: i64 = 0
         self.measures = False  # what clients hold is kept up to date
@@ -74,7 +75,7 @@ class Hub:
     def reset_statistics(self) -> None:
         self.evicted_clients = 0
         self.busy_seconds = self.upkeep_seconds = self.log_seconds = self.longest_turn = 0.0
-        self.turns = self.most_requests = 0
+        self.turns = self.turns_with_requests = self.most_requests = 0
 
     def wake(self) -> None:
         """There is something to do for a turn that no socket tells of."""
@@ -204,8 +205,11 @@ class Hub:
         self.busy_seconds += took
         if took > self.longest_turn:
             self.longest_turn = took
-        if self.engine.executed - executed > self.most_requests:
-            self.most_requests = self.engine.executed - executed
+        requests: i64 = self.engine.executed - executed
+        if requests > 0:
+            self.turns_with_requests += 1
+            if requests > self.most_requests:
+                self.most_requests = requests
 
     def answer_others(self, caller: Session) -> None:
         """A turn within a turn, while a request of `caller` runs for long: read and answer everybody else.

@@ -13,6 +13,7 @@ from broker.commands.logs import percentile
 from broker.commands.registry import Command
 from broker.engine.engine import Engine
 from broker.persistence.aof import AppendOnlyLog
+from broker.server import absent
 from broker.server.hub import Hub
 from broker.server.loading import Loading
 from broker.server.memory_info import memory_fields
@@ -150,11 +151,23 @@ class Info:
             "executable": facts.executable,
             "config_file": str(config.file or ""),
             "io_threads_active": 0,
+            **self._listeners(),
         }
+
+    def _listeners(self) -> dict[str, Value]:
+        """What is listened on, one line for each kind of socket."""
+        config = self._engine.config
+        found = []
+        if self._facts.port:
+            binds = "".join(f"bind={address}," for address in config.text("bind").split())
+            found.append(f"name=tcp,{binds}port={self._facts.port}")
+        if config.text("unixsocket"):
+            found.append(f"name=unix,bind={config.text('unixsocket')}")
+        return {f"listener{number}": text for number, text in enumerate(found)}
 
     def clients(self) -> dict[str, Value]:
         connections = self._hub.connections.values()
-        engine = self._engine
+        engine, now_ms = self._engine, self._engine.clock.now_ms()
         return {
             "connected_clients": len(connections),
             "cluster_connections": 0,
@@ -166,6 +179,7 @@ class Info:
             "pubsub_clients": sum(1 for c in connections if c.session.subscriptions),
             "watching_clients": sum(1 for c in connections if c.session.watcher.keys),
             "clients_in_timeout_table": engine.blocking.with_deadline(),
+            "active_clients": sum(1 for c in connections if c.session.active_ms >= now_ms - _ACTIVE_MS),
             "total_watched_keys": engine.keyspace.watches.count(),
             "total_blocking_keys": engine.blocking.waiting_keys(),
             "total_blocking_keys_on_nokey": engine.blocking.keys_waited_for_deletion(),
@@ -201,7 +215,12 @@ class Info:
             "sync_partial_ok": 0,
             "sync_partial_err": 0,
             "expired_subkeys": int(keyspace.expired_subkeys),
+            "expired_subkeys_active": int(keyspace.expired_subkeys_active),
             "expired_keys": int(keyspace.expired_keys),
+            "expired_keys_active": int(keyspace.expired_keys_active),
+            "expire_cycle_cpu_milliseconds": int(
+                self._hub.upkeep_seconds * 1000
+            ),  # with all else that is due by the clock
             "evicted_keys": int(keyspace.evicted_keys),
             "evicted_clients": int(self._hub.evicted_clients),
             "keyspace_hits": int(keyspace.hits),
@@ -235,6 +254,23 @@ class Info:
             "instantaneous_eventloop_cycles_per_sec": round(statistics.turns.value),
             "instantaneous_eventloop_duration_usec": round(statistics.turn_us()),
             "turns": int(self._hub.turns),
+            **self._requests(),
+            **absent.STATS,
+        }
+
+    def _requests(self) -> dict[str, Value]:
+        """How many come together, and how many took long."""
+        reads, executed = int(self._hub.traffic.reads), int(self._engine.executed)
+        slow = self._engine.shared.slow_requests
+        return {
+            "eventloop_cycles_with_clients_processing": int(self._hub.turns_with_requests),
+            "total_client_processing_events": reads,
+            "avg_pipeline_length_sum": executed,
+            "avg_pipeline_length_cnt": reads,
+            "avg_pipeline_length": f"{executed / max(reads, 1):.2f}",
+            "slowlog_commands_count": int(slow.noted),
+            "slowlog_commands_time_ms_max": f"{slow.most / 1000:.2f}",
+            "slowlog_commands_time_ms_sum": f"{slow.sum / 1000:.2f}",
         }
 
     def replication(self) -> dict[str, Value]:
@@ -320,6 +356,7 @@ class Info:
 
 
 _TITLES: Final = {"cpu": "CPU"}
+_ACTIVE_MS: Final = 512  # a client that sent a request within it is active, as for Redis
 
 
 def _shown(value: Value) -> str:

@@ -10,6 +10,7 @@ from broker.datatypes.trash import TRASH
 from broker.engine.engine import Engine
 from broker.engine.memory import START_BYTES
 from broker.keyspace.memory import EXPIRY_BYTES, KEY_BYTES
+from broker.server import absent
 from broker.server.hub import Hub
 from broker.server.statistics import Statistics, resident_bytes, total_memory_bytes
 
@@ -27,7 +28,8 @@ def clients_bytes(hub: Hub) -> int:
 
 def memory_fields(engine: Engine, hub: Hub, statistics: Statistics, log_bytes: int) -> dict[str, str | int | float]:
     used, resident, total = used_memory(engine, hub), resident_bytes(), total_memory_bytes()
-    statistics.peak_memory = peak = max(statistics.peak_memory, used)
+    statistics.note_memory(used, engine.clock.now_ms())
+    peak = statistics.peak_memory
     clients, limit = clients_bytes(hub), engine.config.memory("maxmemory")
     keys = sum(db.size() * KEY_BYTES + len(db.expires) * EXPIRY_BYTES for db in engine.keyspace.databases)
     overhead = min(used, START_BYTES + clients + log_bytes + keys)
@@ -40,6 +42,7 @@ def memory_fields(engine: Engine, hub: Hub, statistics: Statistics, log_bytes: i
         "used_memory_rss_human": human(resident),
         "used_memory_peak": peak,
         "used_memory_peak_human": human(peak),
+        "used_memory_peak_time": statistics.peak_ms // 1000,
         "used_memory_peak_perc": f"{100 * used / max(peak, 1):.2f}%",
         "used_memory_overhead": overhead,
         "used_memory_startup": START_BYTES,
@@ -73,6 +76,7 @@ def memory_fields(engine: Engine, hub: Hub, statistics: Statistics, log_bytes: i
         "mem_total_replication_buffers": 0,
         "mem_clients_slaves": 0,
         "mem_clients_normal": clients,
+        "mem_clients_normal_unshared": clients,
         "mem_cluster_links": 0,
         "mem_aof_buffer": log_bytes,
         "mem_allocator": "python",
@@ -81,7 +85,7 @@ def memory_fields(engine: Engine, hub: Hub, statistics: Statistics, log_bytes: i
         "lazyfree_pending_objects": int(TRASH.size),
         "lazyfreed_objects": int(TRASH.freed),
     }
-    return fields
+    return fields | absent.MEMORY
 
 
 def human(size: int) -> str:

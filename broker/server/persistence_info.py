@@ -33,6 +33,7 @@ def persistence_fields(
         "rdb_last_bgsave_time_sec": saving.last_seconds,
         "rdb_current_bgsave_time_sec": saving.active_seconds(),
         "rdb_saves": saving.saves,
+        "rdb_saves_consecutive_failures": saving.failures,
         "rdb_last_cow_size": 0,
         "rdb_last_load_keys_expired": loading.expired,
         "rdb_last_load_keys_loaded": loading.keys,

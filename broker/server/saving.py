@@ -34,6 +34,7 @@ class Saving:
         self.disk = disk or Disk()
         self.is_scheduled = False
         self.works = True  # the last save ended well
+        self.failures = 0  # in a row
         self.saves = 0
         self.last_seconds = -1
         self.last_save = engine.clock.now_ms() // 1000  # Unix time
@@ -218,12 +219,14 @@ class Saving:
         self.last_seconds = int(seconds)
         self.saves += 1
         self.works = True
+        self.failures = 0
         self.note_settings()
         log.warning("rdb.saved", bytes=size, seconds=round(seconds, 3), longest_slice_ms=round(longest_slice * 1e3, 2))
 
     def _failed(self, error: Exception) -> None:
         self.last_seconds = int(self._engine.clock.monotonic() - self._begun)
         self.works = False
+        self.failures += 1
         self.note_settings()
         log.error("rdb.save_failed", error=str(error))
 

@@ -327,9 +327,9 @@ class Server:
             int(self.engine.executed),
             int(traffic.bytes_in),
             int(traffic.bytes_out),
-            used_memory(self.engine, self.hub),
             self.clock.monotonic(),
         )
+        self.statistics.note_memory(used_memory(self.engine, self.hub), self.clock.now_ms())
         self.statistics.sample_turns(int(self.hub.turns), self.hub.busy_seconds, self.clock.monotonic())
 
     # -- the log

@@ -50,6 +50,7 @@ class Statistics:
     connections_received: int = 0
     rejected_connections: int = 0
     peak_memory: int = 0
+    peak_ms: int = 0  # Unix time at which it was reached
     requests: Rate = attrs.Factory(Rate)
     input: Rate = attrs.Factory(Rate)
     output: Rate = attrs.Factory(Rate)
@@ -64,20 +65,26 @@ class Statistics:
         self.turns.sample(turns, now)
         self.busy_us.sample(int(busy_seconds * 1e6), now)
 
-    def sample(self, requests: int, bytes_in: int, bytes_out: int, used: int, now: float) -> None:
+    def note_memory(self, used: int, now_ms: int) -> None:
+        if used > self.peak_memory:
+            self.peak_memory, self.peak_ms = used, now_ms
+
+    def sample(self, requests: int, bytes_in: int, bytes_out: int, now: float) -> None:
         self.requests.sample(requests, now)
         self.input.sample(bytes_in, now)
         self.output.sample(bytes_out, now)
-        self.peak_memory = max(self.peak_memory, used)
 
 
 def cpu_seconds() -> dict[str, float]:
     """INFO's CPU fields."""
     own = resource.getrusage(resource.RUSAGE_SELF)
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    main = resource.getrusage(resource.RUSAGE_THREAD)  # INFO is made in no other thread
     return {
         "used_cpu_sys": own.ru_stime,
         "used_cpu_user": own.ru_utime,
         "used_cpu_sys_children": children.ru_stime,
         "used_cpu_user_children": children.ru_utime,
+        "used_cpu_sys_main_thread": main.ru_stime,
+        "used_cpu_user_main_thread": main.ru_utime,
     }

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import trio
+from support.info_fields import FIELDS
 
 from broker.config import load
 from broker.protocol.replies import NOTHING, Reply, Verbatim
@@ -60,6 +61,40 @@ async def test_sections_come_in_the_order_of_redis(folder: Path) -> None:
         assert titles(ask("INFO", "keysizes", "SERVER", "nosuch")) == ["Server", "Keysizes"]
         assert ask("INFO", "nosuch") == b""
         assert titles(ask("INFO", "default", "commandstats")) == [*default[:10], "Commandstats", *default[10:]]
+
+
+# Of the compiler, of which there may be none, and what belongs to users and replicas.
+NOT_TOLD = {"atomicvar_api", "gcc_version"}
+NOT_YET = ("acl_access_denied_", "total_net_repl_", "instantaneous_input_repl_", "instantaneous_output_repl_")
+
+
+async def test_every_field_of_redis_is_told(folder: Path) -> None:
+    async with serving(folder) as (_, ask):
+        text = ask("INFO", "everything")
+        assert isinstance(text, bytes)
+        for section in text.decode().split("\r\n\r\n"):
+            title, *lines = section.splitlines()
+            told = {line.split(":")[0] for line in lines}
+            missing = set(FIELDS.get(title[2:], "").split()) - told - NOT_TOLD
+            assert not [name for name in missing if not name.startswith(NOT_YET)], title
+
+
+async def test_what_came_together_and_took_long_is_counted(folder: Path) -> None:
+    async with serving(folder, "--slowlog-log-slower-than", "1000") as (server, ask):
+        ask("DEBUG", "SLEEP", "0.002")
+        text = ask("INFO", "stats")
+        assert b"slowlog_commands_count:1\r\n" in text
+        ask("SET", "k", "v", "PX", "1")
+        ask("SET", "j", "v", "PX", "1")
+        server.engine.clock.wall = lambda: 33_000_000_000.0
+        ask("GET", "k")
+        server.engine.end_turn()
+        text = ask("INFO", "stats")
+        assert b"expired_keys:2\r\nexpired_keys_active:1\r\n" in text
+        ask("CONFIG", "RESETSTAT")
+        text = ask("INFO", "stats")
+        assert b"slowlog_commands_count:0\r\nslowlog_commands_time_ms_max:0.00\r\n" in text
+        assert b"expired_keys:0\r\nexpired_keys_active:0\r\n" in text
 
 
 async def test_debug_is_told_to_who_asks_for_it(folder: Path) -> None:
