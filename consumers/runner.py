@@ -48,6 +48,10 @@ class Worker:
         return {f"{one.consumer.options.stream}/{one.consumer.options.group}": one.counts for one in self._stations}
 
     @property
+    def draining(self) -> bool:
+        return self._draining
+
+    @property
     def cancelled(self) -> bool:
         return self._scope.cancel_called
 
@@ -115,12 +119,18 @@ def _with_concurrency(consumer: Consumer, concurrency: int | None) -> Consumer:
     return attrs.evolve(consumer, options=attrs.evolve(consumer.options, concurrency=concurrency))
 
 
-async def run_worker(worker: Worker) -> bool:
-    """Run it with SIGTERM and SIGINT meaning: drain; a second one: cancel. True where it was drained, not cancelled."""
-    async with trio.open_nursery() as nursery:
-        await nursery.start(_obey_signals, worker)
-        await worker.run()
-        nursery.cancel_scope.cancel()
+async def run_worker(worker: Worker, ready: trio.Event | None = None) -> bool:
+    """Run it with SIGTERM and SIGINT meaning: drain; a second one: cancel. True where it was drained, not cancelled.
+
+    ready: set when every consumer reads.
+    """
+    async with trio.open_nursery() as signals:
+        await signals.start(_obey_signals, worker)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(worker.run)
+            if ready is not None:
+                ready.set()
+        signals.cancel_scope.cancel()
     return not worker.cancelled
 
 

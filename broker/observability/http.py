@@ -49,7 +49,7 @@ class Pages(Protocol):
         """What goes on in the background, until cancelled."""
 
 
-class _Reply:
+class Reply:
     def __init__(self, status: int, body: bytes, content_type: str = _PLAIN, allow: bool = False) -> None:
         self.status = status
         self.body = body
@@ -62,18 +62,29 @@ class _Reply:
             self.headers.append((b"allow", b"GET, HEAD"))
 
 
+Paths = dict[str, Callable[[str], Reply]]  # {path: what it replies to an Accept header}
+
+
+def paths_of(metrics: Callable[[str], tuple[bytes, str]], unready: Callable[[], str | None]) -> Paths:
+    """The three paths. metrics: (body, content type) for an Accept header; unready: as State.unready."""
+
+    def metrics_page(accept: str) -> Reply:
+        body, content_type = metrics(accept)
+        return Reply(200, body, content_type)
+
+    def readiness(accept: str) -> Reply:
+        why = unready()
+        return Reply(200, b"ready\n") if why is None else Reply(503, f"{why}\n".encode())
+
+    return {"/metrics": metrics_page, "/healthz": lambda _: Reply(200, b"ok\n"), "/readyz": readiness}
+
+
 class _Application:
     """The ASGI application."""
 
-    def __init__(self, state: State, pages: Pages | None) -> None:
-        self._state = state
+    def __init__(self, paths: Paths, pages: Pages | None) -> None:
+        self._paths = paths
         self._pages = pages
-        self._registry: CollectorRegistry = registry_of(state.statistics)
-        self._paths: dict[str, Callable[[str], _Reply]] = {
-            "/metrics": self._metrics,
-            "/healthz": lambda _: _Reply(200, b"ok\n"),
-            "/readyz": self._readiness,
-        }
 
     async def __call__(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         if scope["type"] == "lifespan":
@@ -87,21 +98,13 @@ class _Application:
             body = b"" if scope["method"] == "HEAD" else reply.body
             await send({"type": "http.response.body", "body": body, "more_body": False})
 
-    def answer(self, method: str, path: str, accept: str) -> _Reply:
+    def answer(self, method: str, path: str, accept: str) -> Reply:
         found = self._paths.get(path)
         if found is None:
-            return _Reply(404, b"not found: there are /metrics, /healthz and /readyz\n")
+            return Reply(404, b"not found: there are /metrics, /healthz and /readyz\n")
         if method not in ("GET", "HEAD"):
-            return _Reply(405, b"only GET and HEAD\n", allow=True)
+            return Reply(405, b"only GET and HEAD\n", allow=True)
         return found(accept)
-
-    def _metrics(self, accept: str) -> _Reply:
-        body, content_type = render(self._registry, accept)
-        return _Reply(200, body, content_type)
-
-    def _readiness(self, accept: str) -> _Reply:
-        why = self._state.unready()
-        return _Reply(200, b"ready\n") if why is None else _Reply(503, f"{why}\n".encode())
 
 
 async def _live(receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
@@ -149,8 +152,22 @@ async def serve_http(
     *,
     task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED,
 ) -> None:
+    """Serve what a server tells of itself: see serve_paths."""
+    registry: CollectorRegistry = registry_of(state.statistics)
+    paths = paths_of(lambda accept: render(registry, accept), state.unready)
+    await serve_paths(host, port, paths, pages, task_status=task_status)
+
+
+async def serve_paths(
+    host: str,
+    port: int,
+    paths: Paths,
+    pages: Pages | None = None,
+    *,
+    task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED,
+) -> None:
     """Serve until cancelled. host: an address; port: 0 picks a free one; `started` gets the port. pages: what there is
-    beside the three paths.
+    beside the paths.
 
     Raises OSError when the address can't be had, ValueError for a host that is no address.
     """
@@ -164,7 +181,7 @@ async def serve_http(
     config.keep_alive_timeout = _KEEP_ALIVE
     config.read_timeout = int(_READ_TIMEOUT)
     async with trio.open_nursery() as nursery:
-        await nursery.start(partial(serve, _Application(state, pages), config, mode="asgi"))
+        await nursery.start(partial(serve, _Application(paths, pages), config, mode="asgi"))
         if pages is not None:
             nursery.start_soon(pages.run)
         log.info("http.listening", host=host, port=actual)
