@@ -33,6 +33,7 @@ class Snapshot:
         self.libraries: list[bytes] = list(keyspace.libraries.values())
         self.hints: Final = Hints(keyspace.hints, int(keyspace.tick), keyspace.minute(), keyspace.lfu_decay)
         self._is_still = is_still
+        self._is_over = False
         self._shards: list[dict[bytes, object]] = []  # of a still one: those of the database that is walked
         self._items: list[tuple[bytes, object]] = []
         self._databases: list[Database] = []  # likewise: those to come, the next one last
@@ -99,6 +100,9 @@ class Snapshot:
 
     def end(self) -> None:
         """Nothing more is taken: when all was, or to give up. Pieces that were taken have to be done() all the same."""
+        if self._is_over:
+            return
+        self._is_over = True
         while self._left:
             self._forget(self._left.pop())
         while self._kept:

@@ -108,6 +108,7 @@ class SnapshotBytes:
         """Nothing more is written."""
         if self._piece is not None:
             self._piece.done()
+            self._piece = None
         while self._large_aside:
             self._large_aside.popleft().done()
         self.snapshot.end()

@@ -24,10 +24,10 @@ from broker.persistence.snapshot import Saved, Target, save
 from broker.persistence.snapshot_bytes import SnapshotBytes
 from broker.persistence.snapshot_commands import SnapshotCommands
 from broker.server.backup import IDLE, LOG_OF_BACKUP, SEALING, Backup
+from broker.server.job import LOOK_SECONDS, Job
 from broker.server.saving import Saving, facts_of, form_of
 
 log = structlog.get_logger()
-_LOOK_SECONDS: Final = 0.5
 _FAILURES: Final = 3  # in a row, from which on attempts are made ever more seldom. Redis: AOF_REWRITE_LIMITE_THRESHOLD
 _LONGEST_PAUSE: Final = 3600.0
 
@@ -46,26 +46,15 @@ class Rewriting:
     ) -> None:
         self.backup = Backup(engine, log_of)
         self.backup.look = self.look
-        self.is_scheduled = False
-        self.is_active = False
-        self.works = True
-        self.rewrites = 0
-        self.failures = 0  # in a row
-        self.last_seconds = -1
+        self.job = Job(engine, "rewriting the log")
         self._engine = engine
         self._saving = saving
         self._log_of = log_of
         self._new_log = new_log
         self._turn_off = turn_off
         self._turn_on = turn_on
-        self._source: SnapshotBytes | SnapshotCommands | None = None
-        self._begun = 0.0
         self._retry_at = 0.0
         self._pause = 0.0
-        self._scope: trio.CancelScope | None = None
-        self._is_cancelled = False
-        self._ended = trio.Event()
-        self._wake = trio.Event()
 
     # -- what is asked of it
 
@@ -74,17 +63,14 @@ class Rewriting:
         if self.is_active or self.is_about_to_begin():
             raise already_rewriting()
         if self._saving.is_active or in_transaction or self.backup.holds_log:
-            self.is_scheduled = True
-            self._wake.set()
+            self.job.schedule()
             return False
-        self._begin()
+        self.job.begin()
         return True
 
     def cancel(self) -> None:
-        self.is_scheduled = False
-        self._is_cancelled = True
-        if self._scope is not None:
-            self._scope.cancel()
+        self.job.is_scheduled = False
+        self.job.cancel()
 
     def sync_log(self) -> None:
         current = self._log_of()
@@ -94,56 +80,49 @@ class Rewriting:
     async def stop(self) -> None:
         """End the one under way."""
         self.cancel()
-        if self.is_active:
-            await self._ended.wait()
+        await self.job.wait_for_end()
 
     def look(self) -> None:
         """Something changed that it may have waited for."""
-        self._wake.set()
+        self.job.look()
 
     # -- what it tells
+
+    @property
+    def is_active(self) -> bool:
+        return self.job.is_active
 
     def is_about_to_begin(self) -> bool:
         """`CONFIG SET appendonly yes` was said, and the log that it asks for is begun after this turn.
 
         Who waits for the end of that rewriting must not find, in between, that there is none.
         """
-        if self.is_active or self.is_scheduled or not self._engine.config.boolean("appendonly"):
+        if self.is_active or self.job.is_scheduled or not self._engine.config.boolean("appendonly"):
             return False
         current = self._log_of()
         return (current is None or current.is_aside) and self._engine.clock.monotonic() >= self._retry_at
-
-    def active_seconds(self) -> int:
-        return int(self._engine.clock.monotonic() - self._begun) if self.is_active else -1
-
-    def progress(self) -> tuple[int, int]:
-        """(keys that are written, all keys) of the one under way."""
-        source = self._source
-        return (int(source.snapshot.taken), int(source.snapshot.total)) if source else (0, 0)
 
     # -- the task
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         task_status.started()
         while True:
-            with trio.move_on_after(self._patience()):
-                await self._wake.wait()
-            self._wake = trio.Event()
+            await self.job.wait_for_work(self._patience())
             if not self.is_active:
                 await self._follow_setting()
             self.backup.expire()
             if self.backup.state == SEALING:
                 await self.backup.seal_now()
-            if self._may_begin() and (self.is_scheduled or self.backup.wants_rewrite or self._has_grown()):
-                self._begin()
+            if self._may_begin() and (self.job.is_scheduled or self.backup.wants_rewrite or self._has_grown()):
+                self.job.begin()
             if self.is_active:
-                await self._work()
+                await self.job.run(self._work, self._failed)
                 self._saving.look()
 
     def _patience(self) -> float:
         """Whether there is anything that may want a rewrite, or has to be tried again."""
-        idle = self._log_of() is None and not self.is_scheduled and self.backup.state == IDLE
-        return math.inf if idle and not self._engine.config.boolean("appendonly") else _LOOK_SECONDS
+        idle = self._log_of() is None and not self.job.is_scheduled and self.backup.state == IDLE
+        return math.inf if idle and not self._engine.config.boolean("appendonly") else LOOK_SECONDS
 
     def _may_begin(self) -> bool:
         return not (self.is_active or self._saving.is_active or self.backup.holds_log)
@@ -155,31 +134,24 @@ class Rewriting:
         if current is not None and current.folder.name == LOG_OF_BACKUP and self._engine.config.boolean("appendonly"):
             self.backup.fail("appendonly was turned on meanwhile")
             await self._turn_off()
-            self._wake.set()
+            self.look()
         elif not wanted and current is not None:
             await self._turn_off()
         elif wanted and (current is None or current.is_aside) and self._engine.clock.monotonic() >= self._retry_at:
             try:
                 self._turn_on()
             except (OSError, CorruptFile) as error:
+                self.job.fail()
                 self._failed(error)
             else:
-                self.is_scheduled = True
-
-    def _begin(self) -> None:
-        self.is_scheduled = False
-        self.is_active = True
-        self._is_cancelled = False
-        self._ended = trio.Event()
-        self._begun = self._engine.clock.monotonic()
-        self._wake.set()
+                self.job.is_scheduled = True
 
     def _has_grown(self) -> bool:
         current = self._log_of()
         percentage = self._engine.config.integer("auto-aof-rewrite-percentage")
         if current is None or not percentage or current.size <= self._engine.config.memory("auto-aof-rewrite-min-size"):
             return False
-        if self.failures >= _FAILURES and self._engine.clock.monotonic() < self._retry_at:
+        if self.job.failures >= _FAILURES and self._engine.clock.monotonic() < self._retry_at:
             return False
         growth = current.size * 100 // max(current.base_size, 1) - 100
         if growth < percentage:
@@ -188,27 +160,11 @@ class Rewriting:
         return True
 
     async def _work(self) -> None:
-        with trio.CancelScope() as self._scope:
-            if self._is_cancelled:
-                self._scope.cancel()
-            try:
-                await trio.lowlevel.checkpoint()
-                if self._log_of() is not None:
-                    self.backup.rewriting()
-                saved = await self._rewrite()
-                await self.backup.rewritten()
-            except (OSError, CorruptFile) as error:
-                self._failed(error)
-            except Exception as error:
-                self._engine.report_bug("rewriting the log", error)
-                self._failed(error)
-            else:
-                self._done(saved)
-            finally:
-                self.is_active = False
-                self._source = None
-                self._scope = None
-                self._ended.set()
+        if self._log_of() is not None:
+            self.backup.rewriting()
+        saved = await self._rewrite()
+        await self.backup.rewritten()
+        self._done(saved)
 
     async def _rewrite(self) -> Saved:
         current = self._log_of()
@@ -219,16 +175,8 @@ class Rewriting:
             self._take_point()
             self._engine.journal.enabled = self._engine.shared.log.enabled = True
         else:
-            await self._rotate(current)
-        return await self._write_base(current)
-
-    async def _rotate(self, current: AppendOnlyLog) -> None:
-        try:
             await current.rotate(self._engine.journal.take, self._take_point)
-        except BaseException:
-            if self._source is not None:
-                self._source.give_up()
-            raise
+        return await self._write_base(current)
 
     async def _prepare(self) -> Saved:
         """There is no log: leave a base from which one can go on when it is turned on at a start."""
@@ -247,14 +195,14 @@ class Rewriting:
         engine = self._engine
         snapshot = Snapshot(engine.keyspace)
         if engine.config.boolean("aof-use-rdb-preamble"):
-            self._source = SnapshotBytes(snapshot, form_of(engine), facts_of(engine, True))
+            self.job.source = SnapshotBytes(snapshot, form_of(engine), facts_of(engine, True))
             return
         stamped = engine.config.boolean("aof-timestamp-enabled")
         stamp = b"#TS:%d\r\n" % (engine.clock.now_ms() // 1000) if stamped else b""
-        self._source = SnapshotCommands(snapshot, form_of(engine), stamp)
+        self.job.source = SnapshotCommands(snapshot, form_of(engine), stamp)
 
     async def _write_base(self, current: AppendOnlyLog) -> Saved:
-        source = self._source
+        source = self.job.source
         assert source is not None
         is_rdb = isinstance(source, SnapshotBytes)
         base = current.next_base(is_rdb)
@@ -271,10 +219,7 @@ class Rewriting:
         return saved
 
     def _done(self, saved: Saved) -> None:
-        self.last_seconds = int(self._engine.clock.monotonic() - self._begun)
-        self.works = True
-        self.rewrites += 1
-        self.failures = 0
+        self.job.succeed()
         self._pause = 0.0
         log.warning(
             "log.rewritten",
@@ -284,11 +229,8 @@ class Rewriting:
         )
 
     def _failed(self, error: Exception) -> None:
-        self.last_seconds = int(self._engine.clock.monotonic() - self._begun)
-        self.works = False
-        self.failures += 1
         self.backup.fail(str(error))
-        few = self.failures < _FAILURES
+        few = self.job.failures < _FAILURES
         self._pause = 1.0 if few else min(max(60.0, self._pause * 2), _LONGEST_PAUSE)
         self._retry_at = self._engine.clock.monotonic() + self._pause
         log.error("log.rewrite_failed", error=str(error))

@@ -228,12 +228,12 @@ async def test_an_error_at_each_step_of_a_rewrite_is_survived(
     disk = FaultyDisk()
     async with company(tmp_path, disk) as (server, writer, ask):
         fault = disk.fault = Fault(*step, error, 2)
-        while fault.times or server.rewriting.rewrites < 1 or not server.rewriting.works:
+        while fault.times or server.rewriting.job.done < 1 or not server.rewriting.job.works:
             await ask(REWRITE)
             while server.log is None or server.log.failing:
                 await trio.lowlevel.checkpoint()
         await writer.acknowledges_more()
-        assert server.rewriting.failures == 0
+        assert server.rewriting.job.failures == 0
     writer.check(tmp_path)
     left = {path.name for path in (tmp_path / "appendonlydir").iterdir() if path.name.startswith("temp")}
     assert not left
@@ -253,10 +253,10 @@ async def test_an_error_at_each_step_of_a_save_leaves_the_file_before(
     async with company(folder, disk) as (server, writer, ask):
         disk.fault = Fault(*step, error, 1)
         await ask(SAVE)
-        assert not server.saving.works
+        assert not server.saving.job.works
         assert is_new(folder / "dump.rdb") is (step[0] == "sync_folder")
         await ask(SAVE)
-        assert server.saving.works
+        assert server.saving.job.works
         assert is_new(folder / "dump.rdb")
         await writer.acknowledges_more()
     writer.check(folder)

@@ -261,7 +261,7 @@ async def test_a_log_turns_to_a_new_file_without_stopping_anybody_who_only_reads
         for client, reply in ((first, b"+OK\r\n"), (second, b"+OK\r\n"), (reader, b"$1\r\n1\r\n")):
             await client.expect(reply)
         await until(lambda: not run.server.rewriting.is_active)
-        assert run.server.rewriting.works is not fails
+        assert run.server.rewriting.job.works is not fails
         assert run.server.engine.keyspace.databases[0].unsaved is None
         await until(lambda: not run.log.failing)
         await first.send(encode("SET", "c", 3))

@@ -143,7 +143,7 @@ async def test_growth_begins_a_rewrite(tmp_path: Path) -> None:
             await client("SET", "k", "v" * 10)
         server.rewriting.look()
         await trio.testing.wait_all_tasks_blocked()
-        assert server.rewriting.rewrites == 0, "it is small yet"
+        assert server.rewriting.job.done == 0, "it is small yet"
         for _ in range(30):
             await client("SET", "k", "v" * 10)
         server.rewriting.look()
@@ -214,7 +214,7 @@ async def test_writes_while_the_log_is_written_anew_are_neither_lost_nor_doubled
             await client("SADD", "set", i)
         for round_ in range(1, 4):
             assert (await client("BGREWRITEAOF")).startswith(b"+Background append only file rewriting started")
-            while server.rewriting.rewrites < round_:
+            while server.rewriting.job.done < round_:
                 await client("INCR", "counter")
                 await client("RPUSH", f"list{rng.randrange(7)}", "x")
                 await client("LPOP", f"list{rng.randrange(7)}")

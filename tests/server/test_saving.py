@@ -116,11 +116,11 @@ async def test_save_points_begin_a_save(tmp_path: Path) -> None:
             await client("SET", f"k{i}", "v")
         assert server.saving.changes == 4
         server.saving.last_save -= 10
-        server.saving._wake.set()
+        server.saving.look()
         await trio.testing.wait_all_tasks_blocked()
-        assert server.saving.saves == 0
+        assert server.saving.job.done == 0
         await client("SET", "k", "v")
-        server.saving._wake.set()
+        server.saving.look()
         await client.info_when("rdb_saves", "1")
         assert server.saving.changes == 0
         await client("CONFIG", "SET", "save", "")
