@@ -6,6 +6,8 @@ from broker.datatypes.schedules import Ticket
 from broker.keyspace.database import Keyspace
 from broker.keyspace.snapshot import Snapshot
 from broker.keyspace.unsaved import NEVER, Piece
+from broker.rdb.limits import Format
+from broker.rdb.payload import payload_of, value_of
 
 
 class Slow:
@@ -37,7 +39,8 @@ class Slow:
 
     def _close(self) -> None:
         piece = self._open.pop(0)
-        value = piece.value if isinstance(piece.value, bytes) else piece.value.copy()  # type: ignore[attr-defined]
+        # Not its copy(), which would share blocks with the frozen value, and so with the living one after it is thawed.
+        value = piece.value if isinstance(piece.value, bytes) else value_of(payload_of(piece.value, Format(12)))
         self.keys.append((piece.database, piece.key, value, piece.expire_at_ms))
         piece.done()
 
