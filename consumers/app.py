@@ -4,7 +4,7 @@
 
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import attrs
@@ -27,6 +27,7 @@ from consumers.options import Consumer, Options
 from consumers.processing.flow import Flow, Untyped, source
 
 if TYPE_CHECKING:
+    from consumers.blocking import Caller
     from consumers.cron import Cron
     from consumers.tasks import Queue, Register, Task
     from consumers.testing import Rehearsal
@@ -182,6 +183,12 @@ class App:
             yield rehearsal
 
     # -- sending
+
+    def blocking(self, url: str | None = None) -> "AbstractContextManager[Caller]":
+        """For programs that aren't async: `with app.blocking() as call: call(send_mail.send, "ann")`."""
+        from consumers.blocking import blocking
+
+        return blocking(self, url)
 
     @asynccontextmanager
     async def connect(

@@ -96,6 +96,7 @@ class Handling:
         if headers.TTL in lease.fields and self._is_expired(lease):
             self.counts.expired += 1
             log.info("message.expired", **self._facts(message))
+            await self.consumer.invoke.expired(message)
             source.done(lease)
             return None
         lease.state = State.RUNNING

@@ -59,6 +59,9 @@ class Invoker(Protocol):
     async def batch(self, messages: list[Message]) -> object:
         """One call of a handler of batches."""
 
+    async def expired(self, message: Message) -> None:
+        """The message won't be handled: its time was over before it was its turn."""
+
 
 class RemoteError(ConsumerError):
     """An exception in a worker process that can't be brought over: its type, text and traceback as text."""
@@ -200,6 +203,9 @@ class HandlerInvoker:
 
     async def __call__(self, message: Message) -> object:
         return await self._with_dependencies(self.call.values(message), message)
+
+    async def expired(self, message: Message) -> None:
+        """A consumer of events has nobody to tell."""
 
     async def batch(self, messages: list[Message]) -> object:
         """Messages that can't be decoded fail alone: the handler gets the others."""

@@ -48,6 +48,7 @@ _MOURNERS = "results"  # the group of those who tell of failures
 _KEPT = "10m"
 _CONCURRENCY = 8
 _RETRIES = 3
+_PRIORITIES = ("high", "normal", "low")  # of a queue that has any, and doesn't say which
 _RESERVED = {"delay", "at"}  # what `schedule` takes itself
 _AT_ONCE = 500  # messages in one round trip of send_many
 
@@ -271,7 +272,9 @@ class Task(Generic[P, R]):
         fields = {headers.TASK: self.name.encode(), headers.ID: id_.encode(), **self.arguments.fields(values)}
         if self.keep_ms is not None:
             fields[headers.KEEP] = str(self.keep_ms).encode()
-        return self.app.prepare(self.queue.name, fields, **(defaults | dict(options)))
+        chosen = defaults | dict(options)
+        self.queue.check(chosen["priority"])
+        return self.app.prepare(self.queue.name, fields, **chosen)
 
     @property
     def _defaults(self) -> dict[str, Any]:
@@ -299,6 +302,7 @@ class Queue:
         self.tasks: dict[str, Task[..., Any]] = {}
         self._given = dict(options)
         self._consumer: Consumer | None = None
+        self.priorities: tuple[str, ...] = (headers.NORMAL,)
 
     def declare(self, options: Mapping[str, Any]) -> None:
         """Options that the app gives after the first task was registered."""
@@ -330,10 +334,24 @@ class Queue:
     def _options(self) -> Options:
         attempts = 1 + max(one.settings.retries for one in self.tasks.values())
         defaults: dict[str, Any] = {"concurrency": _CONCURRENCY, "max_deliveries": attempts, "keep": False}
+        if any(one.settings.key is not None for one in self.tasks.values()):
+            defaults["key"] = headers.KEY.decode()
+        if any(one.settings.priority != headers.NORMAL for one in self.tasks.values()):
+            defaults["priorities"] = _PRIORITIES
         try:
-            return Options(stream=self.name, group=GROUP, **(defaults | self._given))
+            options = Options(stream=self.name, group=GROUP, **(defaults | self._given))
         except TypeError as error:
             raise ConfigurationError(f"queue {self.name!r}: {error}") from None
+        self.priorities = options.priorities or (headers.NORMAL,)
+        for one in self.tasks.values():
+            self.check(one.settings.priority)
+        return options
+
+    def check(self, priority: str) -> None:
+        """ConfigurationError for one that no worker would ever look at."""
+        if priority not in self.priorities:
+            named = ", ".join(map(repr, self.priorities))
+            raise ConfigurationError(f"queue {self.name!r} has no priority {priority!r}, only {named}")
 
     @asynccontextmanager
     async def open(self, worker: Worker, options: Options) -> AsyncIterator[None]:
@@ -394,6 +412,9 @@ class Queue:
         except TypeError as error:
             raise Reject(str(error)) from error
         await follow(self.app, message, outcome)
+
+    async def expired(self, message: Message) -> None:
+        await self._tell(message, Outcome(reason="expired", task=text_of(message.fields, headers.TASK)))
 
     async def mourn(self, letter: Message) -> None:
         """Tell those who wait for a task that it is dead."""

@@ -1,6 +1,6 @@
 """Tasks: functions that are called elsewhere, later, and again when they fail."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
@@ -8,9 +8,10 @@ import msgspec
 import pytest
 import trio
 from coredis import Redis
+from support.worker_server import Server
 from support.workers import LIMIT, pending, working
 
-from consumers import App, Backoff, ConfigurationError, Depends, Message, Reject, Skip
+from consumers import App, Backoff, ConfigurationError, Depends, Message, Reject, Skip, Worker
 from consumers.results import Handle, ResultTimeout, TaskFailed
 
 QUICK = Backoff(base=0.01, cap=0.01)
@@ -96,6 +97,8 @@ def test_a_name_is_taken_once_in_a_queue() -> None:
     app.task(queue="other")(fine)
     with pytest.raises(ConfigurationError, match="two tasks 'fine' in queue 'q'"):
         app.task(queue="q")(fine)
+    with pytest.raises(ConfigurationError, match="no priority 'urgent', only 'high', 'normal', 'low'"):
+        app.task(queue="third", priority="urgent")(fine)
     with pytest.raises(ConfigurationError, match="options already"):
         app.queue("q", concurrency=1), app.queue("q", concurrency=2)
 
@@ -347,3 +350,70 @@ async def test_dependencies_and_threads_are_for_tasks_too(broker_url: str, clien
     async with at_work(app, broker_url):
         assert await (await use.send(1)).result(timeout=LIMIT) == "1 pool"  # type: ignore[call-arg]
         assert await (await block.send(2)).result(timeout=LIMIT) == "2 True"
+
+
+async def test_tasks_have_priorities_and_those_of_one_key_go_one_after_another(
+    client: Redis[bytes], broker_url: str
+) -> None:
+    app, order, running = App(), [], []
+    ended = trio.Event()
+
+    @app.task(queue="q", priority="low")
+    async def low(n: int) -> None:
+        order.append(n)
+        if len(order) == 6:
+            ended.set()
+
+    @app.task(queue="k", key="account")
+    async def move(account: str, cents: int) -> int:
+        assert account not in running
+        running.append(account)
+        await trio.lowlevel.checkpoint()
+        running.remove(account)
+        return cents
+
+    async with app.connect(broker_url):
+        await low.send_many([1, 2])
+        await low.options(priority="normal").send_many([3, 4])
+        await low.options(priority="high").send_many([5, 6])
+        with pytest.raises(ConfigurationError, match="no priority 'urgent'"):
+            await low.options(priority="urgent").send(7)
+        assert [await client.xlen(stream) for stream in ("q.high", "q", "q.low")] == [2, 2, 2]
+        handles = await move.send_many([("ann" if n % 2 else "bob", n) for n in range(10)])
+        async with working(app, broker_url):
+            await ended.wait()
+            assert [await one.result(timeout=LIMIT) for one in handles] == list(range(10))
+    assert sorted(order) == [1, 2, 3, 4, 5, 6]
+
+
+async def test_who_waits_for_a_task_that_came_too_late_is_told(client: Redis[bytes], broker_url: str) -> None:
+    app = App()
+
+    @app.task(queue="q", expires="1ms")
+    async def hurry() -> str:
+        return "in time"
+
+    async with app.connect(broker_url):
+        handle = await hurry.send()
+        await trio.sleep(0.01)
+        async with working(app, broker_url):
+            with pytest.raises(TaskFailed, match="hurry: expired"):
+                await handle.result(timeout=LIMIT)
+
+
+def test_programs_that_are_not_async_send_and_wait_too(shared_servers: Callable[[str], Server]) -> None:
+    app = App(shared_servers("redis").url)
+
+    @app.task(queue="blocking")
+    async def double(n: int) -> int:
+        return 2 * n
+
+    with app.blocking() as call:
+        worker = Worker(app)
+        running = call.portal.start_task_soon(worker.run)
+        handles = [call(double.send, n) for n in range(3)]
+        assert [call(handle.result, timeout=LIMIT) for handle in handles] == [0, 2, 4]
+        with pytest.raises(TypeError, match="Expected `int`"):
+            call(double.send, "x")
+        call.portal.call(worker.drain)
+        running.result(LIMIT)
