@@ -3,6 +3,7 @@
 Replies have the shapes of RESP2. One question at a time; whoever asks meanwhile waits.
 """
 
+import contextlib
 import socket
 from collections.abc import Callable
 from typing import Final, TypeVar
@@ -44,29 +45,40 @@ class Link:
                     return await self._exchange(b"".join(map(encoded, requests)), len(requests))
             except BaseException as error:
                 self.close()  # half a reply may still come: nobody could tell whose it is
-                if isinstance(error, OSError | trio.TooSlowError):
-                    raise LinkLost(str(error)) from error
+                if isinstance(error, trio.TooSlowError):
+                    raise LinkLost(f"no answer for {_PATIENCE:.0f} s") from None
                 raise
 
     async def _exchange(self, data: bytes, count: int) -> list[Reply]:
         found: list[Reply] = []
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._send, data)  # beside the reading: replies may fill the buffers first
-            while len(found) < count:
-                reply = self._reader.gets()
-                if reply is not False:
-                    found.append(reply)
-                    continue
-                part = await self._socket.recv(_PART)
-                if not part:
-                    raise ConnectionResetError("closed by the server")
-                self._reader.feed(part)
+            await self._read_into(found, count)
+            nursery.cancel_scope.cancel()
+        if len(found) < count:
+            raise LinkLost("closed by the server")
         return found
+
+    async def _read_into(self, found: list[Reply], count: int) -> None:
+        """Until there are so many, or the server has closed the connection."""
+        while len(found) < count:
+            reply = self._reader.gets()
+            if reply is not False:
+                found.append(reply)
+                continue
+            try:
+                part = await self._socket.recv(_PART)
+            except OSError:
+                return
+            if not part:
+                return
+            self._reader.feed(part)
 
     async def _send(self, data: bytes) -> None:
         view = memoryview(data)
-        while view:
-            view = view[await self._socket.send(view) :]
+        with contextlib.suppress(OSError):  # who reads sees that it is closed
+            while view:
+                view = view[await self._socket.send(view) :]
 
     async def gather(self, gathering: Gathering[T]) -> T:
         """Run one to its end. Raises LinkLost, and error replies that the gathering can't do without."""

@@ -24,7 +24,7 @@ log = structlog.get_logger()
 SECONDS_KEPT: Final = 300
 _PERIOD: Final = 1.0
 _PAGE: Final = 100  # keys in one question
-_PART_OF_TIME: Final = 0.1  # that may be spent on streams
+_PART_OF_TIME: Final = 0.2  # that may be spent on streams
 _REST: Final = 2.0  # seconds between two looks at all streams
 _MOST_STREAMS: Final = 100_000
 _SHOWN: Final = 50  # rows of a table that is pushed
@@ -154,7 +154,7 @@ class Sampling:
             seen.update(page)
             if cursor == b"0" or len(seen) >= _MOST_STREAMS:
                 break
-            await trio.sleep((trio.current_time() - began) / _PART_OF_TIME)
+            await trio.sleep((trio.current_time() - began) * (1 / _PART_OF_TIME - 1))
         self.groups = groups
         self.streams = {key: one for key, one in self.streams.items() if key in seen}
         self.is_complete = True

@@ -144,7 +144,10 @@ class Console:
     def _taken_apart(self, scope: HTTPScope) -> Ask:
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         self._check_host(headers.get("host", ""))
-        query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True, max_num_fields=20)
+        try:
+            query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True, max_num_fields=20)
+        except ValueError:
+            raise Refused(400, "too many fields in the query") from None
         session = self._sessions.find(_cookie(headers.get("cookie", "")), trio.current_time())
         first = {name: values[0] for name, values in query.items()}
         return Ask(scope["method"], scope["path"], first, headers, session)
@@ -323,15 +326,23 @@ class Console:
         key, name, entry_id = ask.key(), ask.key("group"), ask.query.get("id", "")
         pending = await link.gather(gathering.pending(key, name, 1, after=entry_id, until=entry_id))
         entries = await link.gather(gathering.ask("XRANGE", key, entry_id, entry_id))
+        failures = await link.gather(gathering.failed_attempts(key, name, entry_id))
         return {
+            "stream": shapes.shown(key),
             "pending": shapes.pending_shape(pending[0]) if pending else None,
+            "history": [{name: shapes.shown(str(value)) for name, value in one.items()} for one in failures],
             "entry": shapes.entry_shape(entry_id, entries[0][1] or []) if entries else None,
             "now": await link.gather(gathering.clock()),
         }
 
     async def _dead(self, ask: Ask, link: Link) -> Shape:
-        found = await link.gather(dead_letters.newest_letters(ask.key(), _AT_ONCE))
-        return {"letters": [shapes.letter_shape(one) for one in found], "now": await link.gather(gathering.clock())}
+        key = ask.key()
+        found = await link.gather(dead_letters.newest_letters(key, _AT_ONCE))
+        return {
+            "stream": shapes.shown(key),
+            "letters": [shapes.letter_shape(one) for one in found],
+            "now": await link.gather(gathering.clock()),
+        }
 
     async def _slowlog(self, ask: Ask, link: Link) -> Shape:
         return {"slow": [shapes.slow_shape(one) for one in await link.gather(gathering.slow_requests(_AT_ONCE))]}

@@ -41,7 +41,11 @@ function listen() {
   events?.close();
   events = new EventSource("/api/events");
   events.addEventListener("open", () => live(true));
-  events.addEventListener("error", () => live(false));
+  events.addEventListener("error", () => {
+    live(false);
+    // The browser tries again by itself, but not where it was refused: a server that was started anew knows no session.
+    if (events.readyState === EventSource.CLOSED) setTimeout(start, 2000);
+  });
   events.addEventListener("ended", () => start());
   events.addEventListener("history", (event) => {
     state.samples = JSON.parse(event.data);
@@ -122,7 +126,9 @@ function login() {
 }
 
 document.getElementById("logout").addEventListener("click", async () => {
-  await ask("/api/logout", { method: "POST" }).catch(() => {});
+  events?.close();
+  show(null);
+  await ask("/api/logout", { method: "POST" }).catch((error) => notice(error.message));
   start();
 });
 
@@ -295,11 +301,11 @@ function pendingView(stream, group, id) {
   const list = polling(() => `/api/pending?key=${stream}&group=${group}&id=${id}`, (found) => {
     const one = found.pending;
     const steps = [["added", ago(id, found.now), moment(id)]];
+    for (const failure of found.history) steps.push([`failed at ${failure.worker}: ${failure.reason}`, `${age(found.now - failure.at_ms)} ago`, ""]);
     if (one) steps.push([`delivered for the ${nth(one.deliveries)} time to ${one.consumer || "nobody"}`, `${age(one.idle_ms)} ago`, ""]);
     else steps.push(["not pending any more: acknowledged, given up or never delivered", "", ""]);
-    for (const failure of found.history ?? []) steps.push([`failed at ${failure.worker}: ${failure.reason}`, `${age(found.now - failure.at_ms)} ago`, ""]);
     return [
-      h("h1", {}, link(`#/group/${stream}/${group}`, "Group"), ` › entry ${id}`),
+      h("h1", {}, link(`#/group/${stream}/${group}`, found.stream), ` › entry ${id}`),
       card("What became of it", table([["", (row) => row[0], "name"], ["When", (row) => row[1], "n"], ["", (row) => row[2], "optional"]], steps, "")),
       h("p"),
       card("Fields", found.entry ? fields(found.entry.fields) : h("p", { class: "quiet" }, "The entry was deleted from the stream.")),
@@ -326,7 +332,7 @@ function deadView() {
 
 function lettersView(ref) {
   const list = polling(() => `/api/dead?key=${ref}`, (found) => [
-    h("h1", {}, link("#/dead", "Dead letters"), " › the newest"),
+    h("h1", {}, link("#/dead", "Dead letters"), ` › ${found.stream}, the newest first`),
     state.admin ? "" : h("p", { class: "quiet" }, "Read-only: the server runs without http-admin."),
     ...found.letters.map((letter) => letterCard(ref, letter, found.now, list)),
     found.letters.length ? "" : h("p", { class: "quiet" }, "There are none."),
