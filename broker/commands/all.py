@@ -25,6 +25,7 @@ from broker.commands import (  # noqa: F401  (imported for what their decorators
     lcs,
     list_moves,
     lists,
+    modules,
     monitor,
     persistence,
     pubsub,

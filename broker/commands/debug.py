@@ -13,8 +13,8 @@ from broker.commands.context import Context
 from broker.commands.debug_server import SUBCOMMANDS, USAGES
 from broker.commands.docs import bad_subcommand, help_from
 from broker.commands.encodings import encoding
+from broker.commands.modules import check_permission
 from broker.commands.registry import ADMIN, LOADING, NOSCRIPT, PROTECTED, STALE, Group
-from broker.commands.server import is_local
 from broker.errors import CommandError, no_such_key
 from broker.keyspace.digest import dataset_digest, key_digest
 from broker.keyspace.events import STRING
@@ -45,14 +45,7 @@ Subcommand: TypeAlias = Callable[[Context, list[bytes]], Reply]
          syntax="subcommand [arg [arg ...]]", summary="Helps for tests", cost="that of the sub-command",
          differs="Has what test suites use")  # fmt: skip
 def debug(ctx: Context, argv: list[bytes]) -> Reply:
-    allowed = ctx.config.text("enable-debug-command")
-    if allowed == "no" or (allowed == "local" and not is_local(ctx.session)):
-        raise CommandError(
-            "ERR",
-            'DEBUG command not allowed. If the enable-debug-command option is set to "local", you can run it from a '
-            "local connection, otherwise you need to set this option in the configuration file, and then restart the "
-            "server.",
-        )
+    check_permission(ctx, "DEBUG")
     found = _SUBCOMMANDS.get(argv[1].upper()) or SUBCOMMANDS.get(argv[1].upper())
     if found is None or len(argv) < found[1] or (found[2] and len(argv) > found[2]):
         raise bad_subcommand(argv)

@@ -1,6 +1,6 @@
-"""The server as a whole: INFO, CONFIG, SLOWLOG, MEMORY, LATENCY, MODULE, TIME, ROLE, SHUTDOWN, LOLWUT.
+"""The server as a whole: INFO, CONFIG, SLOWLOG, MEMORY, LATENCY, TIME, ROLE, SHUTDOWN, LOLWUT.
 
-DEBUG is in debug.py, COMMAND in introspection.py.
+DEBUG is in debug.py, COMMAND in introspection.py, MODULE in modules.py.
 """
 
 from typing import Final
@@ -141,19 +141,6 @@ def lolwut(ctx: Context, argv: list[bytes]) -> Reply:
         lines.append(stream + _WHEEL[row] + stream[::-1])
     lines.append(f"\nRedis ver. {COMPATIBLE_WITH} (Millstream {VERSION})\n".encode())
     return Verbatim(b"\n".join(lines))
-
-
-@command("MODULE|LIST", arity=2, flags=ADMIN | NOSCRIPT, since="4.0.0", summary="Loaded modules: there are none, ever",
-         cost="O(1)",
-         differs="Always empty")  # fmt: skip
-def module_list(ctx: Context, argv: list[bytes]) -> Reply:
-    modules: list[Reply] = []
-    return modules
-
-
-@command("MODULE|HELP", arity=2, flags=_HELP, since="5.0.0", summary="What MODULE can do", cost="O(1)")
-def module_help(ctx: Context, argv: list[bytes]) -> Reply:
-    return help_of(ctx, b"MODULE")
 
 
 # -- CONFIG

@@ -48,7 +48,12 @@ def test_lolwut_ends_with_the_version(h: Harness) -> None:
 
 def test_there_are_no_modules(h: Harness) -> None:
     assert h.run("MODULE LIST") == []
-    assert h.run("MODULE LOAD /x") == "-ERR unknown subcommand 'LOAD'. Try MODULE HELP."
+    for request in ("MODULE LOAD /x", "MODULE LOADEX /x ARGS a", "MODULE UNLOAD x"):
+        assert h.run(request).startswith("-ERR MODULE command not allowed. If the enable-module-command option is set")
+    allowing = Harness("--enable-module-command", "yes")
+    assert allowing.run("MODULE LOAD /x") == "-ERR Error loading the extension. Please check the server logs."
+    assert allowing.control.asked == [("log", "modules can't be loaded")]
+    assert allowing.run("MODULE UNLOAD x") == "-ERR Error unloading module: no such module with that name"
 
 
 def test_latency_says_only_what_it_knows(h: Harness) -> None:

@@ -116,3 +116,34 @@ def test_a_request_of_many_long_arguments_is_encoded() -> None:
     out: list[bytes] = []
     encode_request(argv, out)
     assert b"".join(out) == b"*1500\r\n" + (b"$2000\r\n" + b"x" * 2000 + b"\r\n") * 1500
+
+
+@pytest.mark.parametrize("resp3", [False, True])
+@pytest.mark.parametrize("count", [1023, 1024, 5000])
+def test_a_long_array_is_in_few_pieces_and_the_same(count: int, resp3: bool) -> None:
+    """Big values among them stand alone: they are not copied once more."""
+    big = b"x" * 20_000
+    items: list[Reply] = [[b"value:%d" % i, i, None, b"y" * 1500, big, [b"a", i]][i % 6] for i in range(count)]
+    expected: list[bytes] = []
+    for item in items:
+        encode(item, expected, resp3)
+    for value, head in (
+        (items, b"*%d"),
+        (Set(items), b"~%d" if resp3 else b"*%d"),
+        (Map(items[: count // 2 * 2]), b"%%%d" if resp3 else b"*%d"),
+    ):
+        out: list[bytes] = []
+        encode(value, out, resp3)
+        length = count // 2 * 2 // (2 if resp3 else 1) if isinstance(value, Map) else count
+        body = expected if not isinstance(value, Map) or count % 2 == 0 else _all_but_last(items, resp3)
+        assert b"".join(out) == head % length + b"\r\n" + b"".join(body)
+        if count >= 1024:
+            assert len(out) < count
+            assert any(piece is big for piece in out)
+
+
+def _all_but_last(items: list[Reply], resp3: bool) -> list[bytes]:
+    out: list[bytes] = []
+    for item in items[:-1]:
+        encode(item, out, resp3)
+    return out
