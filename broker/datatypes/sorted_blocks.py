@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound="SupportsDunderLT[Any]")
 
 _MOST: Final = 512  # items of a block; a block with more is split. 4 KiB to move at worst
-_HALF: Final = 256
+HALF: Final = 256
 _FEW: Final = 64  # a block with fewer joins a neighbour that has room
 
 
@@ -179,10 +179,14 @@ class SortedBlocks(Generic[T]):
 
     def fill(self, items: list[T]) -> None:
         """Replace everything by `items`, which are sorted already. The list is not kept."""
-        self._blocks = [items[i : i + _HALF] for i in range(0, len(items), _HALF)]
-        self._maxima = [block[-1] for block in self._blocks]
+        self.take_blocks([items[i : i + HALF] for i in range(0, len(items), HALF)], len(items))
+
+    def take_blocks(self, blocks: list[list[T]], size: int) -> None:
+        """Replace everything by blocks of up to HALF items, `size` in all, in order; they are kept."""
+        self._blocks = blocks
+        self._maxima = [block[-1] for block in blocks]
         self._tree = []
-        self._size = len(items)
+        self._size = size
         self._is_shared = False
         self._kept = None
         self._twins = None
@@ -256,8 +260,8 @@ class SortedBlocks(Generic[T]):
 
     def _split(self, pos: int) -> None:
         block = self._own(pos)
-        self._blocks.insert(pos + 1, block[_HALF:])
-        del block[_HALF:]
+        self._blocks.insert(pos + 1, block[HALF:])
+        del block[HALF:]
         self._maxima.insert(pos, block[-1])
         self._tree = []
 
@@ -266,9 +270,9 @@ class SortedBlocks(Generic[T]):
         size = len(self._blocks[pos])
         if size >= _FEW:
             return
-        if pos + 1 < len(self._blocks) and len(self._blocks[pos + 1]) + size <= _HALF:
+        if pos + 1 < len(self._blocks) and len(self._blocks[pos + 1]) + size <= HALF:
             left = pos
-        elif pos > 0 and len(self._blocks[pos - 1]) + size <= _HALF:
+        elif pos > 0 and len(self._blocks[pos - 1]) + size <= HALF:
             left = pos - 1
         else:
             return

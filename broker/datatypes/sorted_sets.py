@@ -14,7 +14,7 @@ from typing import Final, TypeAlias, cast
 from mypy_extensions import i64
 
 from broker.datatypes.packing import LONGEST, MOST, fits, pack_scored, unpack_scored
-from broker.datatypes.sorted_blocks import SortedBlocks
+from broker.datatypes.sorted_blocks import HALF, SortedBlocks
 from broker.datatypes.table import Table
 
 Scored: TypeAlias = tuple[float, bytes]
@@ -23,6 +23,7 @@ _Entry: TypeAlias = tuple[float | bytes, ...]
 
 _MEMBER_BYTES: Final = 56 + 24 + 8  # its tuple, its float, its place in the order
 _POSITIVE_ZERO: Final = 0.0  # added, it makes 0 of -0, as Redis's listpacks do (its skip lists keep the sign)
+_MOST_RESERVED: Final = 100_000  # members: room for more is made as they come
 _OBJECT_BYTES: Final = 400  # this object and an empty order
 
 
@@ -248,6 +249,58 @@ def from_scores(scores: dict[bytes, float]) -> SortedSet:
     made.longest = longest
     made.most = made.members.size
     return made
+
+
+class Falling:
+    """A sorted set that is made of members from the greatest down, as files have them, in steps: there is nothing left
+    to sort at the end. Where they come in another order it is all sorted then."""
+
+    def __init__(self, count: int) -> None:
+        self._made = SortedSet()
+        self._made.members.reserve(min(count, _MOST_RESERVED))
+        self._blocks: list[list[_Entry]] = []  # whole ones, the greatest first
+        self._block: list[_Entry] = []  # from the greatest down
+        self._last: _Entry | None = None
+        self._falls = True
+
+    def add(self, member: bytes, score: float) -> bool:
+        """False when the member is there already; then there is no going on."""
+        made = self._made
+        entry: _Entry = (score + _POSITIVE_ZERO, member)
+        if not made.members.set(member, entry):
+            return False
+        length: i64 = len(member)
+        if length > made.longest:
+            made.longest = length
+        last = self._last
+        if last is not None and last < entry:
+            self._falls = False
+        self._last = entry
+        if len(self._block) == HALF:
+            self._end_block()
+        self._block.append(entry)
+        return True
+
+    def _end_block(self) -> None:
+        self._block.reverse()
+        self._blocks.append(self._block)
+        self._block = []
+
+    def finish(self) -> SortedSet:
+        made = self._made
+        if self._block:
+            self._end_block()
+        self._blocks.reverse()
+        if self._falls:
+            made.order.take_blocks(self._blocks, int(made.members.size))
+        else:
+            entries: list[_Entry] = []
+            for block in self._blocks:
+                entries += block
+            entries.sort()
+            made.order.fill(entries)
+        made.most = made.members.size
+        return made
 
 
 def packed_zset(scores: list[float], members: list[bytes]) -> SortedSet | None:

@@ -15,7 +15,7 @@ from mypy_extensions import i64
 from broker.datatypes.hashes import HashValue
 from broker.datatypes.lists import ListValue
 from broker.datatypes.sets import SetValue
-from broker.datatypes.sorted_sets import from_scores
+from broker.datatypes.sorted_sets import Falling, from_scores
 from broker.protocol.numbers import I64_MAX, parse_float
 from broker.rdb import codes
 from broker.rdb.codes import BadData
@@ -41,7 +41,7 @@ class ValueReader:
         self._kind: i64 = 0
         self._left: i64 = 0  # elements still to be read
         self._base_ms: int = 0  # what times of fields are counted from
-        self._scores: dict[bytes, float] = {}
+        self._scored_members: Falling | None = None
         self._stream: StreamReader | None = None
         self.value: object | None = None
         self.field_times: list[tuple[bytes, int]] = []
@@ -87,7 +87,7 @@ class ValueReader:
             members.reserve(int(self._left))
             self.value = members
         elif kind in (codes.ZSET, codes.ZSET_2):
-            self._scores = {}
+            self._scored_members = Falling(int(self._left))
         else:
             fields = HashValue()
             fields.reserve(int(self._left))
@@ -117,9 +117,9 @@ class ValueReader:
             return True
         if isinstance(value, ListValue) and len(value) == 0:
             self.value = None
-        elif value is None:
-            self.value = from_scores(self._scores)
-            self._scores = {}
+        elif self._scored_members is not None:
+            self.value = self._scored_members.finish()
+            self._scored_members = None
         return False
 
     # -- element by element
@@ -147,16 +147,15 @@ class ValueReader:
 
     def _read_scored(self, count: i64) -> None:
         source = self._source
-        scores = self._scores
-        before: i64 = len(scores)
+        scored = self._scored_members
+        assert scored is not None
         for _ in range(count):
             member = source.string()
             score = source.double() if self._kind == codes.ZSET_2 else self._spelled_score()
             if math.isnan(score):
                 raise BadData("a score that is no number")
-            scores[member] = score
-        if len(scores) != before + count:
-            raise BadData("a sorted set that has a member twice")
+            if not scored.add(member, score):
+                raise BadData("a sorted set that has a member twice")
 
     def _spelled_score(self) -> float:
         """As text with its length, or a length that means no number or infinity. Redis: rdbLoadDoubleValue."""

@@ -6,7 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from broker.datatypes.sorted_sets import SortedSet, from_scores
+from broker.datatypes.sorted_sets import Falling, SortedSet, from_scores
 
 MEMBERS = st.one_of(st.binary(max_size=3), st.integers(0, 2000).map(lambda n: b"%d" % n))
 SCORES = st.one_of(st.sampled_from([0.0, 1.0, -1.0, 1.5, inf, -inf, 1e300]), st.integers(-5, 5).map(float))
@@ -135,3 +135,30 @@ def test_what_decides_on_an_encoding_never_falls() -> None:
 def test_memory_grows_with_the_members() -> None:
     zset = from_scores({b"member:%06d" % i: float(i) for i in range(10_000)})
     assert 10_000 * 120 < zset.approximate_bytes() < 10_000 * 250
+
+
+@pytest.mark.parametrize("count", [1, 255, 256, 257, 3000])
+@pytest.mark.parametrize("order", ["falling", "rising", "random"])
+def test_one_that_is_made_in_steps_is_like_one_that_is_made_at_once(count: int, order: str) -> None:
+    rng = Random(count)
+    model = {b"%d" % i: rng.choice([float(i % 7), -0.0, inf, i / 3]) for i in range(count)}
+    items = sorted(model.items(), key=lambda item: (item[1] + 0.0, item[0]), reverse=order == "falling")
+    if order == "random":
+        rng.shuffle(items)
+    made = Falling(1 << 60)
+    assert all([made.add(member, score) for member, score in items])
+    zset, twin = made.finish(), from_scores(model)
+    assert zset.items() == twin.items()
+    assert (zset.longest, zset.most, len(zset)) == (twin.longest, twin.most, count)
+    for _ in range(300):
+        member, score = b"%d" % rng.randrange(count * 2), float(rng.randrange(20))
+        for one in (zset, twin):
+            one.remove(member) if score < 8 else one.set(member, score)
+        assert zset.rank(member) == twin.rank(member)
+    assert zset.items() == twin.items()
+
+
+def test_one_that_is_made_in_steps_takes_no_member_twice() -> None:
+    made = Falling(2)
+    assert made.add(b"a", 1.0)
+    assert not made.add(b"a", 0.0)
