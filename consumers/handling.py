@@ -183,8 +183,7 @@ class Handling:
         word = None if error is None else control_flow(error)
         if message.committed:
             await self._after_commit(message, error)
-            if message.deliveries > 1:
-                await ride_out(lambda: source.backend.forget([lease]), "acknowledgement")
+            self._clear_up(source, lease)
         elif isinstance(word, Skip):
             source.done(lease)
             self.counts.skipped += 1
@@ -232,8 +231,6 @@ class Handling:
             if error is not None:
                 history.append(self._failure(reason))
             await dead_letters.bury(self.client, dead_stream, message, reason, history=history, trace=trace)
-            if message.deliveries > 1:
-                await source.backend.forget([lease])
 
         try:
             await ride_out(bury, "dead letter")
@@ -241,10 +238,16 @@ class Handling:
             self.counts.lost += 1
             log.info("message.superseded", **self._facts(message), reason=lost.reason)
             return
+        self._clear_up(source, lease)
         self.counts.dead_lettered += 1
         log.warning("message.dead_lettered", **self._facts(message), dead_letter=dead_stream)
         for one in self.middleware:
             await self._hook(one.on_dead(message, reason))
+
+    def _clear_up(self, source: Source, lease: Lease) -> None:
+        """It is acknowledged; its history is to be forgotten, and the next of its key may go."""
+        if lease.deliveries > 1 or source.backend.orders:
+            source.done(lease)
 
     async def _after_commit(self, message: Message, error: BaseException | None) -> None:
         """The message is acknowledged: an error now can't bring it back. A refused effect leaves a dead letter to

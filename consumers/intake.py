@@ -79,6 +79,7 @@ class Source:
         self._done: list[Lease] = []
         self._something_done = trio.Event()
         self._closed = False
+        self._draining = False
         self.facts: dict[str, object] = {"stream": stream, "group": options.group}
 
     def keeper(self) -> Keeper:
@@ -225,6 +226,10 @@ class Source:
         self._done.append(lease)
         self._something_done.set()
 
+    def drain(self) -> None:
+        """Nothing more is wanted."""
+        self._draining = True
+
     def close(self) -> None:
         """`settle` ends when all is acknowledged."""
         self._closed = True
@@ -238,13 +243,18 @@ class Source:
                 continue
             batch = self._done[:_SETTLED_AT_ONCE]
             del self._done[:_SETTLED_AT_ONCE]
+            following: list[Lease] = []
             try:
-                await ride_out(lambda: self.backend.settle(batch), "acknowledgement")  # noqa: B023 - awaited at once
+                following = await ride_out(lambda: self._settle(batch), "acknowledgement")  # noqa: B023
             except RedisError as refusal:
                 # They stay pending, and come again.
                 log.error("message.not_settled", **self.facts, count=len(batch), error=str(refusal))
             for lease in batch:
                 self.finish(lease)
+            await self._admit(following, _READ)
+
+    async def _settle(self, batch: list[Lease]) -> list[Lease]:
+        return await self.backend.settle(batch, more=not self._draining)
 
     async def retry(self, lease: Lease, after: float, failure: Failure) -> bool:
         """To be delivered again. False where this worker keeps it until then, and its key waits for it."""
@@ -253,6 +263,7 @@ class Source:
             self._resting[lease] = failure
             self._rested.set()
             return False
+        self.leases.drop(lease)  # first: it may come again before the reply has
         await ride_out(lambda: self.backend.retry(lease, after, failure), "retry")
         self._look_at = min(self._look_at, trio.current_time() + after)
         self._look.set()

@@ -81,6 +81,8 @@ class Station:
     def drain(self, deadline: float) -> None:
         """Take nothing more; running handlers have until `deadline` (Trio's clock)."""
         self._draining = True
+        for source in self._sources:
+            source.drain()
         self._intake_scope.cancel()
         self._work_scope.deadline = min(self._work_scope.deadline, deadline)
         self._lot.unpark_all()

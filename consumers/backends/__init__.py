@@ -87,8 +87,10 @@ class Backend(Protocol):
         after which it is worth asking again.
         """
 
-    async def settle(self, leases: Sequence[Lease]) -> None:
-        """Acknowledge, as far as they are still this worker's."""
+    async def settle(self, leases: Sequence[Lease], *, more: bool) -> list[Lease]:
+        """Acknowledge, and forget what failed before. Bears what is acknowledged already. The messages that this made
+        ready (the next ones of their keys) come to this worker if it wants more.
+        """
 
     async def retry(self, lease: Lease, after: float, failure: Failure) -> None:
         """Give a failed message back, not to be delivered before `after` seconds have passed."""
@@ -98,9 +100,6 @@ class Backend(Protocol):
 
     async def history(self, lease: Lease) -> list[Failure]:
         """The failed attempts so far, the oldest first."""
-
-    async def forget(self, leases: Sequence[Lease]) -> None:
-        """Remove the histories of messages that came to their end otherwise than by `settle`."""
 
     async def renew(self, leases: Sequence[Lease], age: float) -> list[Lease]:
         """Extend the leases, all renewed `age` seconds ago or before; those that are not this worker's any more."""

@@ -9,7 +9,7 @@ import attrs
 
 from consumers.backends import Failure
 from consumers.backends.scripts import Script, request
-from consumers.backends.shared import Membership, lease_of, rows
+from consumers.backends.shared import REMEMBER, Membership, encoded, lease_of, rows
 from consumers.durations import milliseconds
 from consumers.leases import Lease, State
 
@@ -30,6 +30,28 @@ for at = 3, #ARGV do
 end
 return kept
 """)
+
+# Arguments as above. A lease that ran out, and that nobody else has, is ours.
+_ACK_OURS = Script("""
+for at = 3, #ARGV do
+  local found = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[at], ARGV[at], 1)[1]
+  if found and (found[2] == '' or found[2] == ARGV[2]) then redis.call('XACK', KEYS[1], ARGV[1], ARGV[at]) end
+end
+return 1
+""")
+
+# The history, and back to the group, in one step. KEYS: stream, attempts. ARGV: group, id, failure, consumer,
+# milliseconds, reason
+_FAIL = Script(
+    REMEMBER
+    + """
+local found = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[2], ARGV[2], 1)[1]
+if not found or found[2] ~= ARGV[4] then return 0 end
+remember(KEYS[2], ARGV[2], ARGV[3])
+return redis.call('XNACK', KEYS[1], ARGV[1], 'FAIL', 'IDS', 1, ARGV[2], 'DELAY', ARGV[5], 'REASON', ARGV[6],
+  'FENCE', ARGV[4])
+"""
+)
 
 
 @attrs.frozen
@@ -79,19 +101,25 @@ class NativeBackend:
     async def returned(self, count: int, held: Container[str]) -> tuple[list[Lease], float]:
         return [], float("inf")
 
-    async def settle(self, leases: Sequence[Lease]) -> None:
-        """Not fenced: it was handled, whoever may have it by now."""
-        await self.me.request("XACK", self.me.stream, self.me.group, *[lease.id for lease in leases])
+    async def settle(self, leases: Sequence[Lease], *, more: bool) -> list[Lease]:
+        """Not fenced: it was handled, whoever may have it by now. But where it would let the next of its key go, it
+        must not be another's.
+        """
+        ids = [lease.id for lease in leases]
+        if self.orders:
+            await _ACK_OURS.run(self.me.client, [self.me.stream], [self.me.group, self.me.consumer, *ids])
+        else:
+            await self.me.request("XACK", self.me.stream, self.me.group, *ids)
         await self.me.forget(leases)
+        return []
 
     async def retry(self, lease: Lease, after: float, failure: Failure) -> None:
-        await self.me.note(lease, failure)
-        await self.me.request(
-            "XNACK", self.me.stream, self.me.group, "FAIL", "IDS", 1, lease.id,
-            "DELAY", max(1, milliseconds(after)),
-            "REASON", failure.reason[:_REASON_LIMIT] or "failed",
-            "FENCE", self.me.consumer,
-        )  # fmt: skip
+        reason = failure.reason[:_REASON_LIMIT] or "failed"
+        delay = max(1, milliseconds(after))  # 0 would mean: as the policy says
+        arguments: list[bytes | str | int] = [
+            self.me.group, lease.id, encoded(failure), self.me.consumer, delay, reason
+        ]  # fmt: skip
+        await _FAIL.run(self.me.client, [self.me.stream, self.me.attempts_key], arguments)
 
     async def again(self, lease: Lease, failure: Failure) -> bool:
         if await self.holder(lease) != self.me.consumer:
@@ -102,9 +130,6 @@ class NativeBackend:
 
     async def history(self, lease: Lease) -> list[Failure]:
         return await self.me.history(lease)
-
-    async def forget(self, leases: Sequence[Lease]) -> None:
-        await self.me.forget(leases)
 
     async def renew(self, leases: Sequence[Lease], age: float) -> list[Lease]:
         ids = [lease.id for lease in leases]

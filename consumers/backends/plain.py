@@ -4,7 +4,7 @@ A message that failed belongs to the consumer `~resting`, and its id lies in the
 with its due time: no worker has to live for it, and any worker takes it when it is due. What dead workers left is found
 by idle time. Messages that are delayed by their sender are moved by the workers of the stream (publishing.py).
 
-Order of one key is kept within a worker only: the server gives the next message of a key to whoever asks.
+Where messages are ordered by a field, reading and acknowledging are scripts (lanes.py).
 """
 
 from collections.abc import Container, Iterable, Sequence
@@ -16,6 +16,7 @@ import trio
 
 from consumers import groups
 from consumers.backends import Failure
+from consumers.backends.lanes import HELD, Lanes
 from consumers.backends.publishing import move_due
 from consumers.backends.scripts import Script, request, tagged
 from consumers.backends.shared import REMEMBER, Membership, encoded, lease_of, rows
@@ -69,12 +70,20 @@ class PlainBackend:
     """Implements consumers.backends.Backend."""
 
     me: Membership
-    orders: bool = False
     pushes: bool = False
     _next_scan: float = 0.0
     _next_cleaning: float = 0.0
     _next_pause_check: float = 0.0
     _paused: bool = False
+    _lanes: Lanes | None = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        field = self.me.options.order_field
+        self._lanes = None if field is None else Lanes(self.me, field, self._resting_key)
+
+    @property
+    def orders(self) -> bool:
+        return self._lanes is not None
 
     @property
     def _resting_key(self) -> str:
@@ -92,6 +101,8 @@ class PlainBackend:
         if await self._is_paused():
             await trio.sleep(min(block, _PAUSE_CHECK))
             return []
+        if self._lanes is not None:
+            return await self._lanes.read(count, block)
         reply = await me.request(
             "XREADGROUP", "GROUP", me.group, me.consumer, "COUNT", count, "BLOCK", milliseconds(block),
             "STREAMS", me.stream, ">",
@@ -138,9 +149,14 @@ class PlainBackend:
             facts = {text(key): value for key, value in info.items()}
             name = text(facts["name"])
             if name == RESTING:
-                await self._reconcile(int(facts["pending"] or 0))
+                await self._reconcile(RESTING, int(facts["pending"] or 0))
+            elif name == HELD:
+                if facts["pending"] and self._lanes is not None and await self._lanes.are_lost():
+                    await self._reconcile(HELD, int(facts["pending"]))
             elif facts["pending"] and not await self._take_from(name, found, count, held):
                 return False
+        if self._lanes is not None:
+            await self._lanes.sweep()
         await self._clean()
         return True
 
@@ -175,15 +191,16 @@ class PlainBackend:
             await self.me.note(lease, Failure(groups.now_ms(), one.consumer, "the worker went away"))
         return lease
 
-    async def _reconcile(self, pending: int) -> None:
+    async def _reconcile(self, name: str, pending: int) -> None:
         """The sorted set was lost, in part or whole (evicted, deleted): what rests without a due time is due now."""
-        if pending <= await self.me.client.zcard(self._resting_key):
+        if name == RESTING and pending <= await self.me.client.zcard(self._resting_key):
             return
         after: str | None = None
-        while page := await self.me.pending.page(after=after, count=_PAGE, consumer=RESTING):
+        while page := await self.me.pending.page(after=after, count=_PAGE, consumer=name):
             after = page[-1].id
             async with self.me.client.pipeline(transaction=False) as pipe:
                 for one in page:
+                    request(cast(Any, pipe), "XCLAIM", self.me.stream, self.me.group, RESTING, 0, one.id, "JUSTID")
                     request(cast(Any, pipe), "ZADD", self._resting_key, "NX", 0, one.id)
 
     async def _clean(self) -> None:
@@ -195,15 +212,19 @@ class PlainBackend:
 
     # -- what became of it
 
-    async def settle(self, leases: Sequence[Lease]) -> None:
+    async def settle(self, leases: Sequence[Lease], *, more: bool) -> list[Lease]:
         ids = [lease.id for lease in leases]
-        if self.me.options.keep:
+        following: list[Lease] = []
+        if self._lanes is not None:
+            following = await self._lanes.settle(leases, more=more)
+        elif self.me.options.keep:
             await self.me.request("XACK", self.me.stream, self.me.group, *ids)
         else:
             async with self.me.client.pipeline(transaction=False) as pipe:
                 request(cast(Any, pipe), "XACK", self.me.stream, self.me.group, *ids)
                 request(cast(Any, pipe), "XDEL", self.me.stream, *ids)
         await self.me.forget(leases)
+        return following
 
     async def retry(self, lease: Lease, after: float, failure: Failure) -> None:
         me = self.me
@@ -220,9 +241,6 @@ class PlainBackend:
 
     async def history(self, lease: Lease) -> list[Failure]:
         return await self.me.history(lease)
-
-    async def forget(self, leases: Sequence[Lease]) -> None:
-        await self.me.forget(leases)
 
     async def renew(self, leases: Sequence[Lease], age: float) -> list[Lease]:
         """Both halves are needed not to steal from a worker that took an entry over: the look drops what has another

@@ -60,6 +60,39 @@ async def test_messages_of_a_key_are_handled_in_order_across_retries_while_other
     assert await pending(client, "s", "g") == {}
 
 
+async def test_the_order_of_keys_holds_over_all_workers(client: Redis[bytes], broker_url: str) -> None:
+    seen = Seen()
+    running: set[str] = set()
+
+    async def handle(message: Message) -> None:
+        customer = message.text("customer")
+        assert customer not in running, "two of a customer at a time"
+        running.add(customer)
+        seen.add(message)
+        try:
+            await trio.sleep(0.001)
+            if message.text("n")[1:] in ("3", "7") and message.deliveries == 1:
+                raise Retry(after=0.02)
+        finally:
+            running.discard(customer)
+
+    apps = [App() for _ in range(3)]
+    for app in apps:
+        app.consumer("s", group="g", concurrency=3, key="customer")(handle)
+    expected = {c: [f"{c}{n}" for n in range(12) for _ in range(2 if n in (3, 7) else 1)] for c in "abcde"}
+    async with working(apps[0], broker_url), working(apps[1], broker_url):
+        for number in range(12):
+            for customer in "abcde":
+                await client.xadd("s", {"n": f"{customer}{number}", "customer": customer})
+            if number == 6:
+                await seen.wait_count(20)
+        async with working(apps[2], broker_url):
+            await seen.wait_count(70)
+    assert {c: [name for name in seen.names if name[0] == c] for c in "abcde"} == expected
+    assert await pending(client, "s", "g") == {}
+    assert len({message.consumer for message in seen.messages}) > 1
+
+
 async def test_a_message_that_rests_at_a_worker_that_drains_goes_on_resting_at_the_server(
     client: Redis[bytes], broker_url: str
 ) -> None:
@@ -355,3 +388,19 @@ async def test_the_history_of_what_succeeded_at_last_is_forgotten(client: Redis[
     async with working(app, broker_url):
         await seen.wait_count(2)
     assert await client.keys("*") == {b"s"}
+
+
+async def test_a_message_may_come_again_at_once(client: Redis[bytes], broker_url: str) -> None:
+    app, seen = App(), Seen()
+
+    @app.consumer("s", group="g", concurrency=4, max_deliveries=50)
+    async def handle(message: Message) -> None:
+        seen.add(message)
+        if message.deliveries < 40:
+            raise Retry(after=0)
+
+    await add(client, "s", "a")
+    async with working(app, broker_url):
+        with trio.fail_after(9):  # a delivery that is lost would come again after claim_idle
+            await seen.wait_count(40)
+    assert [message.deliveries for message in seen.messages] == list(range(1, 41))
