@@ -3,7 +3,7 @@
 The entry has the fields of the message as they were, followed by the facts under names that begin with `dead.`, those
 that a Millstream server writes, too: `dead.stream`, `dead.id`, `dead.group`, `dead.consumer`, `dead.deliveries`,
 `dead.attempts` (how many failed), `dead.reason`, `dead.time` (milliseconds since the epoch); and, of ours alone,
-`dead.traceback` and `dead.history`, the failed attempts as JSON: `[{"time": ms, "worker": ..., "reason": ...}]`.
+`dead.traceback` and `dead.history`, the failed attempts as JSON: `[{"at_ms": ..., "worker": ..., "reason": ...}]`.
 A message moves at most once, by the same fence as any other transaction (consumers/transactions.py).
 """
 

@@ -56,7 +56,7 @@ class Publisher(Protocol):
 class Failure:
     """One failed attempt, as the history of a message has it."""
 
-    time: int  # Unix time in milliseconds
+    at_ms: int  # Unix time
     worker: str
     reason: str
 

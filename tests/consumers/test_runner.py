@@ -89,7 +89,7 @@ async def test_after_the_last_delivery_a_message_lies_in_the_dead_letters_with_a
     assert 'raise ValueError("never")' in letter.pop("dead.traceback")
     history = json.loads(letter.pop("dead.history"))
     assert [(one["worker"], one["reason"]) for one in history] == [(worker.name, "ValueError: never")] * 3
-    assert [one["time"] for one in history] == sorted(one["time"] for one in history)
+    assert [one["at_ms"] for one in history] == sorted(one["at_ms"] for one in history)
     assert letter == {
         "n": "a",
         "dead.stream": "s",
