@@ -31,6 +31,11 @@ class CorruptFile(Exception):
         self.why = why
 
 
+class BadData(Exception):
+    """These bytes are no RDB, or nothing that stands in one; the text says why. Who knows the file makes a CorruptFile
+    of it."""
+
+
 # The texts that more than one command needs. Redis: shared objects in server.c.
 
 

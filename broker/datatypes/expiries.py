@@ -7,16 +7,16 @@ A time-out that is put off, as sessions and caches do at each use, does not move
 moves when that time has come. So that costs one look-up.
 
 Whoever brings many keys at once (a file is loaded) lets them wait, and has them put in order at the end, in steps:
-sorting is several times faster than finding the place of each.
+that is several times faster than finding the place of each. Blocks are sorted when somebody looks into them.
 
 Costs: get O(1); set, pop O(log n + block), or O(1) for one that is put off; the first one O(1). About 90 bytes a key.
 Invariant: every key of `times` stands in the order once, at its mark: its time, or an earlier one, kept in `_marks`; or
-it waits in `_late`.
+it waits in `_late_keys`. Blocks follow each other; within one that is not `is_sorted` keys are in no order.
 """
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final, cast
 
 from mypy_extensions import i64
@@ -40,9 +40,16 @@ def _place(when_ms: int, key: bytes) -> int:
 
 
 class _Block:
-    def __init__(self) -> None:
-        self.places: array[int] = array("q")
-        self.keys: list[bytes] = []
+    def __init__(self, places: Iterable[int] = (), keys: list[bytes] | None = None, is_sorted: bool = True) -> None:
+        self.places: array[int] = array("q", places)
+        self.keys: list[bytes] = [] if keys is None else keys
+        self.is_sorted = is_sorted
+
+    def sort(self) -> None:
+        items = sorted(zip(self.places, self.keys, strict=True))
+        self.places = array("q", [place for place, _ in items])
+        self.keys = [key for _, key in items]
+        self.is_sorted = True
 
     def copy(self) -> "_Block":
         other = _Block()
@@ -51,14 +58,16 @@ class _Block:
         return other
 
 
-def _cut(items: list[tuple[int, bytes]], blocks: list[_Block]) -> None:
-    """Append (place, key), which are in order, as blocks."""
-    for start in range(0, len(items), _MOST):
-        block = _Block()
-        for place, key in items[start : start + _MOST]:
-            block.places.append(place)
-            block.keys.append(key)
-        blocks.append(block)
+def _append(block: _Block, blocks: list[_Block]) -> None:
+    """Not one that is empty; one that is too large in parts."""
+    size = len(block.keys)
+    if size <= _MOST:
+        if size:
+            blocks.append(block)
+        return
+    block.sort()
+    for start in range(0, size, _MOST):
+        blocks.append(_Block(block.places[start : start + _MOST], block.keys[start : start + _MOST]))
 
 
 class Expiries:
@@ -69,7 +78,8 @@ class Expiries:
         self._marks = Table()  # {key: time at which it stands in the order}, where that is not its own
         self._blocks: list[_Block] = []
         self._maxima: list[int] = []  # the last place of each block
-        self._late = _Block()  # keys that are not in the order yet, in no order either
+        self._late_keys: list[bytes] = []  # that are not in the order yet
+        self._late_places: list[int] = []  # theirs
 
     def __len__(self) -> int:
         return int(self.times.size)
@@ -98,56 +108,56 @@ class Expiries:
     def set_late(self, key: bytes, when_ms: int) -> None:
         """As set(), for a key that has no time yet. It is not found to be due before arrange() is through."""
         self.times.set(key, when_ms)
-        self._late.places.append(_place(when_ms, key))
-        self._late.keys.append(key)
+        self._late_places.append(_place(when_ms, key))
+        self._late_keys.append(key)
 
     def arrange(self) -> Iterator[None]:
         """Put in order what came late, in steps of some hundred keys. It counts when all of them are taken, and
         nothing else may be done to the order before that."""
-        late = self._late
-        count = len(late.keys)
-        if len(self._blocks) or count < _MOST:
-            self._late = _Block()
-            for i in range(count):
-                self._add(late.places[i], late.keys[i])
-            return
+        places = self._late_places
+        keys = self._late_keys
         blocks: list[_Block] = []
-        for part in self._parts_of_late():
-            if part is not None:
-                _cut(sorted(zip(part.places, part.keys, strict=True)), blocks)
-            yield
-        self._blocks = blocks
-        self._maxima = [block.places[-1] for block in blocks]
-        self._late = _Block()
+        if not self._blocks and len(keys) >= _MOST:
+            yield from self._cut_late(blocks)
+            self._blocks = blocks
+            self._maxima = [max(block.places) for block in blocks]
+        self._late_places = []
+        self._late_keys = []
+        if not blocks:
+            for i in range(len(keys)):
+                self._add(places[i], keys[i])
 
-    def _parts_of_late(self) -> Iterator["_Block | None"]:
-        """Parts that follow each other, of about half a block, not in order within; None for a step before them. A
-        sample tells where to cut."""
-        late = self._late
-        count = len(late.keys)
+    def _cut_late(self, blocks: list[_Block]) -> Iterator[None]:
+        """Append it as blocks that follow each other; within them there need be no order. A sample tells where to cut
+        for about half a block."""
+        places = self._late_places
+        keys = self._late_keys
+        count = len(keys)
         number = count // _HALF
-        sample = sorted(late.places[:: max(1, count // (number * _SAMPLES))])
+        sample = sorted(places[:: max(1, count // (number * _SAMPLES))])
         cuts = [sample[len(sample) * i // number] for i in range(1, number)]
-        parts = [_Block() for _ in range(number)]
+        places_of: list[list[int]] = [[] for _ in range(number)]
+        keys_of: list[list[bytes]] = [[] for _ in range(number)]
         for start in range(0, count, _MOST):
             for i in range(start, min(start + _MOST, count)):
-                place = late.places[i]
-                part = parts[bisect_right(cuts, place)]
-                part.places.append(place)
-                part.keys.append(late.keys[i])
+                part = bisect_right(cuts, places[i])
+                places_of[part].append(places[i])
+                keys_of[part].append(keys[i])
             yield None
-        yield from parts
+        for part in range(number):
+            _append(_Block(places_of[part], keys_of[part], False), blocks)
+            yield None
 
     def settle(self) -> None:
         """arrange() in one go, if anything came late."""
-        if self._late.keys:
+        if self._late_keys:
             for _ in self.arrange():
                 pass
 
     # -- changing
 
     def set(self, key: bytes, when_ms: int) -> None:
-        if self._late.keys:
+        if self._late_keys:
             self.settle()
         times = self.times
         before = cast("int | None", times.get(key))
@@ -174,7 +184,7 @@ class Expiries:
 
     def pop(self, key: bytes) -> int | None:
         """The time that the key had; None when it had none."""
-        if self._late.keys:
+        if self._late_keys:
             self.settle()
         when = cast("int | None", self.times.pop(key))
         if when is not None:
@@ -188,13 +198,13 @@ class Expiries:
 
     def next_ms(self) -> int | None:
         """The earliest time at which first_due() may have something, or None."""
-        return self._blocks[0].places[0] >> _HASH_BITS if self._blocks else None
+        return self._block(0).places[0] >> _HASH_BITS if self._blocks else None
 
     def first_due(self, now_ms: int) -> bytes | None:
         """A key whose time has come, of an earliest time; None when none has, or when one only had to be moved."""
         if not self._blocks:
             return None
-        block = self._blocks[0]
+        block = self._block(0)
         if block.places[0] >> _HASH_BITS > now_ms:
             return None
         key = block.keys[0]
@@ -213,7 +223,7 @@ class Expiries:
             return None
         found: bytes | None = None
         earliest = 0
-        for key in self._blocks[0].keys[:_NEAR]:
+        for key in self._block(0).keys[:_NEAR]:
             when = cast(int, self.times.get(key))
             if found is None or when < earliest:
                 found = key
@@ -222,7 +232,7 @@ class Expiries:
 
     def parts(self) -> list[object]:
         """What it is made of, for who takes it apart."""
-        return [self.times.shards(), self._marks.shards(), self._blocks, self._late.keys]
+        return [self.times.shards(), self._marks.shards(), self._blocks, self._late_keys]
 
     def copy(self) -> "Expiries":
         """O(n / block), about: the tables are shared until they change, the order is copied block by block."""
@@ -236,6 +246,12 @@ class Expiries:
 
     # -- the order
 
+    def _block(self, pos: int) -> _Block:
+        block = self._blocks[pos]
+        if not block.is_sorted:
+            block.sort()
+        return block
+
     def _add(self, place: int, key: bytes) -> None:
         maxima = self._maxima
         last = len(maxima) - 1
@@ -247,11 +263,12 @@ class Expiries:
                 last += 1
             else:
                 maxima[last] = place
-            self._blocks[last].places.append(place)
-            self._blocks[last].keys.append(key)
+            block = self._block(last)
+            block.places.append(place)
+            block.keys.append(key)
             return
         pos = bisect_left(maxima, place)
-        block = self._blocks[pos]
+        block = self._block(pos)
         if len(block.keys) >= _MOST:
             self._split(pos)
             if maxima[pos] < place:
@@ -274,9 +291,9 @@ class Expiries:
     def _remove(self, place: int, key: bytes) -> None:
         """It must be there. Equal places, and there are few of a kind, may go over the end of a block."""
         pos = bisect_left(self._maxima, place)
-        index = bisect_left(self._blocks[pos].places, place)
+        index = bisect_left(self._block(pos).places, place)
         while True:
-            keys = self._blocks[pos].keys
+            keys = self._block(pos).keys
             while index < len(keys):
                 if keys[index] == key:
                     self._take(pos, index)
@@ -307,7 +324,7 @@ class Expiries:
             left = pos - 1
         else:
             return
-        self._blocks[left].places += self._blocks[left + 1].places
+        self._block(left).places += self._block(left + 1).places
         self._blocks[left].keys += self._blocks[left + 1].keys
         del self._blocks[left + 1]
         del self._maxima[left]

@@ -16,6 +16,8 @@ from typing import Final, cast
 from mypy_extensions import i64
 
 from broker.datatypes.field_deadlines import NEVER, Deadlines
+from broker.datatypes.listpack import count_of, read_listpack
+from broker.datatypes.listpack_survey import Survey
 from broker.datatypes.packing import LONGEST, MOST, fits, pack, texts_in, unpack
 from broker.datatypes.table import Table
 
@@ -28,19 +30,23 @@ _NOTHING: Final = Table()  # in the place of that of a packed hash, never writte
 class HashValue:
     """{field: value}. `fields` and `deadlines` may be read by anybody; changes go through the methods.
 
-    A small hash may be packed (packing.py); whoever looks at `fields` unpacks it, and need not know.
+    A small hash may be packed (packing.py), or a listpack as it came from a file; whoever looks at `fields` unpacks it,
+    and need not know.
     """
 
-    def __init__(self) -> None:
-        self._fields = Table()
+    def __init__(self, fields: Table | None = None) -> None:
+        self._fields = Table() if fields is None else fields
         self.packed: bytes | None = None  # then the table is not in use
+        self.is_listpack = False  # that is what `packed` is
         self.deadlines: Deadlines | None = None
         self.longest: i64 = 0  # the greatest length that a field or a value ever had, in bytes
         self.most: i64 = 0  # the greatest number of fields that there ever was
 
     def __len__(self) -> int:
         """With the fields whose time has come, as HLEN counts."""
-        return int(self._fields.size) if self.packed is None else texts_in(self.packed) // 2
+        if self.packed is None:
+            return int(self._fields.size)
+        return (count_of(self.packed) if self.is_listpack else texts_in(self.packed)) // 2
 
     @property
     def fields(self) -> Table:
@@ -63,13 +69,14 @@ class HashValue:
                 texts.append(field)
                 texts.append(cast(bytes, value))
         self.packed = pack(texts)
+        self.is_listpack = False
         self._fields = _NOTHING
         return True
 
     def _unpack(self) -> None:
         packed = self.packed
         assert packed is not None
-        texts = unpack(packed)
+        texts = read_listpack(packed) if self.is_listpack else unpack(packed)
         self._fields = Table()
         for i in range(0, len(texts), 2):
             self._fields.set(texts[i], texts[i + 1])
@@ -184,11 +191,10 @@ class HashValue:
         return self._twin(True)
 
     def _twin(self, is_frozen: bool) -> "HashValue":
-        other = HashValue()
+        other = HashValue(_NOTHING)
         other.packed = self.packed
-        if self.packed is not None:
-            other._fields = _NOTHING
-        else:
+        other.is_listpack = self.is_listpack
+        if self.packed is None:
             other._fields = self._fields.frozen() if is_frozen else self._fields.copy()
         if self.deadlines is not None:
             other.deadlines = self.deadlines.frozen() if is_frozen else self.deadlines.copy()
@@ -229,9 +235,20 @@ def packed_hash(pairs: list[bytes]) -> HashValue | None:
             longest = length
     if longest > LONGEST:
         return None
-    made = HashValue()
-    made._fields = _NOTHING
+    made = HashValue(_NOTHING)
     made.packed = pack(pairs)
     made.longest = longest
     made.most = len(names)
+    return made
+
+
+def hash_of_listpack(data: bytes, survey: Survey) -> HashValue | None:
+    """A small hash that keeps the listpack; None when it is not small, or there is anything unusual about it."""
+    if not survey.look(data, 2, False, MOST):
+        return None
+    made = HashValue(_NOTHING)
+    made.packed = data
+    made.is_listpack = True
+    made.longest = survey.longest
+    made.most = survey.count >> 1
     return made

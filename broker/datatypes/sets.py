@@ -9,6 +9,8 @@ from typing import Final
 
 from mypy_extensions import i64
 
+from broker.datatypes.listpack import count_of, read_listpack
+from broker.datatypes.listpack_survey import Survey
 from broker.datatypes.packing import LONGEST, MOST, fits, pack, texts_in, unpack
 from broker.datatypes.table import Table
 from broker.protocol.numbers import parse_int
@@ -19,18 +21,22 @@ _NOTHING: Final = Table()  # in the place of that of a packed set, never written
 class SetValue:
     """`members` may be read by anybody; changes go through add() and remove().
 
-    A small set may be packed (packing.py); whoever looks at `members` unpacks it, and need not know.
+    A small set may be packed (packing.py), or a listpack as it came from a file; whoever looks at `members` unpacks it,
+    and need not know.
     """
 
-    def __init__(self) -> None:
-        self._members = Table()  # {member: True}
+    def __init__(self, members: Table | None = None) -> None:
+        self._members = Table() if members is None else members  # {member: True}
         self.packed: bytes | None = None  # then the table is not in use
+        self.is_listpack = False  # that is what `packed` is
         self.longest: i64 = 0  # the greatest length that a member ever had, in bytes
         self.most: i64 = 0  # the greatest number of members since there are others than integers, or ever
         self.integers = True  # every member that there ever was is a 64-bit integer
 
     def __len__(self) -> int:
-        return int(self._members.size) if self.packed is None else texts_in(self.packed)
+        if self.packed is None:
+            return int(self._members.size)
+        return count_of(self.packed) if self.is_listpack else texts_in(self.packed)
 
     @property
     def members(self) -> Table:
@@ -44,6 +50,7 @@ class SetValue:
         if self.packed is not None or not 0 < table.size <= MOST or self.longest > LONGEST:
             return False
         self.packed = pack(table.key_list())
+        self.is_listpack = False
         self._members = _NOTHING
         return True
 
@@ -51,7 +58,7 @@ class SetValue:
         packed = self.packed
         assert packed is not None
         self._members = Table()
-        for member in unpack(packed):
+        for member in read_listpack(packed) if self.is_listpack else unpack(packed):
             self._members.set(member, True)
         self.packed = None
 
@@ -93,11 +100,10 @@ class SetValue:
         return self._twin(True)
 
     def _twin(self, is_frozen: bool) -> "SetValue":
-        other = SetValue()
+        other = SetValue(_NOTHING)
         other.packed = self.packed
-        if self.packed is not None:
-            other._members = _NOTHING
-        else:
+        other.is_listpack = self.is_listpack
+        if self.packed is None:
             other._members = self._members.frozen() if is_frozen else self._members.copy()
         other.longest = self.longest
         other.most = self.most
@@ -118,8 +124,7 @@ def packed_set(members: list[bytes]) -> SetValue | None:
     """A packed set of these members; None when they don't fit into one."""
     if not fits(members):
         return None
-    made = SetValue()
-    made._members = _NOTHING
+    made = SetValue(_NOTHING)
     made.packed = pack(members)
     made.most = len(members)
     for member in members:
@@ -128,6 +133,19 @@ def packed_set(members: list[bytes]) -> SetValue | None:
             made.longest = length
         if made.integers and parse_int(member) is None:
             made.integers = False
+    return made
+
+
+def set_of_listpack(data: bytes, survey: Survey) -> SetValue | None:
+    """A small set that keeps the listpack; None when it is not small, or there is anything unusual about it."""
+    if not survey.look(data, 1, False, MOST):
+        return None
+    made = SetValue(_NOTHING)
+    made.packed = data
+    made.is_listpack = True
+    made.longest = survey.longest
+    made.most = survey.count
+    made.integers = not survey.has_texts
     return made
 
 

@@ -13,9 +13,12 @@ from typing import Final, TypeAlias, cast
 
 from mypy_extensions import i64
 
+from broker.datatypes.listpack import count_of, read_listpack
+from broker.datatypes.listpack_survey import Survey
 from broker.datatypes.packing import LONGEST, MOST, fits, pack_scored, unpack_scored
 from broker.datatypes.sorted_blocks import HALF, SortedBlocks
 from broker.datatypes.table import Table
+from broker.protocol.numbers import parse_float
 
 Scored: TypeAlias = tuple[float, bytes]
 # The same as a plain Python tuple: mypyc would take a tuple of known shape apart, and make a new one at each use.
@@ -35,18 +38,22 @@ _NO_ORDER: Final[SortedBlocks[_Entry]] = SortedBlocks()
 class SortedSet:
     """`members` may be read by anybody, as may `order`; changes go through the methods.
 
-    A small one may be packed (packing.py); whoever looks at `members` or `order` unpacks it, and need not know.
+    A small one may be packed (packing.py), or a listpack as it came from a file; whoever looks at `members` or `order`
+    unpacks it, and need not know.
     """
 
-    def __init__(self) -> None:
-        self._members = Table()  # {member: (score, member)}
-        self._order: SortedBlocks[_Entry] = SortedBlocks()
+    def __init__(self, members: Table | None = None, order: SortedBlocks[_Entry] | None = None) -> None:
+        self._members = Table() if members is None else members  # {member: (score, member)}
+        self._order: SortedBlocks[_Entry] = SortedBlocks() if order is None else order
         self.packed: bytes | None = None  # then neither of them is in use
+        self.is_listpack = False  # that is what `packed` is
         self.longest: i64 = 0  # the greatest length that a member ever had, in bytes
         self.most: i64 = 0  # the greatest number of members that there ever was
 
     def __len__(self) -> int:
-        return int(self._members.size) if self.packed is None else self.packed[0]
+        if self.packed is None:
+            return int(self._members.size)
+        return count_of(self.packed) // 2 if self.is_listpack else self.packed[0]
 
     @property
     def members(self) -> Table:
@@ -72,18 +79,19 @@ class SortedSet:
         for score, member in cast(list[Scored], self._order.slice(0, size)):
             scores.append(score)
             members.append(member)
-        self._hold(pack_scored(scores, members))
+        self._hold(pack_scored(scores, members), False)
         return True
 
-    def _hold(self, packed: bytes) -> None:
+    def _hold(self, packed: bytes, is_listpack: bool) -> None:
         self.packed = packed
+        self.is_listpack = is_listpack
         self._members = _NOTHING
         self._order = _NO_ORDER
 
     def _unpack(self) -> None:
         packed = self.packed
         assert packed is not None
-        scores, members = unpack_scored(packed)
+        scores, members = _from_listpack(packed) if self.is_listpack else unpack_scored(packed)
         self._members = Table()
         self._order = SortedBlocks()
         entries: list[_Entry] = []
@@ -91,6 +99,8 @@ class SortedSet:
             entry: _Entry = (scores[i], members[i])
             entries.append(entry)
             self._members.set(members[i], entry)
+        if self.is_listpack:
+            entries.sort()
         self._order.fill(entries)
         self.packed = None
 
@@ -209,7 +219,7 @@ class SortedSet:
     def _twin(self, is_frozen: bool) -> "SortedSet":
         other = SortedSet()
         if self.packed is not None:
-            other._hold(self.packed)
+            other._hold(self.packed, self.is_listpack)
         elif is_frozen:
             other._members = self._members.frozen()
             other._order = self._order.frozen()
@@ -312,10 +322,34 @@ def packed_zset(scores: list[float], members: list[bytes]) -> SortedSet | None:
         entries.append((scores[i] + _POSITIVE_ZERO, members[i]))
     entries.sort()
     made = SortedSet()
-    made._hold(pack_scored([cast(float, entry[0]) for entry in entries], [cast(bytes, entry[1]) for entry in entries]))
+    scored = pack_scored([cast(float, entry[0]) for entry in entries], [cast(bytes, entry[1]) for entry in entries])
+    made._hold(scored, False)
     made.most = len(members)
     for member in members:
         length: i64 = len(member)
         if length > made.longest:
             made.longest = length
     return made
+
+
+def zset_of_listpack(data: bytes, survey: Survey) -> SortedSet | None:
+    """A small sorted set that keeps the listpack; None when it is not small, or there is anything unusual about it."""
+    if not survey.look(data, 2, True, MOST):
+        return None
+    made = SortedSet(_NOTHING, _NO_ORDER)
+    made.packed = data
+    made.is_listpack = True
+    made.longest = survey.longest
+    made.most = survey.count >> 1
+    return made
+
+
+def _from_listpack(data: bytes) -> tuple[list[float], list[bytes]]:
+    """Scores and members of a listpack that a Survey vouched for."""
+    items = read_listpack(data)
+    scores: list[float] = []
+    for text in items[1::2]:
+        score = parse_float(text)
+        assert score is not None, "it was looked at before"
+        scores.append(score + _POSITIVE_ZERO)
+    return scores, items[::2]

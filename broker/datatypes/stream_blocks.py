@@ -3,7 +3,8 @@
 An open block has its entries in one row of bytes, each behind its key, its size and the number of its layout: a stream
 of a few entries is as dense as a long one, and nothing of an entry is an object that is cold by the time the block is
 sealed. Who reads takes the bytes as they are at that moment. A sealed block marks what is deleted beside the packed
-entries, and is packed again when most of it are holes.
+entries, and is packed again when most of it are holes. A node of a file (stream_nodes.py) is kept as it came until
+somebody reads it, appends to it or packs it.
 
 Costs: append, first, last O(1); look-up, delete, count O(log block) when sealed, else O(block).
 """
@@ -15,8 +16,10 @@ from librt.strings import BytesWriter, read_i32_le, read_i64_le, write_i32_le, w
 from mypy_extensions import i32, i64, u8
 
 from broker.datatypes.entry_layouts import ANY, PAD, Layout
+from broker.datatypes.listpack import read_listpack
 from broker.datatypes.packed_entries import MOST_LAYOUTS, NO_LAYOUT, UNFIT_SHARE, Packed, Sealer, Storage
 from broker.datatypes.small_ids import large_id, smalls_of
+from broker.datatypes.stream_nodes import NodeEntries, NodeSurvey
 
 _PER_BLOCK: Final = 180  # of memory accounting: a block
 _PER_WRITER: Final = 320  # the bytes of an open one, besides the entries
@@ -27,6 +30,7 @@ _SEQ_BITS: Final = 22  # of a key
 _MOST_SEQ: Final = 1 << _SEQ_BITS
 _MOST_MS: Final = 1 << 40
 _LARGE_SEQ: Final = 1 << 21  # a first sequence from here on is what those of the block count from
+_SEQ_MASK: Final = (1 << 64) - 1
 _NO_LAYOUTS: Final[list[Layout]] = []
 _FIRST_LOOK: Final = 16  # entries of a block after which its layouts are looked at, and when it is sealed
 
@@ -93,6 +97,9 @@ class Block:
     def __init__(self, storage: Storage) -> None:
         self._storage: Final = storage
         self._packed: Packed | None = None  # when it is sealed
+        self._node: bytes | None = None  # as it came from a file: neither sealed nor open
+        self._node_id = 0
+        self._sealer: Sealer | None = None  # of a node
         self._rows: BytesWriter | None = BytesWriter()  # when it is open
         self._slots: i64 = 0
         self._last_id = 0  # of the last slot
@@ -111,6 +118,8 @@ class Block:
 
     def append(self, entry_id: int, ms: i64, seq: i64, fields: list[bytes]) -> None:
         """ms, seq: the parts of the id; ms is negative when they are no small numbers."""
+        if self._node is not None:
+            self._open_node()
         rows = self._rows
         assert rows is not None, "sealed blocks take nothing"
         if self._slots == 0:
@@ -207,15 +216,27 @@ class Block:
         """Whether no more entries go in: a sealed block takes none."""
         if self._packed is not None:
             return True
+        if self._node is not None and len(self._node) >= storage.max_bytes:
+            return True
         return self._slots >= storage.max_entries or self._packed_bytes >= storage.max_bytes
 
     def seal(self, sealer: Sealer) -> None:
         """Pack an open block, or a sealed one again, without what is deleted. There must be a live entry."""
+        if self._node is not None:
+            self._open_node()
         source = self._reader()
         slots: list[int] = []
         for slot in range(self._head, self._slots):
             if self._is_live(slot):
                 slots.append(int(slot))
+        packed = self._pack(source, slots, sealer)
+        self._dead = None
+        self._head = 0
+        self._slots = packed.slots
+        self._first_id = packed.id_at(0)
+        self._last_id = packed.last_id
+
+    def _pack(self, source: Packed, slots: list[int], sealer: Sealer) -> Packed:
         if self._packed is None:
             self._learn(source)
         packed = sealer.pack(source, slots)
@@ -223,11 +244,55 @@ class Block:
         self._rows = None
         self._layouts = _NO_LAYOUTS
         self._wide = None
-        self._dead = None
-        self._head = 0
-        self._slots = packed.slots
-        self._first_id = packed.id_at(0)
-        self._last_id = packed.last_id
+        return packed
+
+    # -- nodes
+
+    def keep_node(self, node_id: int, data: bytes, survey: NodeSurvey, sealer: Sealer) -> None:
+        """For a new block: what the survey has vouched for is its entries, until somebody wants them otherwise."""
+        self._node = data
+        self._node_id = node_id
+        self._sealer = sealer
+        self._rows = None
+        self._slots = survey.slots
+        self.live = survey.slots
+        self._first_id = survey.first_id
+        self._last_id = survey.last_id
+
+    def node(self) -> tuple[int, bytes] | None:
+        """Its id and its listpack, if it is still as it came from a file and none of it was deleted."""
+        return (self._node_id, self._node) if self._node is not None and self.live == self._slots else None
+
+    def pack_node(self) -> bool:
+        """False when it is none (any more)."""
+        if self._node is None:
+            return False
+        self._seal_node()
+        return True
+
+    def _open_node(self) -> None:
+        """It may be appended to, or sealed. Slots stay what they are."""
+        assert self._node is not None, "only nodes are opened"
+        entries = NodeEntries(self._node_id, read_listpack(self._node))
+        made = Block(self._storage)
+        for slot in range(len(entries.ids)):
+            entry_id = entries.ids[slot]
+            made.append(entry_id, i64(entry_id >> 64), i64(entry_id & _SEQ_MASK), entries.row(slot))
+        self._node = None
+        self._rows = made._rows
+        self._layouts = made._layouts
+        self._number = made._number
+        self._base_ms = made._base_ms
+        self._base_seq = made._base_seq
+        self._wide = made._wide
+        self._packed_bytes = made._packed_bytes
+
+    def _seal_node(self) -> Packed:
+        """As seal(), but slots stay what they are."""
+        self._open_node()
+        sealer = self._sealer
+        assert sealer is not None, "nodes have one"
+        return self._pack(self._reader(), list(range(self._slots)), sealer)
 
     def _learn(self, source: Packed) -> None:
         """Have layouts made for the names of which many entries did not fit the one there was."""
@@ -260,6 +325,8 @@ class Block:
         packed = self._packed
         if packed is not None:
             return packed
+        if self._node is not None:
+            return self._seal_node()
         rows = self._rows
         assert rows is not None, "neither open nor sealed"
         rows.write(PAD)
@@ -296,6 +363,9 @@ class Block:
 
     def is_sealed(self) -> bool:
         return self._packed is not None
+
+    def is_open(self) -> bool:
+        return self._rows is not None
 
     def is_mostly_holes(self) -> bool:
         """Whether it is sealed and packing it again halves what it takes, what was trimmed in front aside."""
@@ -459,6 +529,9 @@ class Block:
         other = Block(self._storage)
         rows = self._rows
         other._packed = self._packed
+        other._node = self._node
+        other._node_id = self._node_id
+        other._sealer = self._sealer
         if rows is None:
             other._rows = None
         elif other._rows is not None:
@@ -483,5 +556,7 @@ class Block:
         total = _PER_BLOCK + (0 if self._dead is None else len(self._dead))
         if packed is not None:
             return total + packed.bytes_in_memory()
+        if self._node is not None:
+            return total + len(self._node)
         wide = 0 if self._wide is None else _PER_WIDE_ID * len(self._wide)
         return total + _PER_WRITER + (0 if self._rows is None else len(self._rows)) + wide

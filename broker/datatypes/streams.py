@@ -20,6 +20,7 @@ from broker.datatypes.block_counts import BlockCounts
 from broker.datatypes.packed_entries import BLOCK_ENTRIES, SHARED, Sealer, Storage
 from broker.datatypes.stream_blocks import Block, Encoded, Entries
 from broker.datatypes.stream_groups import UNKNOWN, Group
+from broker.datatypes.stream_nodes import NodeSurvey
 from broker.datatypes.stream_settings import StreamSettings
 from broker.datatypes.trash import LARGE, TRASH
 
@@ -134,6 +135,8 @@ class Stream:
         self._ms_text = b""  # what an id of theirs begins with, as text
         self._split_id = -1  # the last_id whose parts these are
         self._kept: dict[int, Block] | None = None  # by id(): blocks that frozen() gave away
+        self.has_nodes = False  # blocks may be nodes as they came from a file
+        self._next_node: i64 = 0  # before this block none is
 
     def __len__(self) -> int:
         return int(self.size)
@@ -235,11 +238,34 @@ class Stream:
         self.entries_added += len(ids)
         self.last_id = ids[len(ids) - 1]
 
+    def append_node(self, node_id: int, data: bytes, survey: NodeSurvey) -> None:
+        """As append_sealed(), for a node that the survey has just vouched for: it is kept as it is for now."""
+        block = self._next_block(survey.first_id)
+        block.keep_node(node_id, data, survey, self._sealer)
+        if self.size == 0:
+            self.first_id = survey.first_id
+        self.size += survey.slots
+        self.entries_added += int(survey.slots)
+        self.last_id = survey.last_id
+        self.has_nodes = True
+
+    def pack_nodes(self, most: int) -> int:
+        """Pack up to `most` of the nodes that were kept. The number packed."""
+        packed = 0
+        while self.has_nodes and packed < most:
+            if self._next_node >= len(self._blocks):
+                self._next_node = 0
+                self.has_nodes = False
+            elif self._blocks[self._next_node].pack_node():
+                packed += 1
+            self._next_node += 1
+        return packed
+
     def _next_block(self, entry_id: int) -> Block:
         """Seal the last block and open another one, for an entry that does not fit."""
         last = self._last
         if last is not None:
-            if not last.is_sealed():
+            if last.is_open():
                 last.seal(self._sealer)
             self._counts.append(int(last.live))
         block = Block(self._storage)
@@ -532,6 +558,7 @@ class Stream:
     def _copy_into(self, other: "Stream") -> None:
         """All but the blocks and the groups, which it has already."""
         other._firsts = list(self._firsts)
+        other.has_nodes = self.has_nodes
         other._last = other._blocks[-1] if other._blocks else None
         other.size = self.size
         other.first_id = self.first_id

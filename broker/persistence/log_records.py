@@ -9,8 +9,8 @@ from base64 import b64decode, b64encode
 from binascii import Error
 from typing import Final
 
+from broker.datatypes.listpack import listpack, read_listpack
 from broker.rdb.codes import BadData
-from broker.rdb.listpack import listpack, read_listpack
 
 MARK: Final = b"#MS:"
 _LINE: Final = 960  # characters of a part

@@ -12,13 +12,13 @@ from typing import Final
 from mypy_extensions import i64
 
 from broker.datatypes.hashes import HashValue
+from broker.datatypes.listpack import read_listpack
 from broker.errors import CorruptFile
 from broker.keyspace.database import Keyspace
 from broker.persistence.rdb_state import apply_to_key, is_of_keyspace, load_record
 from broker.rdb import codes
 from broker.rdb.codes import BadData
 from broker.rdb.extras import NAME, apply_record
-from broker.rdb.listpack import read_listpack
 from broker.rdb.source import Source
 from broker.rdb.values_in import ValueReader, module_name
 

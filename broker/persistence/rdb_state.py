@@ -9,6 +9,7 @@ from typing import Final
 from mypy_extensions import i64
 
 from broker.datatypes.hashes import HashValue
+from broker.datatypes.listpack import read_listpack
 from broker.datatypes.schedules import PLAIN, Agenda, Terms, Ticket
 from broker.datatypes.stream_settings import LIMITS
 from broker.datatypes.streams import Stream
@@ -16,7 +17,6 @@ from broker.keyspace.channel_log import Channel, ChannelLog, Rule
 from broker.keyspace.database import Database, Keyspace
 from broker.rdb.codes import BadData
 from broker.rdb.extras import apply_record, number_of, put_record
-from broker.rdb.listpack import read_listpack
 from broker.rdb.source import Source
 
 _SOME: Final = 100

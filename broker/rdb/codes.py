@@ -1,6 +1,8 @@
-"""The numbers of the RDB format, and what is raised when bytes do not follow it. Redis: rdb.h."""
+"""The numbers of the RDB format. Redis: rdb.h."""
 
 from typing import Final
+
+from broker.errors import BadData as BadData
 
 # Versions. 10: Redis 7.0, 11: Redis 7.2 and Valkey 8, 12: Redis 7.4 and 8.0; Valkey 9 counts from 80.
 OLDEST: Final = 1
@@ -62,11 +64,6 @@ PLAIN_NODE: Final = 1
 PACKED_NODE: Final = 2
 
 # Flags of an entry in a stream's listpack.
-ENTRY_DELETED: Final = 1
 ENTRY_SAME_FIELDS: Final = 2
 
 NO_EXPIRY: Final = -1
-
-
-class BadData(Exception):
-    """These bytes are no RDB; the text says why. Who knows the file makes a CorruptFile of it."""

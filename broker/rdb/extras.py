@@ -15,6 +15,7 @@ from mypy_extensions import i64
 
 from broker.datatypes.group_policy import Attempts, GroupPolicy, ReturnZone
 from broker.datatypes.hashes import HashValue
+from broker.datatypes.listpack import listpack
 from broker.datatypes.stream_groups import Consumer, Group
 from broker.datatypes.stream_settings import StreamSettings
 from broker.datatypes.streams import Stream
@@ -22,7 +23,6 @@ from broker.protocol.numbers import parse_int
 from broker.rdb import codes
 from broker.rdb.codes import BadData
 from broker.rdb.lengths import put_plain, put_string
-from broker.rdb.listpack import listpack
 from broker.rdb.streams_out import name_of_nobody
 
 NAME: Final = b"millstream"  # of the AUX fields

@@ -7,12 +7,12 @@ What only Millstream knows of a value stands between the value and the version, 
 from typing import Final
 
 from broker.datatypes.hashes import HashValue
+from broker.datatypes.listpack import read_listpack
 from broker.rdb import codes
 from broker.rdb.codes import BadData
 from broker.rdb.crc64 import crc64
 from broker.rdb.extras import NAME, apply_record
 from broker.rdb.limits import Format
-from broker.rdb.listpack import read_listpack
 from broker.rdb.source import Source
 from broker.rdb.values_in import ValueReader
 from broker.rdb.values_out import value_bytes

@@ -4,24 +4,27 @@ from typing import Final
 
 from mypy_extensions import i64
 
+from broker.datatypes.listpack import read_listpack
 from broker.datatypes.stream_groups import UNKNOWN, Consumer, Group
+from broker.datatypes.stream_nodes import NodeEntries, NodeSurvey
 from broker.datatypes.streams import Stream
-from broker.protocol.numbers import parse_int
 from broker.rdb import codes
 from broker.rdb.codes import BadData
-from broker.rdb.listpack import read_listpack
 from broker.rdb.source import Source
-from broker.rdb.stream_parts import BLOCKS, CONSUMER, CONSUMER_IDS, FACTS, GROUP, PENDING, U64
+from broker.rdb.stream_parts import BLOCKS, CONSUMER, CONSUMER_IDS, FACTS, GROUP, PENDING
 
 _I64_MAX: Final = (1 << 63) - 1
 
+_NODE: Final = 100  # entries, about
+
 
 class StreamReader:
-    """The stream that step() builds. Entries come in listpacks, each of which becomes a sealed block; those of the last
-    one stay open to be appended to."""
+    """The stream that step() builds. Entries come in nodes, which are kept as blocks as they are; those with deleted
+    entries or oddities become sealed blocks, or an open one at the end."""
 
     def __init__(self, source: Source, kind: int) -> None:
         self.stream = Stream()
+        self._survey = NodeSurvey()
         self._source = source
         self._kind = kind
         self._phase: i64 = BLOCKS
@@ -36,11 +39,12 @@ class StreamReader:
         """True when there is more."""
         phase = self._phase
         if phase == BLOCKS:
-            if self._left == 0:
-                self._phase = FACTS
-                return True
-            self._left -= 1
-            self._read_block(self._left == 0)
+            for _ in range(max(most // _NODE, 1)):
+                if self._left == 0:
+                    self._phase = FACTS
+                    return True
+                self._left -= 1
+                self._read_block(self._left == 0)
         elif phase == FACTS:
             self._read_facts()
         elif phase == GROUP:
@@ -62,8 +66,15 @@ class StreamReader:
         base = self._source.string()
         if len(base) != 16:
             raise BadData("a block of a stream without an id")
-        entries = _Entries(int.from_bytes(base, "big"), read_listpack(self._source.string()))
+        node_id = int.from_bytes(base, "big")
+        data = self._source.string()
         stream = self.stream
+        if self._survey.look(node_id, data):
+            if self._survey.first_id <= stream.last_id and len(stream):
+                raise BadData("entries of a stream out of order")
+            stream.append_node(node_id, data, self._survey)
+            return
+        entries = NodeEntries(node_id, read_listpack(data))
         if not entries.ids:
             return  # all deleted
         if entries.ids[0] <= stream.last_id and len(stream):
@@ -173,105 +184,3 @@ class StreamReader:
             consumer.order.add(entry_id)
         if self._left == 0:
             self._next_consumer()
-
-
-class _Entries:
-    """The live entries of a listpack. Where all have the fields of the first one, as a rule: ids and `flat`, their
-    fields and values one after another, `width` for each. Else ids and rows, and no width."""
-
-    def __init__(self, base: int, items: list[bytes]) -> None:
-        self.ids: list[int] = []
-        self.flat: list[bytes] = []
-        self.rows: list[list[bytes]] = []
-        self.width: i64 = 0
-        self._items = items
-        self._at: i64 = 0
-        self._base_ms = base >> 64
-        self._base_seq = base & U64
-        live = self._number()
-        deleted = self._number()
-        names = self._take(self._number())
-        if self._number() != 0 or live < 0 or deleted < 0:
-            raise BadData("a block of a stream whose head is damaged")
-        self.width = 2 * len(names)
-        for _ in range(live + deleted):
-            self._read(names)
-        if self._at != len(items) or len(self.ids) != live:
-            raise BadData("a block of a stream that holds other entries than it says")
-
-    def row(self, slot: i64) -> list[bytes]:
-        if self.width == 0:
-            return self.rows[slot]
-        return self.flat[slot * self.width : (slot + 1) * self.width]
-
-    def _read(self, names: list[bytes]) -> None:
-        flags = self._number()
-        ms = (self._base_ms + self._number()) & U64
-        seq = (self._base_seq + self._number()) & U64
-        entry_id = ms << 64 | seq
-        if flags & codes.ENTRY_SAME_FIELDS:
-            count: i64 = len(names)
-            values = self._take(int(count))
-            expected = count + 3
-            is_same = True
-        else:
-            count = self._number()
-            values = self._take(int(count) * 2)
-            expected = count * 2 + 4
-            is_same = False
-        if self._number() != expected:
-            raise BadData("an entry of a stream that is longer or shorter than it says")
-        if flags & codes.ENTRY_DELETED:
-            return
-        if self.ids and entry_id <= self.ids[-1]:
-            raise BadData("entries of a stream out of order")
-        self.ids.append(entry_id)
-        if not is_same and self.width > 0:
-            self._split()
-        if self.width == 0:
-            self.rows.append(_joined(names, values) if is_same else values)
-            return
-        flat = self.flat
-        i: i64 = 0
-        while i < count:
-            flat.append(names[i])
-            flat.append(values[i])
-            i += 1
-
-    def _split(self) -> None:
-        """An entry has fields of its own: from now on each has its list."""
-        width = self.width
-        for slot in range(len(self.ids) - 1):
-            self.rows.append(self.flat[slot * width : (slot + 1) * width])
-        self.flat = []
-        self.width = 0
-
-    def _take(self, count: int) -> list[bytes]:
-        at = self._at
-        if count < 0 or count > len(self._items) - at:
-            raise BadData("an entry of a stream that runs over the end of its block")
-        self._at = at + count
-        return self._items[at : self._at]
-
-    def _number(self) -> int:
-        at = self._at
-        if at >= len(self._items):
-            raise BadData("an entry of a stream that runs over the end of its block")
-        self._at = at + 1
-        text = self._items[at]
-        if len(text) == 1:
-            digit: i64 = text[0]
-            if 48 <= digit <= 57:
-                return int(digit - 48)
-        number = parse_int(text)
-        if number is None:
-            raise BadData("an entry of a stream with a number that is none")
-        return number
-
-
-def _joined(names: list[bytes], values: list[bytes]) -> list[bytes]:
-    row: list[bytes] = []
-    for i in range(len(names)):
-        row.append(names[i])
-        row.append(values[i])
-    return row

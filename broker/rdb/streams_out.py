@@ -6,13 +6,13 @@ from typing import Final
 
 from mypy_extensions import i64
 
+from broker.datatypes.listpack import ListpackWriter
 from broker.datatypes.stream_blocks import Block, Entries
 from broker.datatypes.stream_groups import Consumer, Group
 from broker.datatypes.streams import Stream
 from broker.rdb import codes
 from broker.rdb.lengths import length_bytes, put_string
 from broker.rdb.limits import Format
-from broker.rdb.listpack import ListpackWriter
 from broker.rdb.stream_parts import BLOCKS, CONSUMER, CONSUMER_IDS, FACTS, GROUP, PENDING, U64
 
 _SIGN: Final = 1 << 63
@@ -27,9 +27,14 @@ def put_id(entry_id: int, out: list[bytes]) -> None:
 
 def put_block(block: Block, compressed: bool, out: list[bytes]) -> None:
     """One block as a listpack with its id."""
+    out.append(_ID_HEAD)
+    node = block.node()
+    if node is not None:
+        out.append(node[0].to_bytes(16, "big"))
+        put_string(node[1], compressed, out)
+        return
     entries = block.entries_apart()
     ids = entries.ids
-    out.append(_ID_HEAD)
     out.append(ids[0].to_bytes(16, "big"))
     put_string(_listpack_of(entries), compressed, out)
 

@@ -12,14 +12,15 @@ from typing import Final
 
 from mypy_extensions import i64
 
-from broker.datatypes.hashes import HashValue
+from broker.datatypes.hashes import HashValue, hash_of_listpack
+from broker.datatypes.listpack import read_listpack
+from broker.datatypes.listpack_survey import Survey
 from broker.datatypes.lists import ListValue
-from broker.datatypes.sets import SetValue
-from broker.datatypes.sorted_sets import Falling, from_scores
+from broker.datatypes.sets import SetValue, set_of_listpack
+from broker.datatypes.sorted_sets import Falling, from_scores, zset_of_listpack
 from broker.protocol.numbers import I64_MAX, parse_float
 from broker.rdb import codes
 from broker.rdb.codes import BadData
-from broker.rdb.listpack import read_listpack
 from broker.rdb.old_encodings import read_intset, read_ziplist, read_zipmap
 from broker.rdb.source import Source
 from broker.rdb.streams_in import StreamReader
@@ -43,6 +44,7 @@ class ValueReader:
         self._base_ms: int = 0  # what times of fields are counted from
         self._scored_members: Falling | None = None
         self._stream: StreamReader | None = None
+        self._survey = Survey()
         self.value: object | None = None
         self.field_times: list[tuple[bytes, int]] = []
 
@@ -189,9 +191,17 @@ class ValueReader:
         if kind == codes.SET_INTSET:
             self._members([b"%d" % number for number in read_intset(data)])
         elif kind == codes.SET_LISTPACK:
-            self._members(read_listpack(data))
+            self.value = set_of_listpack(data, self._survey)
+            if self.value is None:
+                self._members(read_listpack(data))
         elif kind == codes.HASH_LISTPACK:
-            self._pairs(read_listpack(data))
+            self.value = hash_of_listpack(data, self._survey)
+            if self.value is None:
+                self._pairs(read_listpack(data))
+        elif kind == codes.ZSET_LISTPACK:
+            self.value = zset_of_listpack(data, self._survey)
+            if self.value is None:
+                self._scored(read_listpack(data))
         elif kind == codes.HASH_ZIPLIST:
             self._pairs(read_ziplist(data))
         elif kind == codes.HASH_ZIPMAP:
@@ -201,7 +211,7 @@ class ValueReader:
             elements.extend(read_ziplist(data))
             self.value = elements if len(elements) else None
         else:
-            self._scored(read_listpack(data) if kind == codes.ZSET_LISTPACK else read_ziplist(data))
+            self._scored(read_ziplist(data))
 
     def _members(self, items: list[bytes]) -> None:
         made = SetValue()

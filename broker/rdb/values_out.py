@@ -15,6 +15,7 @@ from mypy_extensions import i64
 from broker.datatypes.field_deadlines import NEVER
 from broker.datatypes.frozen_text import FrozenText
 from broker.datatypes.hashes import HashValue
+from broker.datatypes.listpack import ListpackWriter, listpack
 from broker.datatypes.lists import ListValue
 from broker.datatypes.sets import SetValue
 from broker.datatypes.sorted_sets import SortedSet
@@ -24,7 +25,6 @@ from broker.rdb import codes
 from broker.rdb.extras import ExtrasWriter, put_record
 from broker.rdb.lengths import length_bytes, put_string
 from broker.rdb.limits import Format
-from broker.rdb.listpack import ListpackWriter, listpack
 from broker.rdb.long_text import LONG, LongText
 from broker.rdb.old_encodings import intset
 from broker.rdb.streams_out import StreamPieces
@@ -125,6 +125,9 @@ _FLAT: Final = frozenset([codes.HASH_LISTPACK, codes.SET_INTSET, codes.SET_LISTP
 
 def _flat(value: object, kind: int) -> bytes:
     """A value as one listpack, or intset."""
+    kept = _listpack_kept(value)
+    if kept is not None and kind != codes.SET_INTSET:
+        return kept
     writer = ListpackWriter()
     if isinstance(value, HashValue):
         for shard in value.fields.shards():
@@ -144,6 +147,17 @@ def _flat(value: object, kind: int) -> bytes:
             return intset(numbers)
         return listpack(members)
     return writer.finish()
+
+
+def _listpack_kept(value: object) -> bytes | None:
+    """That of a value that is still as it came from a file."""
+    if isinstance(value, HashValue):
+        return value.packed if value.is_listpack else None
+    if isinstance(value, SetValue):
+        return value.packed if value.is_listpack else None
+    if isinstance(value, SortedSet):
+        return value.packed if value.is_listpack else None
+    return None
 
 
 def _put_timed(value: HashValue, form: Format, out: list[bytes]) -> None:

@@ -40,6 +40,8 @@ class Model:
 
     def check(self) -> None:
         expiries = self.expiries
+        for pos in range(len(expiries._blocks)):
+            expiries._block(pos)  # it is sorted when somebody looks into it
         assert dict(expiries.items()) == self.times
         assert len(expiries) == len(self.times)
         assert standing(expiries) == sorted(self.times)
@@ -103,6 +105,27 @@ def test_keys_that_come_late_are_put_in_order_with_the_others(spread: int, count
     model.check()
     model.expire(spread // 2 + 1)
     model.check()
+
+
+@pytest.mark.parametrize("spread", [0, 3, 100_000])
+def test_keys_that_came_late_take_every_change(spread: int) -> None:
+    rng = Random(spread)
+    model = Model()
+    for number in range(5000):
+        model.expiries.set_late(b"k%d" % number, 1 + number * 7919 % (spread + 1))
+        model.times[b"k%d" % number] = 1 + number * 7919 % (spread + 1)
+    model.expiries.settle()
+    for _ in range(3000):
+        key = b"k%d" % rng.randrange(7000)
+        if rng.random() < 0.5:
+            model.pop(key)
+        else:
+            model.set(key, 1 + rng.randint(0, spread))
+    model.expire(spread // 3)
+    assert model.expiries.soonest() in model.times
+    model.check()
+    model.expire(spread + 2)
+    assert not model.times
 
 
 def test_a_change_puts_what_came_late_in_order_at_once() -> None:

@@ -3,8 +3,9 @@
 import pytest
 from support.engine import Harness
 
+from broker.datatypes.streams import Stream
 from broker.keyspace.digest import dataset_digest
-from broker.keyspace.packer import COLD_SECONDS
+from broker.keyspace.packer import COLD_SECONDS, PACKED
 
 MAKING = ["HSET k a 1 b 2", "SADD k a b", "ZADD k 1 a 2 b"]
 LOOKING = {"HSET": "HGET k a", "SADD": "SISMEMBER k a", "ZADD": "ZSCORE k a"}
@@ -86,3 +87,35 @@ def test_nothing_is_packed_where_times_of_use_are_not_kept() -> None:
     h.run("HSET k a 1")
     h.advance(2 * COLD_SECONDS)
     assert h.engine.upkeep.pack_cold() == 0
+
+
+def test_what_was_restored_is_kept_as_it_came_until_somebody_looks_and_dumped_so() -> None:
+    h = Harness("--rdb-version", "11")
+    h.run("HSET", "hash", "a", 1, "b", "x" * 60)
+    h.run("SADD", "set", "a", "b", 7)
+    h.run("ZADD", "zset", "1.5", "a", "-3", "b")
+    for number in range(250):
+        h.run("XADD", "stream", f"{number + 1}-1", "n", number)
+    for name in ("hash", "set", "zset", "stream"):
+        payload = h.run("DUMP", name)
+        digest = h.run("DEBUG", "DIGEST-VALUE", name)
+        h.run("RENAME", name, "old")
+        h.run("RESTORE", name, 0, payload)
+        assert h.run("DUMP", name) == payload
+        assert h.run("OBJECT", "ENCODING", name) == h.run("OBJECT", "ENCODING", "old")
+        if name != "stream":
+            assert packed(h, name)
+        assert h.run("DEBUG", "DIGEST-VALUE", name) == digest
+        assert h.run("DUMP", name) == payload
+
+
+def test_nodes_of_streams_are_packed_a_few_in_each_second() -> None:
+    h = Harness()
+    for number in range(5000):
+        h.run("XADD", "s", f"{number + 1}-1", "n", number)
+    h.run("RESTORE", "t", 0, h.run("DUMP", "s"))
+    stream = h.engine.keyspace.databases[0].table.get(b"t")
+    assert isinstance(stream, Stream) and stream.has_nodes
+    assert [0 < h.engine.upkeep.pack_cold() < 2 * PACKED for _ in range(3)] == [True, True, True]
+    assert not stream.has_nodes and not any(block.node() for block in stream.blocks())
+    assert h.run("DEBUG", "DIGEST-VALUE", "t") == h.run("DEBUG", "DIGEST-VALUE", "s")

@@ -10,8 +10,8 @@ from typing import Final
 
 from mypy_extensions import i64
 
+from broker.errors import BadData
 from broker.protocol.numbers import parse_int
-from broker.rdb.codes import BadData
 
 _HEADER: Final = 6
 _MANY: Final = 0xFFFF
@@ -159,6 +159,11 @@ def read_listpack(data: bytes) -> list[bytes]:
     if count != _MANY and count != len(found):
         raise BadData(f"a listpack of {count} elements holds {len(found)}")
     return found
+
+
+def count_of(data: bytes) -> int:
+    """The number of elements; for a listpack of fewer than 65535."""
+    return data[4] | data[5] << 8
 
 
 def _decimal(number: i64) -> bytes:
