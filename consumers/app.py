@@ -25,6 +25,7 @@ from consumers.invoke import invoker
 from consumers.middleware import Middleware
 from consumers.options import Consumer, Options
 from consumers.processing.flow import Flow, Untyped, source
+from consumers.results import ResultWriter
 
 if TYPE_CHECKING:
     from consumers.blocking import Caller
@@ -53,6 +54,10 @@ class Connection:
     client: Redis[bytes]
     publisher: Publisher
     native: bool  # the server is a Millstream
+    results: ResultWriter = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        object.__setattr__(self, "results", ResultWriter(self.client))
 
 
 class App:

@@ -30,7 +30,7 @@ from consumers.connection import ride_out
 from consumers.durations import milliseconds
 from consumers.errors import ConfigurationError
 from consumers.message import Message
-from consumers.results import Handle, Outcome, queue_store, result_key, store, text_of
+from consumers.results import Handle, Outcome, queue_store, result_key, text_of
 
 if TYPE_CHECKING:
     from consumers.app import App
@@ -218,7 +218,7 @@ async def follow(app: App, message: Message, outcome: Outcome) -> None:
         member = msgspec.json.decode(fields[headers.GROUP], type=Membership)
         await ride_out(lambda: _complete(app, member, outcome), "group")
     if headers.KEEP in fields:
-        await store(app, result_key(_id(message)), outcome, int(fields[headers.KEEP]))
+        await app.connection.results.store(result_key(_id(message)), outcome, int(fields[headers.KEEP]))
 
 
 async def fail(app: App, message: Message, outcome: Outcome) -> None:
@@ -236,7 +236,7 @@ async def fail(app: App, message: Message, outcome: Outcome) -> None:
         member = msgspec.json.decode(fields[headers.GROUP], type=Membership)
         waiting.append((member.then[-1].id, member.then[-1].keep) if member.then else (member.id, _KEEP_MS))
     for id_, keep in waiting:
-        await store(app, result_key(id_), outcome, keep)
+        await app.connection.results.store(result_key(id_), outcome, keep)
 
 
 def _id(message: Message) -> str:

@@ -10,16 +10,19 @@ died of it), a consumer of the dead-letter stream (consumers/tasks.py) writes th
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import attrs
 import msgspec
 import trio
+from coredis import Redis
+from coredis.exceptions import RedisError
 from coredis.typing import Key
 
 from consumers import headers
-from consumers.backends.scripts import request
+from consumers.backends.scripts import Script, request
 from consumers.codecs import from_json, to_json
 from consumers.connection import ride_out
 from consumers.durations import Duration, seconds
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from consumers.app import App
 
 R = TypeVar("R")
+_BATCH = 200  # outcomes in one request
 _BLOCK = 5.0  # seconds of one blocking read; it is repeated
 
 
@@ -84,14 +88,63 @@ def queue_store(effects: Any, key: str, outcome: Outcome, keep_ms: int) -> None:
     effects.pexpire(key, keep_ms)
 
 
-async def store(app: App, key: str, outcome: Outcome, keep_ms: int) -> None:
-    """Until it is done; it bears repeating."""
+# KEYS: lists. ARGV: for each, milliseconds and outcome
+_STORE = Script("""
+for at, key in ipairs(KEYS) do
+  redis.call('DEL', key)
+  redis.call('RPUSH', key, ARGV[2 * at])
+  redis.call('PEXPIRE', key, ARGV[2 * at - 1])
+end
+return #KEYS
+""")
 
-    async def once() -> None:
-        async with app.client.pipeline(transaction=True) as pipe:
-            queue_store(pipe, key, outcome, keep_ms)
 
-    await ride_out(once, "result")
+@attrs.define(eq=False)
+class _Batch:
+    """Outcomes that go to the server together."""
+
+    keys: list[str] = attrs.field(factory=list)
+    arguments: list[bytes | str | int] = attrs.field(factory=list)
+    stored: bool = False
+    refusal: RedisError | None = None
+
+
+class ResultWriter:
+    """Stores outcomes, those of one moment in one request: a request for each would cost more than most tasks.
+
+    Whoever finds nobody writing writes for all; the others wait for their turn to look. So no task of its own is
+    needed, and one that is cancelled while it writes leaves the batch to the next.
+    """
+
+    def __init__(self, client: Redis[bytes]) -> None:
+        self._client = client
+        self._waiting: deque[_Batch] = deque()  # the oldest first; the last one takes more
+        self._turn = trio.Lock()
+
+    async def store(self, key: str, outcome: Outcome, keep_ms: int) -> None:
+        """Until it is done. Raises RedisError where the server refuses it."""
+        if not self._waiting or len(self._waiting[-1].keys) >= _BATCH:
+            self._waiting.append(_Batch())
+        batch = self._waiting[-1]
+        batch.keys.append(key)
+        batch.arguments += [keep_ms, outcome.encoded()]
+        async with self._turn:
+            while not batch.stored:
+                if batch.refusal is not None:
+                    raise batch.refusal
+                await self._write()
+
+    async def _write(self) -> None:
+        batch = self._waiting.popleft()
+        try:
+            await ride_out(lambda: _STORE.run(self._client, batch.keys, batch.arguments), "result")
+        except RedisError as error:
+            batch.refusal = error
+        except BaseException:  # cancelled: the next one writes it
+            self._waiting.appendleft(batch)
+            raise
+        else:
+            batch.stored = True
 
 
 @attrs.frozen

@@ -8,11 +8,13 @@ import msgspec
 import pytest
 import trio
 from coredis import Redis
+from coredis.exceptions import RedisError
 from support.worker_server import Server
 from support.workers import LIMIT, pending, working
 
 from consumers import App, Backoff, ConfigurationError, Depends, Message, Reject, Skip, Worker
-from consumers.results import Handle, ResultTimeout, TaskFailed
+from consumers.backends.scripts import request
+from consumers.results import Handle, ResultTimeout, ResultWriter, TaskFailed, success
 
 QUICK = Backoff(base=0.01, cap=0.01)
 
@@ -417,3 +419,48 @@ def test_programs_that_are_not_async_send_and_wait_too(shared_servers: Callable[
             call(double.send, "x")
         call.portal.call(worker.drain)
         running.result(LIMIT)
+
+
+async def test_outcomes_are_stored_together_though_who_writes_is_cancelled(
+    client: Redis[bytes], broker_url: str
+) -> None:
+    """The first writes alone and is cancelled; its outcome goes with those of the others."""
+    await request(client, "CLIENT", "PAUSE", 10_000, "WRITE")
+    writer, first = ResultWriter(client), trio.CancelScope()
+
+    async def store(number: int) -> None:
+        await writer.store(f"@result:{number}", success(number), 60_000)
+
+    async def cancelled() -> None:
+        with first:
+            await store(0)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(cancelled)
+        await trio.testing.wait_all_tasks_blocked(0)
+        for number in range(1, 500):
+            nursery.start_soon(store, number)
+        await trio.testing.wait_all_tasks_blocked(0)
+        first.cancel()
+        await request(client, "CLIENT", "UNPAUSE")
+    assert first.cancelled_caught
+    stored = [await client.lindex(f"@result:{number}", 0) for number in range(500)]
+    assert stored == [b'{"value":%d}' % number for number in range(500)]
+    assert await client.lrange("@result:1", 0, -1) == [b'{"value":1}']
+
+
+async def test_a_server_that_refuses_outcomes_fails_those_who_store_them(broker_url: str, client: Redis[bytes]) -> None:
+    writer, refused = ResultWriter(client), []
+
+    async def store(number: int, keep: int) -> None:
+        try:
+            await writer.store(f"@result:{number}", success(number), keep)
+        except RedisError as error:
+            refused.append(str(error))
+
+    async with trio.open_nursery() as nursery:
+        for number in range(3):
+            nursery.start_soon(store, number, 2**63)  # no time to live that a server takes
+    assert len(refused) == 3
+    await store(4, 60_000)
+    assert await client.lindex("@result:4", 0) == b'{"value":4}'
