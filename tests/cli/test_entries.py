@@ -13,7 +13,7 @@ import typer
 from support.servers import ENVIRONMENT, RedisServer
 
 from broker.cli.entries import Condition, Entry
-from broker.cli.moments import id_at
+from broker.cli.moments import duration_ms, id_at
 from broker.inspection.units import local_time
 
 # Whoever runs the tests in the background has SIGINT ignored for all that he starts: a terminal has not.
@@ -137,6 +137,20 @@ def test_a_condition_needs_a_field_and_a_sign():
 )
 def test_moments(text, entry_id):
     assert id_at(text, 1_700_000_000_000, "--since") == entry_id
+
+
+@pytest.mark.parametrize(
+    ("text", "ms"),
+    [("0", 0), ("90", 90_000), ("0.5", 500), ("250ms", 250), ("1h30m", 5_400_000), ("1.5d", 129_600_000)],
+)
+def test_durations(text, ms):
+    assert duration_ms(text, "--idle") == ms
+
+
+@pytest.mark.parametrize("text", ["", "soon", "5 m", "5w", "-5", "m5", "5m!"])
+def test_what_is_no_duration(text):
+    with pytest.raises(typer.BadParameter):
+        duration_ms(text, "--idle")
 
 
 class Follower:
