@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Annotated, Final
 
+import attrs
 import typer
 
 from broker.cli.client import DEFAULT_URL, AsJson, Client, Url, connected
@@ -27,7 +28,7 @@ from broker.cli.printing import (
 from broker.inspection import dead_letters, gathering
 from broker.inspection.dead_letters import DeadLetter, PutBack
 from broker.inspection.facts import Stream
-from broker.inspection.units import age_ms, age_of, local_time, printable
+from broker.inspection.units import age_ms, age_of, local_moment, local_time, printable
 
 dlq = typer.Typer(help="Dead letters: see them, put them back, drop them.", no_args_is_help=True)
 
@@ -135,12 +136,22 @@ def _table(found: list[DeadLetter]) -> Table:
 
 
 def _whole(letter: DeadLetter) -> list[Line]:
-    """Every fact on a line of its own, those of several lines (a traceback) indented below, then the message."""
+    """Every fact on a line of its own, those of several lines (a traceback) indented below, then the attempts and the
+    message.
+    """
     lines = [Line(f"dead letter {letter.id}  {local_time(letter.id)}", "title")]
+    history = letter.history
     for name in letter.facts:
+        if name == "history" and history:
+            continue
         first, *rest = letter.text(name).splitlines() or [""]
         lines.append(Line(f"  {printable(name)}: {printable(first)}"))
         lines += [Line(f"    {printable(line)}") for line in rest]
+    if history:
+        lines.append(Line("attempts", "bold"))
+        for each in history:
+            reason = printable(each.reason.partition("\n")[0])
+            lines.append(Line(f"  {local_moment(each.time_ms)}  {printable(each.worker)}  {reason}"))
     lines.append(Line("message", "bold"))
     return lines + [Line(f"  {printable(name)}: {printable(value)}") for name, value in letter.fields] + [Line("")]
 
@@ -156,6 +167,7 @@ def _json(letter: DeadLetter) -> dict[str, object]:
         "attempts": letter.number("attempts"),
         "reason": letter.text("reason"),
         "time_ms": letter.number("time"),
+        "history": [attrs.asdict(each) for each in letter.history],
         "facts": {printable(name): letter.text(name) for name in letter.facts},
         "fields": fields_json([(printable(name), printable(value)) for name, value in letter.fields]),
     }

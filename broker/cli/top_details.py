@@ -14,7 +14,7 @@ from broker.cli.top_listing import Listing, Row
 from broker.inspection import gathering
 from broker.inspection.facts import Consumer, Group, Pending, Stream
 from broker.inspection.gathering import Gathering
-from broker.inspection.units import age_of, human_age, human_bytes, human_count, local_time, printable
+from broker.inspection.units import age_of, human_age, human_bytes, human_count, local_moment, local_time, printable
 
 _ENTRIES: Final = 50
 _PENDING: Final = 100
@@ -206,6 +206,9 @@ class EntryDetail(Detail):
                 f"delivered {each.deliveries:,} time{'s' if each.deliveries != 1 else ''}"
                 for each in held
             ] or [f"acknowledged by {printable(self._group)}"]
+            for each in (yield from gathering.failed_attempts(self._key, self._group, self._entry_id)):
+                reason = printable(each.reason.partition("\n")[0])
+                lines.append(f"failed at {local_moment(each.time_ms)} with {printable(each.worker)}: {reason}")
         replies = yield from gathering.ask("XRANGE", self._key, self._entry_id, self._entry_id)
         fields = entry_of(replies[0]).fields if replies else []
         head = "\n".join(lines if replies else [*lines, "the entry is gone from the stream"])

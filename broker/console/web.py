@@ -330,7 +330,10 @@ class Console:
         return {
             "stream": shapes.shown(key),
             "pending": shapes.pending_shape(pending[0]) if pending else None,
-            "history": [{name: shapes.shown(str(value)) for name, value in one.items()} for one in failures],
+            "history": [
+                {"at_ms": str(one.time_ms), "worker": shapes.shown(one.worker), "reason": shapes.shown(one.reason)}
+                for one in failures
+            ],
             "entry": shapes.entry_shape(entry_id, entries[0][1] or []) if entries else None,
             "now": await link.gather(gathering.clock()),
         }

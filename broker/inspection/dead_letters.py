@@ -10,6 +10,7 @@ from typing import Final
 
 import attrs
 
+from broker.inspection.facts import Attempt, attempts_of
 from broker.inspection.gathering import Gathering, Reply, Request, ask
 
 _PREFIX: Final = b"dead."
@@ -33,6 +34,10 @@ class DeadLetter:
     def number(self, name: str) -> int | None:
         value = self.facts.get(name, b"")
         return int(value) if value.isdigit() else None
+
+    @property
+    def history(self) -> list[Attempt]:
+        return attempts_of(self.facts.get("history", b"[]"))
 
 
 def letter_of(entry_id: str, fields: Sequence[tuple[bytes, bytes]]) -> DeadLetter:

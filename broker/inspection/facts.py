@@ -1,6 +1,11 @@
 """What is told of a server's parts. Names are bytes, as the server has them; None is what a server does not say."""
 
+import json
+from typing import Final
+
 import attrs
+
+_TOO_LATE_MS: Final = 1 << 47  # the year 6429: no calendar has to cope with what lies beyond
 
 
 @attrs.frozen
@@ -49,6 +54,24 @@ class Pending:
     consumer: bytes
     idle_ms: int
     deliveries: int
+
+
+@attrs.frozen
+class Attempt:
+    """One that failed, as the worker framework notes it."""
+
+    time_ms: int
+    worker: str
+    reason: str
+
+
+def attempts_of(text: bytes) -> list[Attempt]:
+    """Out of JSON, the oldest first; none where it can't be read: anybody may have written it."""
+    try:
+        found = [Attempt(int(one["time"]), str(one["worker"]), str(one["reason"])) for one in json.loads(text)]
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
+        return []
+    return found if all(0 <= one.time_ms < _TOO_LATE_MS for one in found) else []
 
 
 @attrs.frozen

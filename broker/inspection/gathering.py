@@ -5,11 +5,11 @@ pipeline for the keys of a page. Nothing is fetched whole: of a stream only what
 Replies are as RESP2 has them; an error reply stands in its place as an exception.
 """
 
-import json
 from collections.abc import Callable, Generator, Iterable
 from typing import Any, Final, TypeVar
 
 from broker.inspection.facts import (
+    Attempt,
     Channel,
     Channels,
     Connected,
@@ -22,6 +22,7 @@ from broker.inspection.facts import (
     Server,
     SlowRequest,
     Stream,
+    attempts_of,
 )
 
 Reply = Any  # int, bytes, None, lists of them, or an exception: the shape depends on the request
@@ -242,19 +243,11 @@ def pending(
     return found
 
 
-def failed_attempts(key: bytes, group: bytes, entry_id: str) -> Gathering[list[dict[str, Reply]]]:
-    """What the worker framework has noted of an entry: at_ms, worker, reason, the oldest first. Anybody may have written
-    there: what is no such list is nothing.
-    """
+def failed_attempts(key: bytes, group: bytes, entry_id: str) -> Gathering[list[Attempt]]:
+    """What the worker framework has noted of an entry that is to be tried again, the oldest first."""
     tagged = key if b"{" in key else b"{%b}" % key
     (found,) = yield [("HGET", b"%b:attempts:%b" % (tagged, group), entry_id)]
-    try:
-        attempts = json.loads(found) if isinstance(found, bytes) else []
-    except ValueError:
-        return []
-    if not isinstance(attempts, list):
-        return []
-    return [one for one in attempts if isinstance(one, dict) and isinstance(one.get("at_ms"), int)]
+    return attempts_of(found) if isinstance(found, bytes) else []
 
 
 # The server

@@ -2,6 +2,8 @@
 
 import pytest
 
+from broker.inspection.units import local_time
+
 
 def file_letter(client, dead, stream="orders", group="billing", reason="no", entry="5-1", **fields):
     facts = {"stream": stream, "id": entry, "group": group, "consumer": "ann", "deliveries": 5, "reason": reason}
@@ -52,6 +54,7 @@ def test_show_lists_the_newest_first(run, letters):
             "attempts": None,
             "reason": "ValueError: 1\n  at 1",
             "time_ms": 5000,
+            "history": [],
             "facts": {
                 **{"stream": "orders", "id": "5-1", "group": "billing", "consumer": "ann", "deliveries": "5"},
                 **{"reason": "ValueError: 1\n  at 1", "time": "5000"},
@@ -69,6 +72,17 @@ def test_show_of_one_tells_everything(run, letters):
     assert lines[at + 1] == "      at 1"
     assert lines[-3:] == ["message", "  user: 1", ""]
     assert run("dlq", "show", "orders.dead", "1-1").stdout == "no such dead letters\n"
+
+
+def test_show_tells_each_attempt(client, run):
+    history = '[{"time": 1700000000000, "worker": "w1", "reason": "ValueError: x\\nmore"}]'
+    letter = client.xadd("dead", {"n": 1, "dead.stream": "s", "dead.history": history})
+    lines = run("dlq", "show", "dead", letter).stdout.splitlines()
+    at = lines.index("attempts")
+    assert lines[at + 1] == f"  {local_time('1700000000000-0')}  w1  ValueError: x"
+    assert not any(line.startswith("  history") for line in lines)
+    (found,) = run.json("dlq", "show", "dead")
+    assert found["history"] == [{"time_ms": 1700000000000, "worker": "w1", "reason": "ValueError: x\nmore"}]
 
 
 def test_retry_puts_letters_back(client, run, letters):

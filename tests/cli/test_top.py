@@ -144,9 +144,11 @@ def test_enter_looks_into_what_is_chosen(client, url, orders):
         assert screen.head().startswith("group billing of orders   lag 5   pending 3   ")
         assert [row[:2] for row in screen.rows("its-consumers")] == [["ann", "3"]]
         assert [row[0] for row in screen.rows("pending")] == orders[:3]
+        client.hset("{orders}:attempts:billing", orders[1], '[{"time": 5, "worker": "w1", "reason": "no\\nmore"}]')
         await screen.press("tab", "down", "enter")
+        assert screen.head().splitlines()[2].endswith(" with w1: no")
         assert f"entry {orders[1]} of orders" in screen.head()
-        assert "with ann of billing, idle " in screen.head() and screen.head().endswith("delivered 1 time")
+        assert "with ann of billing, idle " in screen.head() and "delivered 1 time\n" in screen.head()
         assert screen.rows("fields") == [["n", "1"], ["[b]", "x\\x1b"]]
         await screen.press("escape", "escape", "escape")
         assert screen.app.screen.query("#streams-list")

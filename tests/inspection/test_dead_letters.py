@@ -1,4 +1,7 @@
+import pytest
+
 from broker.inspection.dead_letters import letter_of
+from broker.inspection.facts import Attempt
 
 
 def test_a_letter_tells_facts_from_the_message():
@@ -9,3 +12,16 @@ def test_a_letter_tells_facts_from_the_message():
     assert letter.text("stream") == "orders"
     assert (letter.number("deliveries"), letter.number("attempts"), letter.number("reason")) == (5, None, None)
     assert letter.text("reason") == "no\\xff"
+
+
+def test_a_letter_tells_its_attempts():
+    history = b'[{"time": 5, "worker": "a", "reason": "no"}, {"time": 7, "worker": "b", "reason": "never"}]'
+    letter = letter_of("5-1", [(b"dead.history", history)])
+    assert letter.history == [Attempt(5, "a", "no"), Attempt(7, "b", "never")]
+
+
+@pytest.mark.parametrize(
+    "history", [b"", b"{", b"7", b"[7]", b'[{"time": 5}]', b'[{"time": "x", "worker": 1, "reason": 2}]']
+)
+def test_a_history_that_is_none_is_left_out(history):
+    assert letter_of("5-1", [(b"dead.history", history)]).history == []
