@@ -6,7 +6,7 @@ SOURCES := $(shell find broker consumers -name '*.py') setup.py pyproject.toml m
 NODE := tests/clients/node
 PYTEST := $(CURDIR)/$(BIN)/pytest -q -n 2
 
-.PHONY: run test test-pure test-compiled node lint bench bench-persistence bench-scale docs clean
+.PHONY: run test test-pure test-compiled node lint bench bench-persistence bench-scale bench-workers docs clean
 
 run: $(VENV)/.installed
 	mkdir -p data
@@ -52,6 +52,17 @@ bench-scale: $(VENV)/.installed
 	PYTHONSAFEPATH=1 $(BIN)/python tests/bench/stalls.py
 	PYTHONSAFEPATH=1 $(BIN)/python tests/bench/lateness.py
 
+# Beside dramatiq, arq and taskiq, each in a venv of its own: they don't agree about the version of their client.
+PEERS := .venv-peers
+
+bench-workers: $(VENV)/.installed $(foreach peer,arq dramatiq taskiq,$(PEERS)/$(peer)/.installed)
+	PYTHONSAFEPATH=1 $(BIN)/python tests/bench/workers.py
+
+$(PEERS)/%/.installed: tests/bench/peers/%.txt
+	$(PYTHON) -m venv $(PEERS)/$*
+	$(PEERS)/$*/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
 # The plain venv has what runs the broker; the pinned development set comes on top of it for tests and lint.
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -67,4 +78,4 @@ $(VENV)/.dev: $(VENV)/bin/python requirements-dev.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) $(PEERS) build *.egg-info
