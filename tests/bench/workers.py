@@ -45,7 +45,6 @@ class Peer:
         return f"{HERE}:{above}" if above and self.module == "ours_job" else str(HERE)
 
     def run(self, environment: dict[str, str], core: int, *arguments: str) -> subprocess.Popen[bytes]:
-        path = f"{HERE}:{ROOT}" if self.module == "ours_job" else str(HERE)
         return subprocess.Popen(
             ["taskset", "-c", str(core), self.python, *arguments],
             cwd=HERE,
