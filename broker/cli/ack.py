@@ -10,6 +10,7 @@ from broker.cli.entries import Key
 from broker.cli.pending import require_stream
 from broker.cli.printing import confirm, print_json
 from broker.inspection import gathering
+from broker.inspection.units import entries
 
 _PAGE = 500
 
@@ -32,12 +33,12 @@ def ack(
             done = client.call("XACK", key, group, *ids)
         else:
             total, _, last, _ = client.call("XPENDING", key, group)
-            confirm(f"Acknowledge {total:,} entries that group {group} has not finished?", yes or not total)
+            confirm(f"Acknowledge {entries(total)} that group {group} has not finished?", yes or not total)
             done = _all(client, key, group, last.decode()) if total else 0
     if as_json:
         print_json({"acknowledged": done})
     else:
-        print(f"{done:,} entries acknowledged")
+        print(f"{entries(done)} acknowledged")
 
 
 def _all(client: Client, key: str, group: str, last: str) -> int:

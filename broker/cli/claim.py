@@ -9,6 +9,7 @@ from broker.cli.entries import Key
 from broker.cli.moments import duration_ms
 from broker.cli.pending import require_stream
 from broker.cli.printing import print_json
+from broker.inspection.units import entries, printable
 
 Group = Annotated[str, typer.Argument(help="The consumer group.")]
 Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="The entries.")]
@@ -40,7 +41,7 @@ def claim(
         return
     for entry_id in found:
         print(entry_id)
-    print(f"{len(found):,} entries are {consumer}'s now")
+    print(f"{entries(len(found))} given to {printable(consumer)}")
 
 
 def _oldest(client: Client, key: str, group: str, consumer: str, idle_ms: int, most: int) -> list[bytes]:

@@ -16,6 +16,7 @@ from broker.cli.pending import require_stream
 from broker.cli.printing import note
 from broker.cli.writing import progress_bar
 from broker.inspection import gathering
+from broker.inspection.units import entries
 
 
 def export(
@@ -44,7 +45,7 @@ def export(
                     written += 1
                 output.flush()
                 bar.show(written, there.length)
-    note(f"{written:,} entries of {key} were written")
+    note(f"{entries(written)} of {key} written")
 
 
 @contextmanager

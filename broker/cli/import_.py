@@ -11,6 +11,7 @@ from broker.cli.client import DEFAULT_URL, Url, connected, fail
 from broker.cli.entries import Entry, Key, entry_from_json
 from broker.cli.printing import note
 from broker.cli.writing import Rate, Writer, progress_bar
+from broker.inspection.units import entries
 
 
 def import_(
@@ -34,7 +35,7 @@ def import_(
                     batch = []
                     bar.show(writer.written)
             writer.write(batch)
-    note(f"{writer.written:,} entries were added to {key}")
+    note(f"{entries(writer.written)} added to {key}")
 
 
 def _opened(file: str) -> TextIO:
@@ -50,11 +51,11 @@ def _entries(lines: TextIO, writer: Writer) -> Iterator[Entry]:
             if line.strip():
                 yield _entry(line, number, writer)
     except UnicodeDecodeError as error:
-        fail(f"{writer.written:,} entries were added; then: the file is no UTF-8 ({error.reason})")
+        fail(f"{entries(writer.written)} added; then: the file is no UTF-8 ({error.reason})")
 
 
 def _entry(line: str, number: int, writer: Writer) -> Entry:
     try:
         return entry_from_json(json.loads(line))
     except ValueError as error:
-        fail(f"{writer.written:,} entries were added; then line {number}: {error}")
+        fail(f"{entries(writer.written)} added; then line {number}: {error}")

@@ -11,7 +11,7 @@ from broker.cli.pending import require_stream
 from broker.cli.printing import print_json
 from broker.cli.writing import Rate, Writer, progress_bar
 from broker.inspection import gathering
-from broker.inspection.units import time_of
+from broker.inspection.units import entries, time_of
 
 
 def replay(
@@ -83,6 +83,6 @@ def _tell(key: str, into: str, counted: int, writer: Writer, dry_run: bool, as_j
             {"from": key, "into": into, "entries": counted, "last_id": writer.last_read or None, "dry_run": dry_run}
         )
     elif dry_run:
-        print(f"{counted:,} entries of {key} would be added to {into}")
+        print(f"{entries(counted)} of {key} would be added to {into}")
     else:
-        print(f"{counted:,} entries of {key} were added to {into}")
+        print(f"{entries(counted)} of {key} added to {into}")

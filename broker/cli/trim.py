@@ -10,7 +10,7 @@ from broker.cli.moments import FORMS, id_at
 from broker.cli.pending import require_stream
 from broker.cli.printing import confirm, print_json
 from broker.inspection import gathering
-from broker.inspection.units import local_time
+from broker.inspection.units import entries, local_time
 
 
 def trim(
@@ -43,4 +43,4 @@ def trim(
     if as_json:
         print_json({"removed": removed})
     else:
-        print(f"{removed:,} entries removed")
+        print(f"{entries(removed)} removed")

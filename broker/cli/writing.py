@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from broker.cli.client import Client, fail
 from broker.cli.entries import Entry
+from broker.inspection import units
 
 Rate = Annotated[
     float,
@@ -48,7 +49,7 @@ class Writer:
             )
             for entry, reply in zip(part, replies, strict=True):
                 if isinstance(reply, Exception):
-                    fail(f"{self.written:,} entries were added, up to {self.last_read or 'none'}; then: {reply}")
+                    fail(f"{units.entries(self.written)} added, up to {self.last_read or 'none'}; then: {reply}")
                 self.written += 1
                 self.last_read = entry.id
 

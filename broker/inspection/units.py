@@ -52,6 +52,10 @@ def human_count(number: int | None) -> str:
     return "unknown" if number is None else f"{number:,}"
 
 
+def entries(number: int) -> str:
+    return "1 entry" if number == 1 else f"{number:,} entries"
+
+
 def human_rate(per_second: float | None) -> str:
     """None: not known yet."""
     if per_second is None:

@@ -19,7 +19,7 @@ def holders(client):
 
 def test_claim_gives_entries_to_another_consumer(client, run, jobs):
     shown = run("claim", "jobs", "work", "bob", jobs[0], jobs[2], "--idle", "0").stdout
-    assert shown == f"{jobs[0]}\n{jobs[2]}\n2 entries are bob's now\n"
+    assert shown == f"{jobs[0]}\n{jobs[2]}\n2 entries given to bob\n"
     assert holders(client) == {entry: ("bob" if entry in (jobs[0], jobs[2]) else "ann", 1) for entry in jobs[:5]}
 
 
@@ -31,7 +31,7 @@ def test_claim_takes_the_oldest_of_those_that_are_idle(client, run, jobs):
 
 
 def test_ack_ends_what_it_names(client, run, jobs):
-    assert run("ack", "jobs", "work", jobs[0], jobs[5]).stdout == "1 entries acknowledged\n"
+    assert run("ack", "jobs", "work", jobs[0], jobs[5]).stdout == "1 entry acknowledged\n"
     assert list(holders(client)) == jobs[1:5]
     assert "either ids or --all" in run("ack", "jobs", "work", status=2).output
 

@@ -236,7 +236,7 @@ def test_read_goes_through_more_than_a_page(client, run):
 
 def test_replay_adds_a_range_to_another_stream(client, run, orders):
     assert run("replay", "orders", "-5m30s", "-2m30s", "--into", "again").stdout == (
-        "3 entries of orders were added to again\n"
+        "3 entries of orders added to again\n"
     )
     assert [fields["n"] for _, fields in client.xrange("again")] == ["5", "6", "7"]
     found = run.json("replay", "orders", "-", "+", "--into", "again", "--where", "user=0", "--count", "2")
@@ -270,7 +270,7 @@ def test_replay_of_bytes_and_repeated_names(client, run):
 def test_replay_tells_how_far_it_came(client, run, orders):
     client.set("text", "x")
     result = run("replay", "orders", "-", "+", "--into", "text", status=1)
-    assert result.stderr.startswith("millstream: 0 entries were added, up to none; then: WRONGTYPE")
+    assert result.stderr.startswith("millstream: 0 entries added, up to none; then: WRONGTYPE")
 
 
 # export and import
@@ -279,9 +279,9 @@ def test_replay_tells_how_far_it_came(client, run, orders):
 def test_a_stream_goes_out_and_in_again(client, run, orders, tmp_path):
     client.execute_command("XADD", "orders", "*", "a", "1", "a", b"\xff")
     file = tmp_path / "orders.jsonl"
-    assert run("export", "orders", file).stderr == "11 entries of orders were written\n"
+    assert run("export", "orders", file).stderr == "11 entries of orders written\n"
     assert json.loads(file.read_text().splitlines()[0]) == {"id": orders[0], "fields": {"n": "0", "user": "0"}}
-    assert run("import", "copy", file, "--keep-ids").stderr == "11 entries were added to copy\n"
+    assert run("import", "copy", file, "--keep-ids").stderr == "11 entries added to copy\n"
     port = client.connection_pool.connection_kwargs["port"]
     with redis.Redis(port=port, protocol=2) as plain:
         plain.response_callbacks.clear()
@@ -326,4 +326,4 @@ def test_import_under_ids_that_are_not_above_those_there(client, run):
     client.xadd("s", {"f": "v"}, id="7-0")
     lines = '{"id": "8-0", "fields": {"a": "1"}}\n{"id": "5-0", "fields": {"a": "1"}}\n'
     result = run("import", "s", "--keep-ids", text=lines, status=1)
-    assert "1 entries were added, up to 8-0; then: The ID specified in XADD" in result.stderr
+    assert "1 entry added, up to 8-0; then: The ID specified in XADD" in result.stderr
