@@ -15,6 +15,7 @@ _WEIGHT = 0.1  # of the newest duration in the mean
 class Appetite:
     running: int  # messages that run at a time
     fixed: int | None = None  # fetched ahead, as the options have it
+    rate: float = float("inf")  # messages a second that may begin at all
     _mean: float | None = None
 
     def took(self, duration: float) -> None:
@@ -28,7 +29,7 @@ class Appetite:
             return self.fixed
         if self._mean is None:
             return 0
-        return int(min(_MOST, self.running * _MOMENT / max(self._mean, 1e-6)))
+        return int(min(_MOST, self.rate * _MOMENT, self.running * _MOMENT / max(self._mean, 1e-6)))
 
     @property
     def capacity(self) -> int:

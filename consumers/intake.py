@@ -64,7 +64,8 @@ class Source:
         self.level = level
         self.backend = backend
         self.leases = Leases()
-        self.appetite = Appetite(options.concurrency * (options.batch or 1), options.prefetch)
+        rate = float("inf") if options.rate is None else options.rate.count / options.rate.per
+        self.appetite = Appetite(options.concurrency * (options.batch or 1), options.prefetch, rate)
         self.duplicates = 0
         self._client = client
         self._options = options

@@ -38,7 +38,7 @@ class Keeper:
         stale = self.leases.stale(now, self.every / 2)
         if not stale:
             return
-        lost = await self.backend.renew(stale, self.every / 2)
+        lost = await self.backend.renew(stale)
         for lease in stale:
             if lease not in lost:
                 lease.renewed = now

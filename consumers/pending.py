@@ -3,8 +3,7 @@
 Times towards the server are milliseconds, ids and names are text.
 """
 
-from collections.abc import Iterable
-from typing import Any, cast
+from typing import Any
 
 import attrs
 from coredis import Redis
@@ -61,13 +60,6 @@ class PendingList:
         found = await self.client.xpending(self.stream, self.group, start, "+", count, idle=min_idle, consumer=consumer)
         return [_pending(raw) for raw in found]
 
-    async def look(self, ids: Iterable[str]) -> dict[str, Pending]:
-        """Those of `ids` that are still pending. One round trip."""
-        async with self.client.pipeline(transaction=False) as pipe:
-            asked = [pipe.xpending(self.stream, self.group, id_, id_, 1) for id_ in ids]
-        answers = [cast(tuple[Any, ...], await request) for request in asked]
-        return {one.id: one for answer in answers for one in map(_pending, answer)}
-
     async def look_at(self, id_: str) -> Pending | None:
         """The entry, if it is still pending."""
         for raw in await self.client.xpending(self.stream, self.group, id_, id_, 1):
@@ -82,19 +74,6 @@ class PendingList:
             return entry(raw)
         return None
 
-    async def renew(self, ids: list[str], consumer: str, min_idle: float) -> set[str]:
-        """Reset the idle time of those that have been idle for `min_idle` seconds, without counting a delivery.
-        Returns which.
-        """
-        done = await self.client.xclaim(self.stream, self.group, consumer, int(min_idle * 1000), ids, justid=True)
-        return {text(id_) for id_ in done}
-
     async def recount(self, id_: str, consumer: str, deliveries: int) -> None:
         """Make it `consumer`'s, just delivered for the so-manieth time."""
         await self.client.xclaim(self.stream, self.group, consumer, 0, [id_], retrycount=deliveries, justid=True)
-
-    async def release(self, id_: str, consumer: str, *, idle: float, deliveries: int) -> None:
-        """Leave the entry to others: as if it had been idle for `idle` seconds after `deliveries` deliveries."""
-        await self.client.xclaim(
-            self.stream, self.group, consumer, 0, [id_], idle=int(idle * 1000), retrycount=deliveries, justid=True
-        )

@@ -101,8 +101,8 @@ class Backend(Protocol):
     async def history(self, lease: Lease) -> list[Failure]:
         """The failed attempts so far, the oldest first."""
 
-    async def renew(self, leases: Sequence[Lease], age: float) -> list[Lease]:
-        """Extend the leases, all renewed `age` seconds ago or before; those that are not this worker's any more."""
+    async def renew(self, leases: Sequence[Lease]) -> list[Lease]:
+        """Extend the leases; those that are not this worker's any more."""
 
     async def holder(self, lease: Lease) -> str | None:
         """Which consumer has it; None where it is done."""

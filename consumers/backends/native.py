@@ -131,7 +131,7 @@ class NativeBackend:
     async def history(self, lease: Lease) -> list[Failure]:
         return await self.me.history(lease)
 
-    async def renew(self, leases: Sequence[Lease], age: float) -> list[Lease]:
+    async def renew(self, leases: Sequence[Lease]) -> list[Lease]:
         ids = [lease.id for lease in leases]
         renewed = await self.me.request(
             "XRENEW", self.me.stream, self.me.group, self.me.consumer, "IDS", len(ids), *ids

@@ -29,6 +29,7 @@ log = structlog.get_logger("consumers")
 RESTING = "~resting"
 _CLEAN_EVERY = 60.0
 _PAGE = 100
+_AT_ONCE = 1000
 _PAUSE_CHECK = 1.0
 _LOOK_EVERY = 1.0  # for what others, or senders, have made due meanwhile
 
@@ -61,6 +62,34 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', time, 'LIMIT', 
 end
 local first = redis.call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES')
 return {entries, counts, first[2] and math.max(0, first[2] - time) or -1}
+"""
+)
+
+# KEYS: stream. ARGV: group, consumer, ids. Replies 1 for each that is the consumer's still, and fresh again
+_RENEW = Script("""
+local kept = {}
+for at = 3, #ARGV do
+  local found = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[at], ARGV[at], 1)[1]
+  kept[#kept + 1] = 0
+  if found and found[2] == ARGV[2] then
+    kept[#kept] = #redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, ARGV[at], 'JUSTID')
+  end
+end
+return kept
+""")
+
+# KEYS: stream, resting. ARGV: group, consumer, then id and deliveries of each
+_RELEASE = Script(
+    REMEMBER
+    + f"""
+for at = 3, #ARGV, 2 do
+  local found = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[at], ARGV[at], 1)[1]
+  if found and found[2] == ARGV[2] then
+    redis.call('XCLAIM', KEYS[1], ARGV[1], '{RESTING}', 0, ARGV[at], 'RETRYCOUNT', ARGV[at + 1], 'JUSTID')
+    redis.call('ZADD', KEYS[2], now(), ARGV[at])
+  end
+end
+return 1
 """
 )
 
@@ -242,35 +271,35 @@ class PlainBackend:
     async def history(self, lease: Lease) -> list[Failure]:
         return await self.me.history(lease)
 
-    async def renew(self, leases: Sequence[Lease], age: float) -> list[Lease]:
-        """Both halves are needed not to steal from a worker that took an entry over: the look drops what has another
-        owner, and the idle bound of the claim refuses what changed hands after the look (its idle time begins at 0
-        there).
-        """
-        found = await self.me.pending.look([lease.id for lease in leases])
-        ours = [lease for lease in leases if lease.id in found and found[lease.id].consumer == self.me.consumer]
-        if ours:
-            await self.me.pending.renew([lease.id for lease in ours], self.me.consumer, age / 2)
-        return [lease for lease in leases if lease not in ours]
+    async def renew(self, leases: Sequence[Lease]) -> list[Lease]:
+        lost = []
+        for at in range(0, len(leases), _AT_ONCE):
+            part = leases[at : at + _AT_ONCE]
+            arguments = [self.me.group, self.me.consumer, *[lease.id for lease in part]]
+            kept: Any = await _RENEW.run(self.me.client, [self.me.stream], arguments)
+            lost += [lease for lease, number in zip(part, kept, strict=True) if not number]
+        return lost
 
     async def holder(self, lease: Lease) -> str | None:
         found = await self.me.pending.look_at(lease.id)
         return None if found is None else found.consumer
 
     async def release(self, leases: Iterable[Lease]) -> int:
-        """The list is asked of the server: a read that was cancelled may have been answered with entries that never
+        """To rest until now: any worker takes it at its next look.
+
+        The list is asked of the server: a read that was cancelled may have been answered with entries that never
         arrived.
         """
+        me = self.me
         begun = {lease.id for lease in leases if lease.state is not State.QUEUED}
-        after: str | None = None
         released = 0
-        while page := await self.me.pending.page(after=after, consumer=self.me.consumer):
+        after: str | None = None
+        while page := await me.pending.page(after=after, count=_AT_ONCE, consumer=me.consumer):
             after = page[-1].id
+            arguments: list[bytes | str | int] = [me.group, me.consumer]
             for one in page:
-                deliveries = one.deliveries if one.id in begun else max(0, one.deliveries - 1)
-                idle = self.me.options.takeover_after(one.id, deliveries) + 1.0
-                await self.me.pending.release(one.id, self.me.consumer, idle=idle, deliveries=deliveries)
-                released += 1
-        if not released:
-            await groups.leave(self.me.client, self.me.stream, self.me.group, self.me.consumer)
+                arguments += [one.id, one.deliveries if one.id in begun else max(0, one.deliveries - 1)]
+            await _RELEASE.run(me.client, [me.stream, self._resting_key], arguments)
+            released += len(page)
+        await groups.leave(me.client, me.stream, me.group, me.consumer)
         return released

@@ -29,3 +29,9 @@ def test_options_win() -> None:
     one = Appetite(running=2, fixed=7)
     one.took(0.00001)
     assert one.capacity == 9
+
+
+def test_no_more_is_fetched_than_may_begin_in_a_moment() -> None:
+    one = Appetite(running=2, rate=50.0)
+    one.took(0.00001)
+    assert one.capacity == 7
