@@ -1,6 +1,6 @@
 """A script while it runs, and what commands may ask of the scripts (implemented by broker/scripting)."""
 
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from mypy_extensions import i64
 
@@ -89,54 +89,72 @@ class ScriptEngine:
         raise NotImplementedError
 
 
-class Scripts(Protocol):
+class Scripts:
     """What the commands of scripting need. Errors come as CommandError."""
 
     def run_script(self, ctx: "Context", argv: list[bytes], read_only: bool) -> Reply:
         """EVAL and EVAL_RO."""
+        raise NotImplementedError
 
     def run_cached(self, ctx: "Context", argv: list[bytes], read_only: bool) -> Reply:
         """EVALSHA and EVALSHA_RO."""
+        raise NotImplementedError
 
     def run_function(self, ctx: "Context", argv: list[bytes], read_only: bool) -> Reply:
         """FCALL and FCALL_RO."""
+        raise NotImplementedError
 
     def flags_of(self, argv: list[bytes], flags: int) -> int:
         """`flags` of EVAL, EVALSHA or FCALL, with what the script or function itself declares instead."""
+        raise NotImplementedError
 
     def load_script(self, source: bytes) -> bytes:
         """Into the cache; its SHA-1 in hexadecimal."""
+        raise NotImplementedError
 
     def source_of(self, sha: bytes) -> bytes | None:
         """The text of a cached script."""
+        raise NotImplementedError
 
-    def flush_scripts(self) -> None: ...
+    def flush_scripts(self) -> None:
+        raise NotImplementedError
 
     def load_library(self, source: bytes, replace: bool, patient: bool) -> bytes:
         """FUNCTION LOAD: the library's name. patient: no time limit (a log is being read)."""
+        raise NotImplementedError
 
-    def delete_library(self, name: bytes) -> bool: ...
+    def delete_library(self, name: bytes) -> bool:
+        raise NotImplementedError
 
-    def flush_libraries(self) -> None: ...
+    def flush_libraries(self) -> None:
+        raise NotImplementedError
 
-    def list_libraries(self, pattern: bytes | None, with_code: bool) -> list[Reply]: ...
+    def list_libraries(self, pattern: bytes | None, with_code: bool) -> list[Reply]:
+        raise NotImplementedError
 
     def restore_libraries(self, sources: list[bytes], policy: bytes) -> None:
         """policy: FLUSH, APPEND or REPLACE. All or nothing."""
+        raise NotImplementedError
 
     def function_counts(self) -> tuple[int, int]:
         """(libraries, functions)."""
+        raise NotImplementedError
 
     def memory(self) -> tuple[int, int, int]:
         """Bytes of (the interpreter of scripts, that of functions, the cached texts)."""
+        raise NotImplementedError
 
-    def cached_count(self) -> int: ...
+    def cached_count(self) -> int:
+        raise NotImplementedError
 
     def current(self) -> ScriptRun | None:
         """What is running."""
+        raise NotImplementedError
 
     def running_ms(self) -> int:
         """For how long."""
+        raise NotImplementedError
 
     def kill(self, is_eval: bool) -> None:
         """End what is running, if it has written nothing."""
+        raise NotImplementedError

@@ -1,21 +1,28 @@
 """Lua's `bit` library: operations on 32 bits, results signed. Behaviour: Lua BitOp 1.0.2."""
 
-import math
+import struct
 from collections.abc import Callable
 from typing import Final
 
 from broker.scripting.errors import number
 
 _MASK: Final = 0xFFFFFFFF
+_SMALL: Final = 1 << 51
+_MAGIC: Final = 6755399441055744.0
+_DOUBLE: Final = struct.Struct("<d")
+_LOWEST: Final = struct.Struct("<I")
 
 
 def _bits(values: tuple[object, ...], index: int, function: str) -> int:
-    """The value at `index` (from 0) modulo 2**32; fractions are rounded to even."""
+    """The value at `index` (from 0) modulo 2**32; fractions are rounded to even.
+
+    BitOp adds 1.5 * 2**52 and takes the lowest bits of the double, which says what becomes of large numbers, too.
+    """
     value = values[index] if index < len(values) else None
-    if isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(value, int) and not isinstance(value, bool) and -_SMALL < value < _SMALL:
         return value & _MASK
-    found = number(value, index + 1, function)
-    return round(found) & _MASK if math.isfinite(found) else 0
+    bits: int = _LOWEST.unpack_from(_DOUBLE.pack(number(value, index + 1, function) + _MAGIC))[0]
+    return bits
 
 
 def _signed(value: int) -> int:

@@ -19,7 +19,6 @@ from broker.scripting.rows import CHUNK, Row, size_of
 from broker.scripting.source import without_tail_calls
 
 _SOURCES: Final = files("broker.scripting") / "lua"
-_COLLECT_EVERY: Final = 50  # runs
 VERSION: Final = b"7.2.4"  # what redis.REDIS_VERSION says: whose behaviour scripts may count on
 VERSION_NUMBER: Final = 0x00070204
 NO_MEMORY: Final = b"not enough memory"
@@ -39,7 +38,6 @@ class Interpreter:
         )
         self.room = Room(self.lua, memory_limit)
         self._for_functions = for_functions
-        self._runs = 0
         self._rest: Row | None = None  # of what is being handed over: more than one part of it
         self._reader: Reader | None = None
 
@@ -56,7 +54,6 @@ class Interpreter:
         self._extend: Callable[..., Any] = entry[b"extend"]
         self._compile: Callable[..., Any] = entry[b"compile"]
         self._memory: Callable[..., Any] = entry[b"memory"]
-        self._collect: Callable[..., Any] = entry[b"collect"]
 
     def compile(self, source: bytes, name: bytes) -> tuple[Any, bytes]:
         """(function, b"") or (None, what is wrong)."""
@@ -96,11 +93,7 @@ class Interpreter:
         return int(self._memory() * 1024)
 
     def end_run(self) -> None:
-        """After a run. Now and then a step of Lua's collector, so that it never has to do much at once."""
-        self._runs += 1
-        if self._runs >= _COLLECT_EVERY:
-            self._runs = 0
-            self._collect(50)
+        """After a run. (Lua's own collector goes along in small steps, as a script makes values.)"""
         self.room.relimit()
 
     def _load(self, name: str) -> Any:

@@ -13,7 +13,7 @@ from broker.scripting.errors import LibraryError
 from broker.scripting.rows import Row
 
 _DEEPEST: Final = 900  # arrays and objects in one another: what is deeper is not for the stack
-_NEGATIVE_ZERO: Final = re.compile(rb"(?:^|[\[,:\s])-0(?![.eE0-9])")  # an integer to msgspec, which has no -0
+_NEGATIVE_ZERO: Final = re.compile(rb"-0(?<=[\[,:\s]-0)(?![.eE0-9])")  # an integer to msgspec, which has no -0
 _EXACT: Final = 1 << 53  # what a double tells apart
 _decode: Final = msgspec.json.Decoder().decode
 
@@ -28,7 +28,7 @@ class Reader:
         """A plain value, or a Row. Raises LibraryError."""
         if len(data) >= 2 and (not data[0] or not data[1]):
             raise LibraryError("JSON parser does not support UTF-16 or UTF-32")
-        if b"-0" not in data or _NEGATIVE_ZERO.search(data) is None:
+        if b"-0" not in data or not (data.startswith(b"-0") or _NEGATIVE_ZERO.search(data)):
             try:
                 tables = _Tables(self._nothing)
                 value = tables.entry(_decode(data), min(max_depth, _DEEPEST))

@@ -13,7 +13,7 @@ import structlog
 
 from broker.commands.context import Context
 from broker.commands.registry import DENYOOM, MAY_REPLICATE, STALE, WRITE
-from broker.commands.script_run import ALLOW_OOM, ALLOW_STALE, NO_WRITES, UNDECLARED, ScriptEngine, ScriptRun
+from broker.commands.script_run import ALLOW_OOM, ALLOW_STALE, NO_WRITES, UNDECLARED, ScriptEngine, ScriptRun, Scripts
 from broker.commands.scripting import busy, no_script
 from broker.config import Config
 from broker.errors import CommandError
@@ -38,7 +38,7 @@ class _Cached:
         self.flags = flags
 
 
-class Scripting:
+class Scripting(Scripts):
     """answer_others(): serves other clients for a moment; True when the server is to end."""
 
     def __init__(self, config: Config, engine: ScriptEngine, answer_others: Callable[[], bool]) -> None:
@@ -325,7 +325,10 @@ class Scripting:
 
 
 def _check_room(interpreter: Interpreter, argv: list[bytes]) -> None:
-    if not interpreter.room.has(64 * len(argv) + sum(map(len, argv))):
+    size = 0
+    for argument in argv:
+        size += 64 + len(argument)
+    if not interpreter.room.has(size):
         raise CommandError("ERR", "not enough memory for the arguments of a script")
 
 

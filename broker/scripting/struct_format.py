@@ -1,5 +1,6 @@
 """Lua's `struct` library: bytes from values by a format and back. Behaviour: struct 0.2 as Redis ships it."""
 
+import math
 import struct
 from collections.abc import Callable
 from typing import Final
@@ -72,7 +73,7 @@ class _Format:
 
 
 def _integer(value: float, size: int, little: bool) -> bytes:
-    whole = int(value) & 0xFFFFFFFFFFFFFFFF
+    whole = int(value) & 0xFFFFFFFFFFFFFFFF if math.isfinite(value) else 1 << 63  # as x86 has it
     data = whole.to_bytes(max(size, 8), "little")[:size]
     return data if little else data[::-1]
 
@@ -119,7 +120,8 @@ def unpack(*values: object) -> tuple[object, ...]:
     """The values, then the position of the byte after the last one (from 1)."""
     layout = _Format(text(values[0] if values else None, 1, "unpack"), "unpack")
     data = text(values[1] if len(values) > 1 else None, 2, "unpack")
-    start = int(number(values[2], 3, "unpack")) if len(values) > 2 and values[2] is not None else 1
+    offset = number(values[2], 3, "unpack") if len(values) > 2 and values[2] is not None else 1
+    start = int(offset) if math.isfinite(offset) else _INT_MAX
     if start <= 0:
         raise bad_argument(3, "unpack", "offset must be 1 or greater")
     at = start - 1

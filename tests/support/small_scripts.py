@@ -390,5 +390,97 @@ return {pcall(string.rep)}
 local a={} a[nil]=1
 for i=1,3 do redis.call('rpush','rl',i) end return redis.call('llen','rl')
 return {redis.call('get','nokey'),redis.call('llen','rl')}
+return {pcall(math.randomseed, 0/0)}
+return {pcall(math.randomseed, 1/0)}
+math.randomseed(2^40+5) return math.random(1000)
+math.randomseed(-3) return math.random(1000)
+return {pcall(math.random, -5, 2^32+5)}
+return {pcall(redis.log, 0/0, 'x')}
+return {pcall(redis.setresp, 0/0)}
+return {pcall(redis.set_repl, 1/0)}
+return {cmsgpack.unpack_limit('abc', 2)}
+return {cmsgpack.unpack_one('abc', 1)}
+return {cmsgpack.unpack_one('abc', '1')}
+return {cmsgpack.unpack_limit('abc', 2.7, 0.9)}
+return bit.band(0/0)
+return bit.band(1/0)
+return struct.pack('i', 0/0)
+return struct.pack('l', -1/0)
+return bit.tohex(1, 0/0)
+return bit.lshift(1, 1e300)
+return bit.band(2^53+2)
+return bit.band(1e18)
+return bit.band(1e20)
+return bit.band(-1e17)
+return bit.bxor(2^51, 1)
+return bit.bxor(-2^51, 1)
+return bit.bor(2^52-1.5)
+return bit.tobit(0.5)
+return bit.tobit(1.5)
+return bit.tobit(2147483647.5)
+return cjson.encode({1,2,3,nil,5})
+return cjson.encode({nil,2})
+return cjson.encode({[1]=1,[2]=2,[3]=3})
+return cjson.encode({[3]=3,[2]=2,[1]=1})
+return cjson.encode({[1]=1,x=2})
+return cjson.encode({x=2,[1]=1})
+return cjson.encode({function() end,[100]=2})
+return cjson.encode({{},{{}},{a={}}})
+return cjson.encode({[0]=1})
+return cjson.encode({-0, 0, 1e15, 0.1, 999, 1000, 1.5, 123456789012345678})
+return cjson.encode(12)
+return cjson.encode('a/b')
+return cjson.encode(true)
+return pcall(cjson.encode, nil)
+return cjson.encode({a={b={c={}}}, d=false, e=cjson.null})
+local t = {} for i = 1, 2500 do t['k' .. i] = i end return #cjson.encode(t)
+local t = {} for i = 1, 2500 do t[i] = {k=i, ['k' .. i]=i} end return redis.sha1hex(cjson.encode(t))
+local t = {} for i = 1, 2500 do t[i] = {['q' .. i] = {{}}, s = 'x' .. i} end return #cjson.decode(cjson.encode(t))
+local t = {} for i = 1, 2500 do t[i] = 'v' .. i end return redis.sha1hex(cjson.encode(t))
+return {pcall(cjson.encode, {a=0/0})}
+return {pcall(cjson.encode, {[true]=1})}
+return {pcall(cjson.encode, {a=function() end})}
+return cjson.encode(cjson.decode('{"a":[1,2,[3,{"b":null}]],"c":{"d":{}},"e":[]}'))
+return cjson.encode(cjson.decode('["\\u0000\\u00e9\\ud83d\\ude00"]'))
+return {pcall(cjson.decode, '["\\ud83d"]')}
+return tostring(cjson.decode('-0'))
+return tostring(cjson.decode('[-0]')[1])
+return tostring(cjson.decode('12345678901234567890123'))
+return cjson.decode('"x"')
+return tostring(cjson.decode('null') == cjson.null)
+return tostring(cjson.decode('false'))
+return #cjson.decode('[' .. ('1,'):rep(9000) .. '1]')
+local d = cjson.decode('[' .. ('{"a":1},'):rep(3000) .. '{"a":7}]') return {#d, d[3000].a, d[3001].a}
+local d = cjson.decode('{"a":1,"b":[1,2],"a":{"c":3}}') return {d.a.c, #d.b}
+return cjson.encode({cmsgpack.unpack(cmsgpack.pack({1,{a=2,b={3}},cjson.encode({4})}))})
+return {cmsgpack.unpack('\192\1\192')}
+return {cmsgpack.unpack('\146\192\1')}
+local a = cmsgpack.unpack('\129\145\1\2') for k, v in pairs(a) do return {k, v} end
+return {pcall(cmsgpack.unpack, '\129\192\2')}
+local t = {} for i = 1, 100 do t[i] = i end return cmsgpack.pack(unpack(t))
+local t = {} for i = 1, 100 do t[i] = i end redis.call('RPUSH', 'l', unpack(t)) return redis.call('LRANGE', 'l', 40, 60)
+return redis.pcall()
+return redis.call()
+redis.setresp(3) redis.call('HSET', 'h', 'a', 1) local r = redis.call('HGETALL', 'h') return {r.map.a, cjson.encode(r)}
+redis.setresp(3) redis.call('SADD', 's', 'a') return cjson.encode(redis.call('SMEMBERS', 's'))
+redis.setresp(3) redis.call('ZADD', 'z', 1.5, 'a') return cjson.encode(redis.call('ZRANGE', 'z', 0, -1, 'WITHSCORES'))
+redis.setresp(3) redis.call('XADD', 'x', '1-1', 'a', 'b') return cjson.encode(redis.call('XREAD', 'STREAMS', 'x', '0'))
+redis.setresp(3) return {redis.call('MGET', 'no1', 'k', 'no2')}
+redis.setresp(3) local r = redis.call('MGET', 'no1', 'k', 'no2') return {tostring(r[1]), r[2], tostring(r[3]), #r}
+local r = redis.call('MGET', 'no1', 'k', 'no2') return {tostring(r[1]), r[2], tostring(r[3]), #r}
+return cjson.encode(redis.call('XREAD', 'STREAMS', 'x', '0'))
+return redis.call('COMMAND', 'INFO', 'nonexist')
+return cjson.encode(redis.call('COMMAND', 'GETKEYS', 'GET', 'a'))
+return {redis.pcall('LPOS', 'k', 'a'), redis.pcall('NOPE'), redis.status_reply('X')}
+return {1, {2, {3, {'x', false, {}}}}, {ok='fine'}, {err='ERR bad'}, 5}
+return {map={a=1,b={1,2}}}
+return {double=1.5}
+local a = cmsgpack.unpack_limit('a', 'x') return a
+local a = cmsgpack.unpack_limit('a', 0/0) return a
+local a = cmsgpack.unpack_one('a', {}) return a
+local a = cmsgpack.unpack_limit('a') return a
+local a = math.random(1/0) return a
+local a = math.random(2^40) return a
+local a = struct.unpack('i', 'aaaa', 0/0) return a
 return redis.call('flushall')
 """.strip().splitlines()

@@ -23,25 +23,6 @@ local function quoted(text)
     return '"' .. text .. '"'
 end
 
--- What short texts and small integers become, of as many as MOST before it is forgotten: most documents say the same
--- things again and again. texts: {text: as a value}; firsts, others: {text: as a key of an object, with what precedes}.
-local MOST, SHORT = 2000, 40
-local texts, firsts, others, known = {}, {}, {}, 0
-local function remember(memo, key, text)
-    known = known + 1
-    if known > MOST then
-        texts, firsts, others, known = {}, {}, {}, 0
-    else
-        memo[key] = text
-    end
-    return text
-end
-
-local function text_of(text)
-    if #text > SHORT then return quoted(text) end
-    return remember(texts, text, quoted(text))
-end
-
 -- (value), or (nil, what is wrong).
 local function decoded(kind, ...)
     if kind == true then return (...) end
@@ -50,7 +31,24 @@ local function decoded(kind, ...)
     return nil, (...)
 end
 
+local MOST, SHORT, SMALL, MOST_PIECES, MOST_BYTES = 2000, 40, 1000, 1000, 16384
+
 local function new_library()
+    -- What short texts and small numbers become, of as many as MOST before it is forgotten: most documents say the same
+    -- things again and again. texts: {value: text}; firsts, others: {key of an object: text, with what precedes it}.
+    local texts, firsts, others, known
+    local function forget()
+        texts, firsts, others, known = { [true] = "true", [false] = "false" }, {}, {}, 0
+    end
+    forget()
+    local function remember(memo, key, text)
+        known = known + 1
+        if known > MOST then forget() else memo[key] = text end
+        return text
+    end
+
+    local row -- of the pieces of a document, kept when it was small: to grow costs more than to be there
+
     local convert, ratio, safe, encode_depth, decode_depth, invalid_out, invalid_in, precision, keep
     local number_format
 
@@ -60,6 +58,7 @@ local function new_library()
         invalid_out, invalid_in = 0, true
         precision, keep = 14, true
         number_format = "%.14g"
+        forget()
     end
     reset()
 
@@ -92,74 +91,101 @@ local function new_library()
         return highest
     end
 
-    local function key_of(key, lead)
+    local function key_of(key, memo)
+        local lead = memo == firsts and "{" or ","
         local kind = type(key)
         if kind == "string" then
             local text = lead .. quoted(key) .. ":"
             if #key > SHORT then return text end
-            return remember(lead == "," and others or firsts, key, text)
+            return remember(memo, key, text)
         elseif kind == "number" then
             return lead .. '"' .. number_text(key) .. '":'
         end
         unserialisable(key, "table key must be a number or string")
     end
 
-    local append
     -- Of what is in no memo and no table.
     local function scalar(value, kind)
-        if kind == "string" then return text_of(value) end
-        if kind == "number" then return number_text(value) end
-        if kind == "boolean" then return value and "true" or "false" end
-        if kind == "nil" or is_null(value) then return "null" end
+        if kind == "number" then
+            if precision ~= 14 or value - value ~= 0 then return number_text(value) end
+            if value > 0 and value < SMALL and value % 1 == 0 then return remember(texts, value, value .. "") end
+            return value -- table.concat prints it so
+        elseif kind == "string" then
+            if #value > SHORT then return quoted(value) end
+            return remember(texts, value, quoted(value))
+        elseif kind == "boolean" then
+            return value and "true" or "false"
+        elseif kind == "nil" or is_null(value) then
+            return "null"
+        end
         unserialisable(value, "type not supported")
     end
 
+    local append
     local function append_object(t, out, n, depth)
         local memo = firsts
-        local lead = "{"
+        local unused = memo -- while no key has come: remember() may put others in the place of both
         for key, value in next, t do
-            out[n + 1] = type(key) == "string" and memo[key] or key_of(key, lead)
-            memo, lead = others, ","
+            n = n + 2
+            out[n - 1] = memo[key] or key_of(key, memo)
+            memo = others
             local text = texts[value]
-            if text then
-                n = n + 2
-                out[n] = text
-            else
+            if not text then
                 local kind = type(value)
                 if kind == "table" then
-                    n = append(value, out, n + 1, depth)
+                    n = append(value, out, n - 1, depth)
                 else
-                    n = n + 2
                     out[n] = scalar(value, kind)
                 end
+            else
+                out[n] = text
             end
         end
-        if lead == "{" then
-            out[n + 1] = "{}"
-        else
-            out[n + 1] = "}"
+        out[n + 1] = memo == unused and "{}" or "}"
+        return n + 1
+    end
+
+    -- How many entries, if next() gives them in the order of an array, as nearly every array is stored.
+    local function stored_length(t)
+        local count = 0
+        for i in next, t do
+            count = count + 1
+            if i ~= count then return nil end
         end
+        return count
+    end
+
+    local function append_stored(t, length, out, n, depth)
+        for i = 1, length do
+            out[n + 1] = i == 1 and "[" or ","
+            n = n + 2
+            local value = t[i]
+            local text = texts[value]
+            if not text then
+                local kind = type(value)
+                if kind == "table" then
+                    n = append(value, out, n - 1, depth)
+                else
+                    out[n] = scalar(value, kind)
+                end
+            else
+                out[n] = text
+            end
+        end
+        out[n + 1] = "]"
         return n + 1
     end
 
     local function append_array(t, length, out, n, depth)
-        local lead = "["
         for i = 1, length do
-            out[n + 1] = lead
-            lead = ","
+            out[n + 1] = i == 1 and "[" or ","
             local value = rawget(t, i)
-            local text = value and texts[value]
-            if text then
-                n = n + 2
-                out[n] = text
+            local kind = type(value)
+            if kind == "table" then
+                n = append(value, out, n + 1, depth)
             else
-                local kind = type(value)
-                if kind == "table" then
-                    n = append(value, out, n + 1, depth)
-                else
-                    n = n + 2
-                    out[n] = scalar(value, kind)
-                end
+                n = n + 2
+                out[n] = scalar(value, kind)
             end
         end
         out[n + 1] = "]"
@@ -169,7 +195,13 @@ local function new_library()
     append = function(t, out, n, depth)
         depth = depth + 1
         if depth > encode_depth then error("Cannot serialise, excessive nesting (" .. depth .. ")", 0) end
-        if type((next(t))) == "string" then return append_object(t, out, n, depth) end
+        local key = next(t)
+        if key == 1 then
+            local length = stored_length(t)
+            if length then return append_stored(t, length, out, n, depth) end
+        elseif firsts[key] or type(key) == "string" then
+            return append_object(t, out, n, depth)
+        end
         local length = array_length(t)
         if length <= 0 then return append_object(t, out, n, depth) end
         return append_array(t, length, out, n, depth)
@@ -177,10 +209,13 @@ local function new_library()
 
     local function encoded(value)
         local kind = type(value)
-        if kind ~= "table" then return scalar(value, kind) end
-        local out = {}
-        append(value, out, 0, 0)
-        return concat(out)
+        if kind ~= "table" then return scalar(value, kind) .. "" end
+        local out = row or {}
+        row = nil
+        local n = append(value, out, 0, 0)
+        local text = concat(out, "", 1, n)
+        if n <= MOST_PIECES and #text <= MOST_BYTES then row = out end
+        return text
     end
 
     local library = { null = null, _NAME = "cjson", _VERSION = "2.1.0" }
@@ -253,6 +288,7 @@ local function new_library()
         settings.changed = true
         precision = integer((...), precision, 1, 14, "encode_number_precision", 1)
         number_format = "%." .. precision .. "g"
+        forget()
         return precision
     end
     function library.encode_keep_buffer(...)

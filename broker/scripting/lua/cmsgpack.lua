@@ -83,14 +83,25 @@ function library.unpack(text)
     return unpacked(host.msgpack_unpack(text, 0, 0))
 end
 
+local function checked_integer(value, index, name, default)
+    if value == nil and default then return default end
+    local number = tools.tonumber(value)
+    if not number then
+        local got = value == nil and "no value" or type(value)
+        error("bad argument #" .. index .. " to '" .. name .. "' (number expected, got " .. got .. ")", 3)
+    end
+    return number - number == 0 and number or -1 -- nothing that could be taken
+end
+
 function library.unpack_limit(text, limit, offset)
     text = checked_text(text, "unpack_limit")
-    return unpacked(host.msgpack_unpack(text, limit, offset or 0))
+    limit, offset = checked_integer(limit, 2, "unpack_limit"), checked_integer(offset, 3, "unpack_limit", 0)
+    return unpacked(host.msgpack_unpack(text, limit, offset))
 end
 
 function library.unpack_one(text, offset)
     text = checked_text(text, "unpack_one")
-    return unpacked(host.msgpack_unpack(text, 1, offset or 0))
+    return unpacked(host.msgpack_unpack(text, 1, checked_integer(offset, 2, "unpack_one", 0)))
 end
 
 return library

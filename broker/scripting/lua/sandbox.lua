@@ -189,13 +189,16 @@ globals.table = proxy(tables)
 local maths = {}
 for name, f in pairs(math) do maths[name] = f end
 local LIMIT = 2147483647
+-- As C makes an `int` of it: of 64 bits first, of which the lower 32 count.
 local function checked_int(value, index, name)
     local number = tonumber(value)
     if not number then
         local got = value == nil and "no value" or type(value)
         error("bad argument #" .. index .. " to '" .. name .. "' (number expected, got " .. got .. ")", 3)
     end
-    return number >= 0 and floor(number) or ceil(number)
+    if not (number > -2 ^ 63 and number < 2 ^ 63) then return 0 end
+    number = (number >= 0 and floor(number) or ceil(number)) % 2 ^ 32
+    return number < 2 ^ 31 and number or number - 2 ^ 32
 end
 maths.random = function(...)
     local count = select("#", ...)
@@ -660,7 +663,6 @@ function entry.list(...) return { ... } end
 entry.extend = extend
 function entry.slice(row, from, to) return unpack(row, from, to) end
 function entry.memory() return collectgarbage("count") end
-function entry.collect(step) return collectgarbage("step", step) end
 
 -- Nothing dangerous stays where a stray reference could find it.
 for _, name in ipairs({ "python", "io", "os", "package", "require", "module", "debug", "dofile", "loadfile", "print",
