@@ -106,7 +106,7 @@ def large(make: Callable[[bytes, int, Random], list[bytes]]) -> Callable[[int], 
 
     def requests(count: int) -> Requests:
         rng = Random(3)
-        for i in range(count // 5000):
+        for i in range(count // 2000):
             yield make(b"key:%d" % i, 5000, rng)
 
     return requests
@@ -156,6 +156,18 @@ def commands(count: int) -> Requests:
             yield [b"EXPIRE", b"list:%d" % rng.randrange(count // 10), b"%d" % rng.randrange(10**5, 10**6)]
 
 
+def transactions(count: int) -> Requests:
+    """As scripts of queues leave them in a log."""
+    rng = Random(7)
+    for i in range(count // 5):
+        name = rng.randrange(count // 50)
+        yield [b"MULTI"]
+        yield [b"HSET", b"job:%d" % i, b"data", text(rng, 20, 60)]
+        yield [b"LPUSH", b"wait:%d" % (name % 100), b"job:%d" % i]
+        yield [b"ZADD", b"times", b"%d" % (1_700_000_000_000 + i), b"%d" % name]
+        yield [b"EXEC"]
+
+
 RDB, LOG, BASE = "RDB", "log", "log with a base"  # BASE: the first half of the requests is in a base in the form of RDB
 FILES: dict[str, tuple[str, Callable[[int], Requests]]] = {
     "RDB strings": (RDB, strings),
@@ -173,6 +185,7 @@ FILES: dict[str, tuple[str, Callable[[int], Requests]]] = {
     "log SET": (LOG, strings),
     "log mixed": (LOG, commands),
     "log mixed with a base": (BASE, commands),
+    "log transactions": (LOG, transactions),
 }
 
 

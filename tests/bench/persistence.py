@@ -1,5 +1,5 @@
-"""Saving and rewriting a million keys under write load, loading them, and `appendfsync always`, beside redis-server in
-one run: `make bench-persistence`.
+"""Saving and rewriting a million keys under write load, and `appendfsync always`, beside redis-server in one run:
+`make bench-persistence`. (Loading: loading.py.)
 
 Two processes load a server: redis-benchmark writes to random keys all the time; a probe sends one request after another
 and notes how long each took. Memory is the resident size of the server, with redis-server's child what only the child
@@ -63,7 +63,6 @@ class Server:
             self.port = sock.getsockname()[1]
         self.log = (folder / "log").open("ab")
         words = [*argv, "--port", str(self.port), "--dir", str(folder), "--save", "", *options]
-        started = time.monotonic()
         self.process = subprocess.Popen(
             words, stdout=self.log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, preexec_fn=lambda: pin(0)
         )
@@ -77,7 +76,6 @@ class Server:
             except (redis.ConnectionError, redis.exceptions.BusyLoadingError):
                 pass
             time.sleep(0.01)
-        self.ready_seconds = time.monotonic() - started
 
     def fill(self, keys: int) -> None:
         pipe = self.client.pipeline(transaction=False)
@@ -228,26 +226,6 @@ def snapshots(programs: dict[str, list[str]], keys: int, root: Path) -> None:
         server.stop()
 
 
-def loading(programs: dict[str, list[str]], root: Path) -> None:
-    """The same RDB file and the same log, those of ours."""
-    print("\n" + row("load", "server", "s") + "\n" + row(*["---"] * 3))
-    for what, options in (("RDB", ["--appendonly", "no"]), ("log", ["--appendonly", "yes"])):
-        taken: dict[str, list[float]] = {name: [] for name in programs}
-        for _ in range(3):
-            for name, argv in programs.items():
-                folder = Path(tempfile.mkdtemp(dir=root))
-                if what == "RDB":
-                    shutil.copy(root / "millstream" / "dump.rdb", folder)
-                else:
-                    shutil.copytree(root / "millstream" / "appendonlydir", folder / "appendonlydir")
-                server = Server(argv, folder, *options)
-                taken[name].append(server.ready_seconds)
-                server.stop()
-                shutil.rmtree(folder)
-        for name, seconds in taken.items():
-            print(row(what, name, statistics.median(seconds)), flush=True)
-
-
 def always(programs: dict[str, list[str]], root: Path, count: int) -> None:
     print("\n" + row("appendfsync", "server", "SET/s with 50 clients") + "\n" + row(*["---"] * 3))
     servers = {}
@@ -271,7 +249,7 @@ def main() -> None:
     parser.add_argument("--server", default=f"{sys.executable} -P -m broker serve", help="how ours is started")
     parser.add_argument("--keys", type=int, default=1_000_000)
     parser.add_argument("--requests", type=int, default=50_000, help="for appendfsync always")
-    parser.add_argument("--only", default="snapshots,loading,always")
+    parser.add_argument("--only", default="snapshots,always")
     parser.add_argument("--probe", type=int, default=0, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.probe:
@@ -283,8 +261,6 @@ def main() -> None:
     try:
         if "snapshots" in options.only:
             snapshots(programs, options.keys, root)
-        if "loading" in options.only:
-            loading(programs, root)
         if "always" in options.only:
             always(programs, root, options.requests)
     finally:
