@@ -208,15 +208,11 @@ def _watch_on_screen(look: Look, looking: Looking, every: float) -> None:
             time.sleep(every)
 
 
-def is_interactive() -> bool:
-    return sys.stdin.isatty()
-
-
 def confirm(question: str, yes: bool) -> None:
     """Ends the command unless the user agrees. Without a terminal nobody can: --yes has to be said."""
     if yes:
         return
-    if not is_interactive():
+    if not sys.stdin.isatty():
         fail(f"{question} Say --yes: no terminal is here to ask")
     if not typer.confirm(question):
         raise typer.Exit(1)

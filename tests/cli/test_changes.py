@@ -75,13 +75,3 @@ def test_trim_asks_first(client, run, jobs):
     assert client.xlen("jobs") == 6
     for wrong in ([], ["--keep", "1", "--before", "now"]):
         assert "either --keep or --before" in run("trim", "jobs", *wrong, status=2).output
-
-
-def test_on_a_terminal_the_answer_counts(client, run, jobs, monkeypatch):
-    from broker.cli import printing
-
-    monkeypatch.setattr(printing, "is_interactive", lambda: True)
-    run("trim", "jobs", "--keep", "4", text="n\n", status=1)
-    assert client.xlen("jobs") == 6
-    run("trim", "jobs", "--keep", "4", text="y\n")
-    assert client.xlen("jobs") == 4

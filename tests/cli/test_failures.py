@@ -1,7 +1,6 @@
 """What goes wrong is one plain line and status 1: a server that is away, dies, wants a password; a pipe that closes."""
 
 import os
-import pty
 import socket
 import subprocess
 import sys
@@ -148,32 +147,3 @@ def test_watch_ends_with_one_line_when_the_server_goes(tmp_path):
         assert process.wait(20) == 1
         error = process.stderr.read()
     assert error.startswith("millstream: can't reach the server") and error.count("\n") == 1
-
-
-def test_on_a_terminal_tables_fit_and_have_colours(client, url):
-    client.xadd("a-stream-with-a-name-that-is-longer-than-the-terminal-is-wide-" + "x" * 60, {"f": "v"})
-    plain = {"NO_COLOR": "1"}
-    for environment, has_colours in (({}, True), (plain, False)):
-        text = on_a_terminal(["streams", "--url", url], environment, columns=70)
-        assert ("\x1b[1m" in text) is has_colours
-        lines = text.replace("\x1b[1m", "").replace("\x1b[0m", "").splitlines()
-        assert all(len(line) <= 70 for line in lines)
-        assert "…" in lines[1]
-
-
-def on_a_terminal(words, environment, columns):
-    ours, theirs = pty.openpty()
-    everything = {**ENVIRONMENT, "TERM": "xterm", "COLUMNS": str(columns), "LINES": "20", **environment}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "broker", *words], stdout=theirs, stderr=theirs, stdin=theirs, env=everything
-    )
-    os.close(theirs)
-    text = b""
-    try:
-        while part := os.read(ours, 65536):
-            text += part
-    except OSError:  # the other end is closed
-        assert process.wait(20) == 0
-    finally:
-        os.close(ours)
-    return text.decode()

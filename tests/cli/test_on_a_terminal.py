@@ -1,0 +1,136 @@
+"""What differs on a terminal: tables that fit, colours, questions, --watch on the whole screen."""
+
+import fcntl
+import os
+import pty
+import re
+import select
+import struct
+import subprocess
+import sys
+import termios
+import time
+
+import pytest
+from support.servers import ENVIRONMENT, Broker
+
+PROGRAM = """
+import fcntl, signal, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # or Ctrl-C would be a character like any other
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from broker.cli import main
+main()
+"""
+SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with Broker(tmp_path_factory.mktemp("broker"), "--appendonly", "no") as running:
+        yield running
+
+
+class Terminal:
+    """A program that runs in one."""
+
+    def __init__(self, *words, columns=70, **environment):
+        self._ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 20, columns, 0, 0))
+        own = {name: value for name, value in ENVIRONMENT.items() if name not in ("NO_COLOR", "COLUMNS", "LINES")}
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, *words],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            env={**own, "TERM": "xterm", **environment},
+            start_new_session=True,
+        )
+        os.close(theirs)
+        self.text = ""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+        os.close(self._ours)
+
+    def type(self, text):
+        os.write(self._ours, text.encode())
+
+    def until(self, expected, seconds=20):
+        """Go on until it has printed that, from here on."""
+        begin, end = len(self.text), time.monotonic() + seconds
+        while expected not in self.text[begin:]:
+            assert self._read(end - time.monotonic()), f"it did not print {expected!r}: {self.text[begin:]!r}"
+
+    def end(self, seconds=20):
+        """Its status, when it has ended."""
+        end = time.monotonic() + seconds
+        while self._read(end - time.monotonic()):
+            pass
+        return self.process.wait(seconds)
+
+    def _read(self, seconds):
+        """Some output; False when there will be none, or none came in time."""
+        if not select.select([self._ours], [], [], max(seconds, 0))[0]:
+            return False
+        try:
+            part = os.read(self._ours, 65536)
+        except OSError:  # the other end is closed
+            return False
+        self.text += part.decode()
+        return bool(part)
+
+
+def test_tables_fit_and_have_colours(client, url):
+    client.xadd("a-stream-with-a-name-that-is-longer-than-the-terminal-is-wide-" + "x" * 60, {"f": "v"})
+    for environment, has_colours in (({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)):
+        with Terminal("streams", "--url", url, **environment) as terminal:
+            assert terminal.end() == 0
+        assert ("\x1b[1m" in terminal.text) is has_colours
+        lines = SEQUENCE.sub("", terminal.text).splitlines()
+        assert len(lines) == 2 and "…" in lines[1]
+        assert all(len(line) <= 70 for line in lines)
+
+
+def test_what_deletes_asks_first(client, url):
+    for n in range(6):
+        client.xadd("jobs", {"n": n})
+    with Terminal("trim", "jobs", "--keep", "4", "--url", url) as terminal:
+        terminal.until("Remove the oldest 2 of 6 entries from jobs? [y/N]: ")
+        terminal.type("\n")
+        assert terminal.end() == 1
+    assert client.xlen("jobs") == 6
+    with Terminal("trim", "jobs", "--keep", "4", "--url", url) as terminal:
+        terminal.until("[y/N]: ")
+        terminal.type("y\n")
+        assert terminal.end() == 0
+        assert "2 entries removed" in terminal.text
+    assert client.xlen("jobs") == 4
+
+
+def test_watch_shows_the_present_state_until_ctrl_c_and_leaves_the_screen_as_it_was(client, url):
+    for n in range(30):
+        client.xadd(f"stream:{n:02}", {"f": "v"}, id="5-1")
+    with Terminal("streams", "--watch", "--every", "0.1", "--url", url) as terminal:
+        terminal.until("stream:00")
+        assert "\x1b[?1049h" in terminal.text  # a screen of its own
+        terminal.until("...")  # twenty lines have no room for all
+        assert "stream:29" not in terminal.text
+        client.xadd("a:new", {"f": "v"}, id="5-1")
+        terminal.until("a:new")
+        terminal.type("\x03")
+        assert terminal.end() == 130
+        assert "\x1b[?1049l" in terminal.text
+        assert "Traceback" not in terminal.text
+
+
+def test_top_runs_until_q(client, url):
+    client.xadd("orders", {"f": "v"})
+    with Terminal("top", "--url", url, columns=120) as terminal:
+        terminal.until("orders")
+        terminal.type("q")
+        assert terminal.end() == 0
+        assert "Traceback" not in terminal.text
