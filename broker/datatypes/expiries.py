@@ -44,6 +44,7 @@ class _Block:
         self.places: array[int] = array("q", places)
         self.keys: list[bytes] = [] if keys is None else keys
         self.is_sorted = is_sorted
+        self.is_shared = False  # another order may have it, too: nothing may come or go
 
     def sort(self) -> None:
         items = sorted(zip(self.places, self.keys, strict=True))
@@ -55,6 +56,7 @@ class _Block:
         other = _Block()
         other.places = self.places[:]
         other.keys = list(self.keys)
+        other.is_sorted = self.is_sorted
         return other
 
 
@@ -235,12 +237,14 @@ class Expiries:
         return [self.times.shards(), self._marks.shards(), self._blocks, self._late_keys]
 
     def copy(self) -> "Expiries":
-        """O(n / block), about: the tables are shared until they change, the order is copied block by block."""
+        """O(n / block), about: the two share what they are made of until either of them changes it."""
         self.settle()
         other = Expiries()
         other.times = self.times.copy()
         other._marks = self._marks.copy()
-        other._blocks = [block.copy() for block in self._blocks]
+        for block in self._blocks:
+            block.is_shared = True
+        other._blocks = list(self._blocks)
         other._maxima = list(self._maxima)
         return other
 
@@ -263,7 +267,7 @@ class Expiries:
                 last += 1
             else:
                 maxima[last] = place
-            block = self._block(last)
+            block = self._own(last)
             block.places.append(place)
             block.keys.append(key)
             return
@@ -273,13 +277,21 @@ class Expiries:
             self._split(pos)
             if maxima[pos] < place:
                 pos += 1
-            block = self._blocks[pos]
+        block = self._own(pos)
         index = bisect_left(block.places, place)
         block.places.insert(index, place)
         block.keys.insert(index, key)
 
+    def _own(self, pos: int) -> _Block:
+        """The block at `pos`, to be changed."""
+        block = self._block(pos)
+        if block.is_shared:
+            block = block.copy()
+            self._blocks[pos] = block
+        return block
+
     def _split(self, pos: int) -> None:
-        block = self._blocks[pos]
+        block = self._own(pos)
         rest = _Block()
         rest.places = block.places[_HALF:]
         rest.keys = block.keys[_HALF:]
@@ -303,7 +315,7 @@ class Expiries:
             index = 0
 
     def _take(self, pos: int, index: int) -> None:
-        block = self._blocks[pos]
+        block = self._own(pos)
         del block.places[index]
         del block.keys[index]
         size: i64 = len(block.keys)
@@ -324,7 +336,8 @@ class Expiries:
             left = pos - 1
         else:
             return
-        self._block(left).places += self._block(left + 1).places
-        self._blocks[left].keys += self._blocks[left + 1].keys
+        joined, gone = self._own(left), self._block(left + 1)
+        joined.places += gone.places
+        joined.keys += gone.keys
         del self._blocks[left + 1]
         del self._maxima[left]

@@ -258,6 +258,10 @@ def values(report: Report, count: int) -> None:
     broker = Broker()
     makers: dict[str, Callable[[int], list[bytes]]] = {
         "hash": lambda i: [b"HSET", b"v", b"f%d" % i, b"%d" % i],
+        "hash with times": lambda i: [
+            *[b"HSETEX", b"v", b"EX", b"%d" % (5000 + i % 1000)],
+            *[b"FIELDS", b"1", b"f%d" % i, b"%d" % i],
+        ],
         "set": lambda i: [b"SADD", b"v", b"m%d" % i],
         "sorted set": lambda i: [b"ZADD", b"v", b"%d" % i, b"m%d" % i],
         "list": lambda i: [b"RPUSH", b"v", b"%d" % i],
