@@ -1,5 +1,6 @@
 """What differs on a terminal: tables that fit, colours, questions, --watch on the whole screen."""
 
+import codecs
 import fcntl
 import os
 import pty
@@ -47,6 +48,7 @@ class Terminal:
         )
         os.close(theirs)
         self.text = ""
+        self._decoder = codecs.getincrementaldecoder("utf-8")()  # a read may end within a character
 
     def __enter__(self):
         return self
@@ -80,7 +82,7 @@ class Terminal:
             part = os.read(self._ours, 65536)
         except OSError:  # the other end is closed
             return False
-        self.text += part.decode()
+        self.text += self._decoder.decode(part)
         return bool(part)
 
 
