@@ -225,6 +225,10 @@ class App:
         return Connection(client, ServerPublisher(client, native), native)
 
     @property
+    def is_connected(self) -> bool:
+        return self._connection is not None
+
+    @property
     def connection(self) -> Connection:
         if self._connection is None:
             raise ConfigurationError("the app isn't connected: `async with app.connect():` around this")

@@ -24,7 +24,7 @@ from coredis import Redis
 from consumers.backends.scripts import request
 from consumers.dependencies import Factory
 from consumers.durations import Duration, seconds
-from consumers.errors import leaves
+from consumers.errors import ConfigurationError, leaves
 from consumers.message import Message
 from consumers.middleware import Middleware
 from consumers.runner import Worker
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 _LOOK_EVERY = 0.002  # seconds between two looks at whether anything is left to do
 _PATIENCE = 30.0  # real seconds after which what should come to rest is said not to
 _BEHIND = 0.001  # how far behind a due time to jump
+_ON_ITS_WAY = 1.0  # seconds after which what fell due can't be on its way any more
 _STEP = 0.05  # seconds to jump for what is due at a time that nobody told
 
 
@@ -70,6 +71,9 @@ class _Watch(Middleware):
         self.due[message.stream, message.id] = self._rehearsal.now + after
         self._rehearsal.failures.append(Attempt(message, error))
 
+    async def on_done(self, message: Message) -> None:  # of a batch: they pass `around` by
+        self.due.pop((message.stream, message.id), None)
+
     async def on_dead(self, message: Message, reason: str) -> None:
         self.due.pop((message.stream, message.id), None)
 
@@ -97,8 +101,14 @@ class Rehearsal:
     async def idle(self) -> None:
         """Until all that can be done now is done. Raises trio.TooSlowError where something never ends."""
         with trio.fail_after(_PATIENCE):
-            while (await self._left())[0]:  # noqa: ASYNC110 (what is left is for the broker to say)
+            while await self._busy():  # noqa: ASYNC110 (what is left is for the broker to say)
                 await trio.sleep(_LOOK_EVERY)
+
+    async def _busy(self) -> bool:
+        """What has just fallen due counts: it is on its way to a worker."""
+        busy, resting = await self._left()
+        now = self.now
+        return busy > 0 or (resting > 0 and any(now - _ON_ITS_WAY < due <= now for due in self.watch.due.values()))
 
     async def advance(self, duration: Duration) -> None:
         """Finish what can be done now; then let so much time pass, at once but from one due time to the next, so that
@@ -120,8 +130,10 @@ class Rehearsal:
         with trio.fail_after(_PATIENCE):
             while True:
                 await self.idle()
-                _, resting = await self._left()
                 scheduled = await self._scheduled(repeating=False)
+                busy, resting = await self._left()
+                if busy:  # something has fallen due meanwhile
+                    continue
                 if not resting and not scheduled:
                     return
                 due = [*self.watch.due.values(), *scheduled]
@@ -178,6 +190,8 @@ async def rehearse(app: App, overrides: Mapping[Factory, Factory] | None) -> Asy
     """What stands behind `App.test`."""
     from broker import open_broker
 
+    if app.is_connected:
+        raise ConfigurationError("the app is connected already: it can't be tested at the same time")
     before = dict(app.lifetimes.overrides)
     app.lifetimes.overrides.update(overrides or {})
     failure: BaseException | None = None

@@ -5,7 +5,7 @@ A comment behind a block tells what is tried with its app at work, and what is t
     <!-- try: XADD orders * customer ann cents 250 -->
     <!-- see: HGET bills ann -> 250 -->
 
-A block that has `main` is begun with that.
+A block that has `main` is begun with that; one that has tests is run by them alone.
 """
 
 import re
@@ -62,10 +62,15 @@ async def test_the_programs_of_the_pages_do_what_they_say(
     broker_url: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert steps, "a program that nothing is seen of"
     monkeypatch.setitem(sys.modules, "httpx_stand_in", Posts(client))
     module: dict[str, Any] = {"__name__": "page"}
     exec(compile(source, "page", "exec"), module)
+    tests = [found for name, found in module.items() if name.startswith("test_")]
+    for test in tests:
+        await test()
+    if tests:
+        return
+    assert steps, "a program that nothing is seen of"
     app = module["app"]
     assert isinstance(app, App)
     app.url = broker_url

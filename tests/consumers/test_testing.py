@@ -51,6 +51,24 @@ async def test_handlers_run_without_a_server_and_retries_of_hours_jump() -> None
     assert time.monotonic() - begun < 20
 
 
+async def test_batches_are_tried_again_in_their_time_too() -> None:
+    app, sizes = App(), []
+
+    @app.consumer("orders", group="billing", batch=10, within=0, backoff=Backoff(base=60, cap=60, jitter=0))
+    async def bill(messages: list[Message]) -> None:
+        sizes.append(len(messages))
+        if messages[0].deliveries == 1:
+            raise ConnectionError("the bank is closed")
+
+    async with app.test() as t:
+        await app.publish_many([app.prepare("orders", {"n": n}) for n in range(3)])
+        await t.advance("59s")
+        before = len(sizes)
+        await t.finish()
+    assert before < len(sizes)
+    assert sum(sizes) == 6
+
+
 async def test_dead_letters_can_be_looked_at_and_what_expired_is_not_handled() -> None:
     app, seen = App(), []
 
