@@ -271,9 +271,9 @@ class App:
             await chosen.ensure()
             await chosen.pause(paused)
 
-    async def cancel(self, stream: str, ticket: str) -> bool:
+    async def cancel(self, stream: str, ticket: str, *, priority: str = NORMAL) -> bool:
         """Forget a delayed message, by the id that `publish` gave. False where it isn't there any more."""
-        return await self.connection.publisher.cancel(stream, ticket)
+        return await self.connection.publisher.cancel(headers.stream_of(stream, priority), ticket)
 
     def prepare(
         self,

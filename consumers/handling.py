@@ -93,6 +93,10 @@ class Handling:
             reason = f"abandoned after {lease.deliveries} deliveries: no worker lived to handle it"
             await self._guarded(source, lease, message, partial(self._bury, source, lease, message, reason))
             return None
+        if lease.broken is not None:
+            lease.state = State.RUNNING
+            await self._concluded(source, lease, message, lease.broken)
+            return None
         if headers.TTL in lease.fields and self._is_expired(lease):
             self.counts.expired += 1
             log.info("message.expired", **self._facts(message))

@@ -175,12 +175,12 @@ class Source:
             new = await self._first_of_their_name(new, self._options.dedupe)
         for lease in new:
             if self._options.key is not None:
-                lease.key = named(self._options.key, self._bare(lease))
+                lease.key = self._named(self._options.key, lease)
             self._hands.submit(lease)
 
     async def _first_of_their_name(self, found: list[Lease], how: Named) -> list[Lease]:
         """Without those that are the same as an earlier one; these are done."""
-        names = [named(how, self._bare(lease)) for lease in found]
+        names = [self._named(how, lease) for lease in found]
         prefix = f"{tagged(self.stream)}:handled:{self._options.group}:".encode()
         window = max(1, int(self._options.window * 1000))
 
@@ -202,8 +202,13 @@ class Source:
                 self.done(lease)
         return first
 
-    def _bare(self, lease: Lease) -> Message:
-        return Message(lease.id, lease.fields, self.stream, self._options.group)
+    def _named(self, how: Named, lease: Lease) -> bytes | None:
+        """What a function of the app raises is the outcome of the message."""
+        try:
+            return named(how, Message(lease.id, lease.fields, self.stream, self._options.group))
+        except Exception as error:
+            lease.broken = error
+            return None
 
     # -- what became of it
 

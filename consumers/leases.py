@@ -29,6 +29,7 @@ class Lease:
     renewed: float = 0.0
     fields: dict[bytes, bytes] = attrs.field(factory=dict, repr=False)
     abandoned: bool = False  # delivered often enough, and nobody lived to say that it failed: not to be handled again
+    broken: Exception | None = None  # its key could not be computed
     returned: bool = False  # not read as a new message
     key: bytes | None = None
     level: int = 0  # of priority, 0 the most urgent

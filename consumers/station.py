@@ -21,7 +21,7 @@ from consumers.backends.scripts import tagged
 from consumers.errors import TRANSIENT
 from consumers.handling import Counts, Handling
 from consumers.intake import Source
-from consumers.leases import Lease
+from consumers.leases import Lease, State
 from consumers.options import Consumer
 from consumers.rates import Limiter
 from consumers.ready import Ready
@@ -121,7 +121,11 @@ class Station:
 
     async def _hand(self) -> None:
         while (lease := await self._next()) is not None:
-            await self._handling.run(self._sources[lease.level], lease)
+            source = self._sources[lease.level]
+            try:
+                await self._handling.run(source, lease)
+            except Exception:  # of ours: what the app raises is an outcome
+                self._broken([(source, lease)])
             await trio.lowlevel.checkpoint()  # a handler need not have one
 
     async def _next(self) -> Lease | None:
@@ -141,8 +145,19 @@ class Station:
 
     async def _batch_hand(self) -> None:
         while batch := await self._collect():
-            await self._handling.run_batch([(self._sources[lease.level], lease) for lease in batch])
+            found = [(self._sources[lease.level], lease) for lease in batch]
+            try:
+                await self._handling.run_batch(found)
+            except Exception:
+                self._broken(found)
             await trio.lowlevel.checkpoint()
+
+    def _broken(self, found: list[tuple[Source, Lease]]) -> None:
+        """The messages stay pending, and come again when their leases are over."""
+        for source, lease in found:
+            log.exception("message.not_settled", **source.facts, id=lease.id)
+            if lease.state is not State.DONE:
+                source.finish(lease)
 
     async def _collect(self) -> list[Lease]:
         """A full batch, or what has come within the time since the first of it arrived; [] when the worker drains."""

@@ -78,7 +78,10 @@ class Membership:
         found = await request(self.client, "HGET", self.attempts_key, lease.id)
         if found is None:
             return []
-        return [Failure(**each) for each in cast(list[dict[str, Any]], msgspec.json.decode(found))]
+        try:
+            return msgspec.json.decode(found, type=list[Failure])
+        except msgspec.MsgspecError:  # not ours
+            return []
 
     async def forget(self, leases: Sequence[Lease]) -> None:
         failed = [lease.id for lease in leases if lease.deliveries > 1]

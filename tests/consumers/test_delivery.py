@@ -1,5 +1,7 @@
 """What a consumer may ask for: order, batches, priorities, rates, deduplication, expiry, pauses."""
 
+from typing import Any
+
 import pytest
 import trio
 from coredis import Redis
@@ -112,6 +114,25 @@ async def test_a_message_that_rests_at_a_worker_that_drains_goes_on_resting_at_t
             await seen.wait_count(count)
     assert 0.5 <= times[1] - times[0] < 5
     assert [message.deliveries for message in seen.messages] == [1, 2]
+
+
+@pytest.mark.parametrize("option", ["key", "dedupe"])
+async def test_a_function_of_the_app_that_fails_is_the_end_of_the_message_alone(
+    client: Redis[bytes], broker_url: str, option: str
+) -> None:
+    app, seen = App(), Seen()
+    options: dict[str, Any] = {option: lambda message: message.text("customer")}
+
+    @app.consumer("s", group="g", **options)
+    async def handle(message: Message) -> None:
+        seen.add(message)
+
+    await add(client, "s", "without")
+    await client.xadd("s", {"n": "with", "customer": "ann"})
+    async with working(app, broker_url):
+        assert (await next_entry(client, "s.dead"))["dead.reason"] == "no field 'customer'"
+        await seen.wait_count(1)
+    assert seen.names == ["with"]
 
 
 async def test_a_key_that_is_given_up_lets_the_next_one_go(client: Redis[bytes], broker_url: str) -> None:
