@@ -137,42 +137,56 @@ def _numbers(texts: list[bytes]) -> list[float]:
     return [_number(text) for text in texts]
 
 
-def _by_number(elements: list[bytes], numbers: list[float], descending: bool) -> list[bytes]:
-    """In the order of the numbers, and those of the same number in the order of their texts."""
+def _by_number(elements: list[bytes], numbers: list[float], options: _Options) -> list[bytes]:
+    """In the order of the numbers, and those of the same number in the order of their texts; what LIMIT leaves."""
     places = list(range(len(elements)))
-    places.sort(key=numbers.__getitem__, reverse=descending)
-    result = [elements[place] for place in places]
+    places.sort(key=numbers.__getitem__, reverse=options.descending)
+    first, last = _window(len(places), options)
+    while 0 < first < last and numbers[places[first - 1]] == numbers[places[first]]:
+        first -= 1  # a run of the same number goes over the edge
+    while first < last < len(places) and numbers[places[last - 1]] == numbers[places[last]]:
+        last += 1
+    result = [elements[place] for place in places[first:last]]
     start = 0
     while start < len(result):
         end = start + 1
-        number = numbers[places[start]]
-        while end < len(result) and numbers[places[end]] == number:
+        number = numbers[places[first + start]]
+        while end < len(result) and numbers[places[first + end]] == number:
             end += 1
         if end - start > 1:
-            result[start:end] = sorted(result[start:end], reverse=descending)
+            result[start:end] = sorted(result[start:end], reverse=options.descending)
         start = end
-    return result
+    begin, stop = _window(len(places), options)
+    return result[begin - first : stop - first]
+
+
+def _window(size: int, options: _Options) -> tuple[int, int]:
+    """From where to where LIMIT cuts."""
+    start = min(max(options.offset, 0), size)
+    return start, size if options.count < 0 else min(start + options.count, size)
 
 
 def _sorted(ctx: Context, elements: list[bytes], options: _Options) -> list[bytes]:
+    """What LIMIT leaves of them, in order."""
     if options.by is None and options.alpha:
-        return sorted(elements, reverse=options.descending)
+        return _cut(sorted(elements, reverse=options.descending), options)
     if options.by is None:
-        return _by_number(elements, _numbers(elements), options.descending)
+        return _by_number(elements, _numbers(elements), options)
     pattern = _Pattern(options.by)
     weights = [pattern.look_up(ctx, element) for element in elements]
     if not options.alpha:
         numbers = _numbers([b"0" if weight is None else weight for weight in weights])
-        return _by_number(elements, numbers, options.descending)
+        return _by_number(elements, numbers, options)
     texts = [(weight is not None, weight or b"") for weight in weights]  # those without one come first
     places = list(range(len(elements)))
     places.sort(key=texts.__getitem__, reverse=options.descending)
-    return [elements[place] for place in places]
+    first, last = _window(len(places), options)
+    return [elements[place] for place in places[first:last]]
 
 
 def _cut(elements: list[bytes], options: _Options) -> list[bytes]:
-    start = max(options.offset, 0)
-    return elements[start:] if options.count < 0 else elements[start : start + options.count]
+    first, last = _window(len(elements), options)
+    return elements[first:last]
 
 
 def _result(ctx: Context, argv: list[bytes], options: _Options) -> list[Reply]:
@@ -180,10 +194,11 @@ def _result(ctx: Context, argv: list[bytes], options: _Options) -> list[Reply]:
     elements = _elements(value, options)
     if options.unsorted and isinstance(value, SetValue) and (options.store is not None or ctx.session.in_script):
         # The order of a set is nobody's choice, and another one at each server: what is stored has to have one.
-        elements = sorted(elements, reverse=options.descending)
-    elif not options.unsorted:
+        elements = _cut(sorted(elements, reverse=options.descending), options)
+    elif options.unsorted:
+        elements = _cut(elements, options)
+    else:
         elements = _sorted(ctx, elements, options)
-    elements = _cut(elements, options)
     if not options.get:
         return list(elements)
     patterns = [_Pattern(pattern) for pattern in options.get]

@@ -137,3 +137,17 @@ def test_the_keys_of_sort_are_found(h: Harness) -> None:
     assert h.run("COMMAND GETKEYS SORT_RO a BY store") == [b"a"]
     specs = h.run("COMMAND INFO SORT")[0][8]
     assert [spec[3][1] for spec in specs] == [b"index", b"unknown", b"unknown"]
+
+
+def test_limit_cuts_runs_of_equal_numbers_where_the_whole_order_has_them(h: Harness) -> None:
+    """Equal numbers stand in the order of their texts: what LIMIT leaves is a part of the whole, whatever it is."""
+    for i, text in enumerate(["1", "01", "2", "1.0", "3", "2.0", "02", "1.00", "3", "0"]):
+        h.run("RPUSH", "l", text)
+        h.run("SET", f"w_{text}", i % 3)
+    for by in ([], ["BY", "w_*"]):
+        for order in ("ASC", "DESC"):
+            whole = h.run("SORT", "l", *by, order)
+            for start in range(-1, 12):
+                for count in range(-1, 12):
+                    expected = whole[max(start, 0) :] if count < 0 else whole[max(start, 0) : max(start, 0) + count]
+                    assert h.run("SORT", "l", *by, order, "LIMIT", start, count) == expected
