@@ -1,4 +1,4 @@
-"""What differs on a terminal: tables that fit, colours, questions, --watch on the whole screen."""
+"""What differs on a terminal: tables that fit, colours, questions, --watch on the whole screen. And in a pipe."""
 
 import codecs
 import fcntl
@@ -136,3 +136,40 @@ def test_top_runs_until_q(client, url):
         terminal.type("q")
         assert terminal.end() == 0
         assert "Traceback" not in terminal.text
+
+
+# And in a pipe
+
+
+def start(*words, **options):
+    return subprocess.Popen(
+        [sys.executable, "-m", "broker", *words], stderr=subprocess.PIPE, text=True, env=ENVIRONMENT, **options
+    )
+
+
+def test_an_output_that_closes_ends_it_without_a_word(client, url):
+    with client.pipeline() as pipeline:
+        for _ in range(3000):
+            pipeline.xadd("s", {"f": "x" * 100})
+        pipeline.execute()
+    for words in (["export", "s"], ["read", "s", "--count", "0"], ["tail", "s", "--follow"]):
+        with start(*words, "--url", url, stdout=subprocess.PIPE) as process:
+            assert process.stdout.readline()
+            process.stdout.close()
+            client.xadd("s", {"f": "more"})
+            assert process.wait(20) == 1
+            assert process.stderr.read() == ""
+
+
+def test_watch_looks_again_until_ctrl_c(client, url):
+    client.xadd("s", {"f": "v"}, id="5-1")
+    with start("streams", "--watch", "--every", "0.1", "--json", "--url", url, stdout=subprocess.PIPE) as process:
+        try:
+            assert '"length": 1' in process.stdout.readline()
+            client.xadd("s", {"f": "v"}, id="5-2")
+            for line in process.stdout:
+                if '"length": 2' in line:
+                    break
+            assert any('"added_per_s": 0.0' in line for line in process.stdout)
+        finally:
+            process.kill()
