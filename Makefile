@@ -42,6 +42,7 @@ bench: $(VENV)/.installed
 	PYTHONSAFEPATH=1 $(BIN)/python tests/bench/streams.py
 	PYTHONSAFEPATH=1 $(BIN)/python tests/bench/messaging.py
 	PYTHONSAFEPATH=1 $(BIN)/python tests/bench/scripts.py
+	PYTHONSAFEPATH=1 $(BIN)/python tests/bench/persistence.py
 
 bench-persistence: $(VENV)/.installed
 	PYTHONSAFEPATH=1 $(BIN)/python tests/bench/persistence.py

@@ -115,6 +115,18 @@ def unpack(packed: bytes) -> list[bytes]:
     return parts
 
 
+def is_packed(data: bytes, kind: int) -> bool:
+    """Whether these bytes are what pack() gave of a message of that kind: of a file one can't know."""
+    at = count = 0
+    while at < len(data):
+        colon = data.find(_COLON, at)
+        if colon < 0 or not data[at:colon].isdigit() or colon - at > 10:
+            return False
+        at = colon + 1 + int(data[at:colon])
+        count += 1
+    return at == len(data) and count > 0 and (kind == LIST or count % 2 == 0)
+
+
 # -- what becomes of a ticket that is due
 
 

@@ -10,7 +10,7 @@ from mypy_extensions import i64
 
 from broker.datatypes.hashes import HashValue
 from broker.datatypes.listpack import read_listpack
-from broker.datatypes.schedules import PLAIN, Agenda, Terms, Ticket
+from broker.datatypes.schedules import PLAIN, Agenda, Terms, Ticket, is_packed
 from broker.datatypes.stream_settings import LIMITS
 from broker.datatypes.streams import Stream
 from broker.keyspace.channel_log import Channel, ChannelLog, Rule
@@ -193,8 +193,8 @@ def load_record(keyspace: Keyspace, record: list[bytes]) -> None:
 
 def _load_ticket(keyspace: Keyspace, record: list[bytes]) -> None:
     number, kind = number_of(record[5]), number_of(record[6])
-    if not 0 <= kind <= 1:
-        raise BadData("a scheduled message of an unknown kind")
+    if not 0 <= kind <= 1 or not is_packed(record[4], kind):
+        raise BadData("a scheduled message of an unknown kind, or one that is damaged")
     terms = PLAIN
     if len(record) > 9:
         terms = Terms()
@@ -207,6 +207,8 @@ def _load_ticket(keyspace: Keyspace, record: list[bytes]) -> None:
         terms.max_length = number_of(record[15])
         terms.approximately = record[16] == b"1"
         terms.left = record[17] == b"1"
+        if terms.every_ms < 0 or not (terms.cron.isascii() and terms.zone.isascii()):
+            raise BadData("a scheduled message with a rule that is damaged")
     ticket = Ticket(kind, record[2], record[3], number_of(record[7]), number_of(record[8]), terms, record[4])
     index = number_of(record[1])
     keyspace.databases[index].agenda.load(ticket, number)
