@@ -168,6 +168,7 @@ class Source:
                 continue
             lease.level = self.level
             self.leases.hold(lease, now)
+            self.appetite.weighed(sum(map(len, lease.fields.values())))
             self._slots[lease] = pool
             self._held[pool] += 1
             new.append(lease)

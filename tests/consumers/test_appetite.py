@@ -35,3 +35,16 @@ def test_no_more_is_fetched_than_may_begin_in_a_moment() -> None:
     one = Appetite(running=2, rate=50.0)
     one.took(0.00001)
     assert one.capacity == 7
+
+
+def test_large_messages_are_few() -> None:
+    one = Appetite(running=1)
+    one.took(0.00001)
+    for _ in range(100):
+        one.weighed(100)
+    assert one.ahead == 1000
+    one.weighed(8 * 1024 * 1024)
+    assert one.ahead == 2
+    for _ in range(200):
+        one.weighed(100)
+    assert one.ahead == 1000
