@@ -68,7 +68,7 @@ class Attempt:
 def attempts_of(text: bytes) -> list[Attempt]:
     """Out of JSON, the oldest first; none where it can't be read: anybody may have written it."""
     try:
-        found = [Attempt(int(one["time"]), str(one["worker"]), str(one["reason"])) for one in json.loads(text)]
+        found = [Attempt(int(one["at_ms"]), str(one["worker"]), str(one["reason"])) for one in json.loads(text)]
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
         return []
     return found if all(0 <= one.time_ms < _TOO_LATE_MS for one in found) else []

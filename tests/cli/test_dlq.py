@@ -75,7 +75,7 @@ def test_show_of_one_tells_everything(run, letters):
 
 
 def test_show_tells_each_attempt(client, run):
-    history = '[{"time": 1700000000000, "worker": "w1", "reason": "ValueError: x\\nmore"}]'
+    history = '[{"at_ms": 1700000000000, "worker": "w1", "reason": "ValueError: x\\nmore"}]'
     letter = client.xadd("dead", {"n": 1, "dead.stream": "s", "dead.history": history})
     lines = run("dlq", "show", "dead", letter).stdout.splitlines()
     at = lines.index("attempts")

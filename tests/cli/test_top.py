@@ -144,7 +144,7 @@ def test_enter_looks_into_what_is_chosen(client, url, orders):
         assert screen.head().startswith("group billing of orders   lag 5   pending 3   ")
         assert [row[:2] for row in screen.rows("its-consumers")] == [["ann", "3"]]
         assert [row[0] for row in screen.rows("pending")] == orders[:3]
-        client.hset("{orders}:attempts:billing", orders[1], '[{"time": 5, "worker": "w1", "reason": "no\\nmore"}]')
+        client.hset("{orders}:attempts:billing", orders[1], '[{"at_ms": 5, "worker": "w1", "reason": "no\\nmore"}]')
         await screen.press("tab", "down", "enter")
         assert screen.head().splitlines()[2].endswith(" with w1: no")
         assert f"entry {orders[1]} of orders" in screen.head()

@@ -102,7 +102,7 @@ async def test_questions_are_answered_with_text_for_people():
             await client("XADD", "orders", f"{n + 1}-0", "n", n)
         await client("XGROUP", "CREATE", "orders", "billing", "0")
         await client("XREADGROUP", "GROUP", "billing", "w", "COUNT", 2, "STREAMS", "orders", ">")
-        await client("HSET", "{orders}:attempts:billing", "1-0", '[{"time": 5, "worker": "v", "reason": "bad"}]')
+        await client("HSET", "{orders}:attempts:billing", "1-0", '[{"at_ms": 5, "worker": "v", "reason": "bad"}]')
         key, group = reference(b"orders"), reference(b"billing")
         status, found = await browser.ask(f"/api/stream?key={key}")
         assert status == 200
