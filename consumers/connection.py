@@ -7,8 +7,9 @@ import structlog
 import trio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from coredis import Redis
+from coredis.commands.request import CommandRequest
 from coredis.connection import BaseConnection
-from coredis.exceptions import RedisError
+from coredis.exceptions import ReadOnlyError, RedisError
 from coredis.pool import ConnectionPool
 from coredis.retry import NoRetryPolicy
 
@@ -17,6 +18,7 @@ from consumers.errors import TRANSIENT
 
 log = structlog.get_logger("consumers")
 T = TypeVar("T")
+R = TypeVar("R")
 
 _RECONNECT = Backoff(base=0.05, cap=5.0)
 _CONNECT_TIMEOUT = 5.0
@@ -66,6 +68,19 @@ def _close_channels(connection: BaseConnection) -> None:
             channel.close()
 
 
+class Client(Redis[bytes]):
+    """Leaves a server that has become a replica: its address may lead to another one by now, and a server that is
+    demoted closes no connection.
+    """
+
+    async def execute_command(self, command: CommandRequest[R]) -> R:
+        try:
+            return await super().execute_command(command)
+        except ReadOnlyError:
+            self.connection_pool.disconnect()
+            raise
+
+
 def open_client(url: str, *, reply_timeout: float = 15.0, name: str | None = None) -> Redis[bytes]:
     """A client for `async with`. It never repeats a command by itself: the caller knows whether that is safe."""
     pool: Any = Pool.from_url(
@@ -76,7 +91,7 @@ def open_client(url: str, *, reply_timeout: float = 15.0, name: str | None = Non
         client_name=name,
         decode_components=True,
     )
-    return Redis(connection_pool=pool, retry_policy=NoRetryPolicy(), verify_version=False)
+    return Client(connection_pool=pool, retry_policy=NoRetryPolicy(), verify_version=False)
 
 
 async def ride_out(operation: Callable[[], Awaitable[T]], what: str) -> T:

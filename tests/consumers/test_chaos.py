@@ -14,13 +14,16 @@ from typing import Any
 import trio
 from coredis import Redis
 from support.cutting_proxy import cutting_proxy
+from support.servers import redis_server
 from support.worker_server import ROOT, Server
-from support.workers import until
+from support.workers import Seen, add, until, working
 
+from consumers import App, Backoff, Message
 from consumers.connection import open_client, ride_out
 
 CUSTOMERS = 8
-COUNT = 400
+COUNT = 320
+LIMIT = 60.0  # processes have to start, on whatever machine
 CRASHES = 6  # each of the faults in turn, twice
 
 WORKER = """
@@ -108,7 +111,7 @@ async def test_nothing_is_lost_and_nothing_happens_twice_whatever_breaks(own_ser
                 async def reached(goal: int = goal) -> bool:
                     return sum(map(len, await done(client))) >= goal
 
-                await until(reached)
+                await until(reached, LIMIT)
                 match crash % 3:
                     case 0:
                         await trio.to_thread.run_sync(running.kill, chance.randrange(3))
@@ -122,9 +125,42 @@ async def test_nothing_is_lost_and_nothing_happens_twice_whatever_breaks(own_ser
                 often: Any = await ride_out(lambda: client.hlen("often"), "testing")
                 return sum(map(len, await done(client))) >= COUNT and often >= COUNT
 
-            await until(everything)
+            await until(everything, LIMIT)
         lists = await done(client)
         assert proxy.cuts > 0
         assert [sorted(one) for one in lists] == [list(range(each, COUNT, CUSTOMERS)) for each in range(CUSTOMERS)]
         assert lists == [sorted(one) for one in lists], "the order of keys holds over all workers"
         assert await client.exists(["s.dead"]) == 0
+
+
+async def test_a_failover_is_ridden_out_by_connections_that_are_never_closed(tmp_path: Path) -> None:
+    app, seen = App(), Seen()
+
+    @app.consumer("s", group="g", claim_idle=1, block=1, backoff=Backoff(base=0.01))
+    async def handle(message: Message) -> None:
+        async with message.transaction() as effects:
+            effects.incr("count")
+        seen.add(message)
+
+    at_once = ("--repl-diskless-sync-delay", "0")
+    with redis_server(tmp_path, *at_once) as old_port, redis_server(tmp_path, *at_once) as new_port:
+        async with (
+            open_client(f"redis://127.0.0.1:{old_port}") as old,
+            open_client(f"redis://127.0.0.1:{new_port}") as new,
+            cutting_proxy(old_port) as proxy,
+            working(app, proxy.url),
+        ):
+            await add(old, "s", "before")
+            await seen.wait_count(1)
+            await new.replicaof("127.0.0.1", old_port)
+
+            async def is_copied() -> bool:
+                return await new.get("count") == b"1"
+
+            await until(is_copied)
+            await new.replicaof()
+            proxy.target = new_port
+            await old.replicaof("127.0.0.1", new_port)
+            await add(new, "s", "after")
+            await seen.wait_for(lambda all_: "after" in all_.names)
+            assert await new.get("count") == b"2"

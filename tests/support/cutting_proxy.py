@@ -11,7 +11,7 @@ class Proxy:
     def __init__(self, target: int) -> None:
         self.port = 0
         self.cuts = 0
-        self._target = target
+        self.target = target  # of new connections
         self._scopes: set[trio.CancelScope] = set()
 
     @property
@@ -35,7 +35,7 @@ class Proxy:
     async def _connect(self, client: trio.SocketStream, scope: trio.CancelScope) -> None:
         async with client:
             try:
-                server = await trio.open_tcp_stream("127.0.0.1", self._target)
+                server = await trio.open_tcp_stream("127.0.0.1", self.target)
             except OSError:
                 return  # nobody is there
             async with server, trio.open_nursery() as nursery:

@@ -38,9 +38,9 @@ async def connected(app: App, url: str) -> AsyncIterator[App]:
         yield app
 
 
-async def until(reached: Callable[[], Awaitable[bool]]) -> None:
+async def until(reached: Callable[[], Awaitable[bool]], limit: float = LIMIT) -> None:
     """For what a server tells nobody of."""
-    with trio.fail_after(LIMIT):
+    with trio.fail_after(limit):
         while not await reached():  # noqa: ASYNC110 - there is no event to wait for
             await trio.sleep(0.01)
 
