@@ -39,8 +39,8 @@ Overrides = Mapping[Factory, Factory]
 
 
 @attrs.frozen(eq=False)
-class Depends:
-    """Marks a parameter, in its annotation or as its default: filled with what `factory` gives."""
+class Dependency:
+    """What `Depends` makes."""
 
     factory: Factory
     lifetime: Lifetime | None = None  # None: what `@lifetime(...)` said of the factory, or "message"
@@ -50,6 +50,14 @@ class Depends:
             raise ConfigurationError(f"Depends needs a function or a class, not {self.factory!r}")
         if self.lifetime is not None and self.lifetime not in _ORDER:
             raise ConfigurationError(f"a lifetime is 'app', 'worker' or 'message', not {self.lifetime!r}")
+
+
+def Depends(factory: Factory, *, lifetime: Lifetime | None = None) -> Any:
+    """Marks a parameter, in its annotation or as its default: filled with what `factory` gives.
+
+    As a default it has any type, so who sends a task may leave the parameter out in the eyes of a type checker, too.
+    """
+    return Dependency(factory, lifetime)
 
 
 def lifetime(name: Lifetime) -> Callable[[Factory], Factory]:
@@ -85,7 +93,7 @@ class Parameter:
     name: str
     annotation: Any  # inspect.Parameter.empty where there is none
     default: Any  # likewise
-    depends: Depends | None
+    depends: Dependency | None
     kind: Any
 
 
@@ -101,16 +109,16 @@ def parameters_of(function: Factory) -> list[Parameter]:
 
 
 def _parameter(one: inspect.Parameter, annotation: Any) -> Parameter:
-    depends = one.default if isinstance(one.default, Depends) else None
+    depends = one.default if isinstance(one.default, Dependency) else None
     if get_origin(annotation) is Annotated:
         inner, *extras = get_args(annotation)
-        marks = [extra for extra in extras if isinstance(extra, Depends)]
+        marks = [extra for extra in extras if isinstance(extra, Dependency)]
         if marks:
             depends, annotation = marks[-1], inner
     return Parameter(one.name, annotation, one.default, depends, one.kind)
 
 
-def plan(depends: Depends, overrides: Overrides | None = None, _above: tuple[Factory, ...] = ()) -> Plan:
+def plan(depends: Dependency, overrides: Overrides | None = None, _above: tuple[Factory, ...] = ()) -> Plan:
     """Raises ConfigurationError: see the head of this file."""
     factory = (overrides or {}).get(depends.factory, depends.factory)
     if factory in _above:

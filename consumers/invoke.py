@@ -31,7 +31,7 @@ import attrs
 import trio
 
 from consumers.codecs import Poison, codec_of
-from consumers.dependencies import Depends, Parameter, Plan, Scope, long_lived, name_of, parameters_of, plan
+from consumers.dependencies import Dependency, Parameter, Plan, Scope, long_lived, name_of, parameters_of, plan
 from consumers.errors import ConfigurationError, ConsumerError
 from consumers.message import Message
 from consumers.outcomes import BatchError
@@ -79,7 +79,7 @@ class Call:
     message: tuple[str, ...]
     payload: tuple[str, ...]
     decode: Decode  # of the payload
-    dependencies: dict[str, Depends]
+    dependencies: dict[str, Dependency]
 
     def values(self, message: Message) -> dict[str, Any]:
         """All but the dependencies. Raises Poison."""
@@ -118,7 +118,7 @@ def call_of(handler: Handler, *, batch: bool = False) -> Call:
     """Reads the signature of a handler that gets the message, or one payload. Raises ConfigurationError."""
     messages: list[str] = []
     payload: dict[str, Any] = {}
-    dependencies: dict[str, Depends] = {}
+    dependencies: dict[str, Dependency] = {}
     for one in parameters_of(handler):
         annotation = _element(handler, one) if batch and one.depends is None else one.annotation
         if one.depends is not None:

@@ -24,7 +24,7 @@ from consumers.backends import Publication
 from consumers.backoff import Backoff
 from consumers.canvas import Chain, fail, follow
 from consumers.codecs import Codec, Poison, codec_of, from_json, twin_struct
-from consumers.dependencies import Depends, name_of, parameters_of, plan
+from consumers.dependencies import Dependency, name_of, parameters_of, plan
 from consumers.durations import Duration, milliseconds, optional_seconds
 from consumers.errors import ConfigurationError, ConsumerError, HandlerTimeout, LeaseLost, control_flow
 from consumers.handling import describe
@@ -126,7 +126,7 @@ def arguments_of(function: Callable[..., Any]) -> tuple[Arguments, Call]:
     """Reads the signature of a task. Raises ConfigurationError."""
     messages: list[str] = []
     filled: dict[str, Any] = {}
-    dependencies: dict[str, Depends] = {}
+    dependencies: dict[str, Dependency] = {}
     defaults: dict[str, Any] = {}
     for one in parameters_of(function):
         if one.depends is not None:

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 import pytest
@@ -343,7 +343,7 @@ async def test_dependencies_and_threads_are_for_tasks_too(broker_url: str, clien
         yield "pool"
 
     @app.task(queue="q")
-    async def use(n: int, pool: Annotated[str, Depends(pool, lifetime="worker")]) -> str:
+    async def use(n: int, pool: str = Depends(pool, lifetime="worker")) -> str:
         return f"{n} {pool}"
 
     @app.task(queue="q")
@@ -351,7 +351,7 @@ async def test_dependencies_and_threads_are_for_tasks_too(broker_url: str, clien
         return f"{n} {trio.from_thread.run_sync(trio.current_time) > 0}"
 
     async with at_work(app, broker_url):
-        assert await (await use.send(1)).result(timeout=LIMIT) == "1 pool"  # type: ignore[call-arg]
+        assert await (await use.send(1)).result(timeout=LIMIT) == "1 pool"
         assert await (await block.send(2)).result(timeout=LIMIT) == "2 True"
 
 
@@ -466,3 +466,24 @@ async def test_a_server_that_refuses_outcomes_fails_those_who_store_them(broker_
     assert len(refused) == 3
     await store(4, 60_000)
     assert await client.lindex("@result:4", 0) == b'{"value":4}'
+
+
+async def test_who_waits_for_a_task_that_no_worker_lived_to_do_is_told(client: Redis[bytes], broker_url: str) -> None:
+    app = App()
+    app.queue("q", claim_idle=0.2)
+
+    @app.task(queue="q", retries=0)
+    async def deadly() -> str:
+        raise AssertionError("another worker has it, and dies of it")
+
+    async with app.connect(broker_url):
+        async with working(app, broker_url):
+            pass  # now there is the group
+        handle = await deadly.send()
+        taken = await client.xreadgroup("tasks", "victim-1-0123abcd", {"q": ">"}, count=1)
+        assert taken, "by a worker that is never heard of again"
+        async with working(app, broker_url):
+            with pytest.raises(TaskFailed) as caught:
+                await handle.result(timeout=LIMIT)
+    assert caught.value.reason
+    assert await pending(client, "q", "tasks") == {}
