@@ -30,7 +30,8 @@ from consumers.results import ResultWriter
 if TYPE_CHECKING:
     from consumers.blocking import Caller
     from consumers.cron import Cron
-    from consumers.tasks import Queue, Register, Task
+    from consumers.queues import Queue
+    from consumers.tasks import Register, Task
     from consumers.testing import Rehearsal
 
 DEFAULT_URL = "redis://127.0.0.1:6379"
@@ -121,7 +122,7 @@ class App:
 
     def queue(self, name: str, **options: Any) -> None:
         """Options of the consumer behind a queue, those of `consumers.Options`: `concurrency=20`."""
-        from consumers.tasks import Queue
+        from consumers.queues import Queue
 
         if name in self.queues:
             self.queues[name].declare(options)

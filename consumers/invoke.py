@@ -91,7 +91,7 @@ class Call:
 
 def invoker(handler: Handler, options: Options) -> Invoker:
     """Raises ConfigurationError."""
-    batch = getattr(options, "batch", None) is not None
+    batch = options.batch is not None
     return HandlerInvoker(handler, call_of(handler, batch=batch), checked_run(handler, options.run))
 
 

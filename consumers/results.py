@@ -5,7 +5,7 @@ with BLMOVE from the list onto itself: that takes nothing away, keeps the time t
 polling. An outcome is JSON: the value, or what went wrong.
 
 Failures are told by the dead letters: whatever brought a message there (its last attempt, Reject, poison, workers that
-died of it), a consumer of the dead-letter stream (consumers/tasks.py) writes the outcome.
+died of it), a consumer of the dead-letter stream (consumers/queues.py) writes the outcome.
 """
 
 from __future__ import annotations
