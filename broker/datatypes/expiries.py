@@ -36,7 +36,13 @@ _LAST_MS: Final = (1 << 42) - 1  # in the year 2109; what is later stands there,
 
 
 def _place(when_ms: int, key: bytes) -> int:
-    return (min(max(when_ms, 0), _LAST_MS) << _HASH_BITS) | (hash(key) & _HASH_MASK)
+    if when_ms < 0:
+        when_ms = 0
+    elif when_ms > _LAST_MS:
+        when_ms = _LAST_MS
+    when: i64 = when_ms
+    code: i64 = hash(key) & _HASH_MASK
+    return int(when << _HASH_BITS | code)
 
 
 class _Block:

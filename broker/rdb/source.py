@@ -5,9 +5,9 @@ Raises BadData.
 """
 
 from collections.abc import Callable
-from struct import unpack
 from typing import Final
 
+from librt.strings import read_f64_le, read_i64_le
 from mypy_extensions import i64
 
 from broker.rdb.codes import BadData
@@ -156,11 +156,20 @@ class Source:
 
     def milliseconds(self) -> int:
         """64 bits with a sign."""
-        return int.from_bytes(self.take(8), "little", signed=True)
+        at = self._eight()  # first of all: it may bring other data
+        return int(read_i64_le(self._data, at))
 
     def double(self) -> float:
-        found: float = unpack("<d", self.take(8))[0]
-        return found
+        at = self._eight()
+        return read_f64_le(self._data, at)
+
+    def _eight(self) -> i64:
+        """Where the next eight bytes are; they are taken."""
+        if self._size - self._at < 8:
+            self._need(8)
+        at = self._at
+        self._at = at + 8
+        return at
 
     def stream_id(self) -> int:
         ms = self.length()
