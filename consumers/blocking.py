@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import attrs
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
+from consumers.errors import ConfigurationError
+
 if TYPE_CHECKING:
     from consumers.app import App
 
@@ -32,5 +34,7 @@ class Caller:
 @contextmanager
 def blocking(app: App, url: str | None) -> Iterator[Caller]:
     """What stands behind `App.blocking`."""
+    if app.is_connected:
+        raise ConfigurationError("the app is connected in this process already: await its methods where it runs")
     with start_blocking_portal("trio") as portal, portal.wrap_async_context_manager(app.connect(url)):
         yield Caller(portal)

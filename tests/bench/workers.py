@@ -99,19 +99,20 @@ def one_run(peer: Peer, server: Server, folder: Path, count: int, rate: float, w
             process.wait()
 
 
-def row(peer: Peer, server: Server, folder: Path, options: argparse.Namespace) -> str:
-    rates, costs, waiting, p50, p99 = [], [], [], [], []
-    for _ in range(options.rounds):
-        backlog = one_run(peer, server, folder, options.count, 0, 0)
-        rates.append(backlog["rate"])
-        costs.append(backlog["cpu"])
-        waiting.append(one_run(peer, server, folder, options.count // 2, 0, 0.01)["rate"])
-        paced = one_run(peer, server, folder, options.pace * 10, options.pace, 0)
-        p50.append(paced["p50"])
-        p99.append(paced["p99"])
-    median = statistics.median
-    columns = f"{median(rates):.0f} | {median(costs):.0f} | {median(waiting):.0f}"
-    return f"{columns} | {median(p50):.1f} | {median(p99):.1f} |"
+def one_round(peer: Peer, server: Server, folder: Path, options: argparse.Namespace) -> Figures:
+    backlog = one_run(peer, server, folder, options.count, 0, 0)
+    waiting = one_run(peer, server, folder, options.count // 2, 0, 0.01)
+    paced = one_run(peer, server, folder, options.pace * 10, options.pace, 0)
+    return {**backlog, "waiting": waiting["rate"], "p50": paced["p50"], "p99": paced["p99"]}
+
+
+def table(server_name: str, server: Server, chosen: list[Peer], folder: Path, options: argparse.Namespace) -> None:
+    """The workers take turns, so that other work on the machine meets them all."""
+    rounds = [[one_round(peer, server, folder, options) for peer in chosen] for _ in range(options.rounds)]
+    for peer, found in zip(chosen, zip(*rounds, strict=True), strict=True):
+        median = {name: statistics.median(one[name] for one in found) for name in found[0]}
+        columns = f"{median['rate']:.0f} | {median['cpu']:.0f} | {median['waiting']:.0f}"
+        print(f"| {peer.name} | {server_name} | {columns} | {median['p50']:.1f} | {median['p99']:.1f} |", flush=True)
 
 
 def main() -> None:
@@ -119,7 +120,7 @@ def main() -> None:
     parser.add_argument("--server", default=f"{sys.executable} -P -m broker serve", help="how ours is started")
     parser.add_argument("--peers", type=Path, default=ROOT / ".venv-peers", help="folder of virtual environments")
     parser.add_argument("--count", type=int, default=10_000, help="messages of a backlog")
-    parser.add_argument("--pace", type=int, default=200, help="messages a second")
+    parser.add_argument("--pace", type=int, default=100, help="messages a second")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", default="", help="rows that have this in their names")
     options = parser.parse_args()
@@ -132,9 +133,8 @@ def main() -> None:
         print(f"| worker | server | messages/s | us CPU each | messages/s, jobs of 10 ms "
               f"| p50 ms at {options.pace}/s | p99 ms |\n|---|---|---|---|---|---|---|", flush=True)  # fmt: skip
         for server_name, server in servers:
-            for peer in peers(options.peers):
-                if options.only in peer.name:
-                    print(f"| {peer.name} | {server_name} | {row(peer, server, folder, options)}", flush=True)
+            chosen = [one for one in peers(options.peers) if options.only in one.name]
+            table(server_name, server, chosen, folder, options)
     finally:
         for _, server in servers:
             server.stop()

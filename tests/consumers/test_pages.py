@@ -5,7 +5,8 @@ A comment behind a block tells what is tried with its app at work, and what is t
     <!-- try: XADD orders * customer ann cents 250 -->
     <!-- see: HGET bills ann -> 250 -->
 
-A block that has `main` is begun with that; one that has tests is run by them alone.
+A block that has `main` is begun with that. A block with functions `test_...` is a test. `<!-- loads -->`: a program of
+another library, of which is shown only that it is one.
 """
 
 import re
@@ -23,15 +24,31 @@ from consumers import App
 from consumers.backends.scripts import request
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = [DOCS / "workers.md", *sorted((DOCS / "workers").glob("*.md"))]
+PAGES = [DOCS / "workers.md", DOCS / "troubleshooting.md", *sorted((DOCS / "workers").glob("*.md"))]
 BLOCK = re.compile(r"^```python\n(.*?)^```\n((?:<!-- .*? -->\n)*)", re.MULTILINE | re.DOTALL)
 STEP = re.compile(r"<!-- (try|see): (.*?)(?: -> (.*?))? -->")
 
 
-def blocks() -> Iterator[Any]:
+def blocks(kind: str) -> Iterator[Any]:
     for page in PAGES:
         for number, found in enumerate(BLOCK.finditer(page.read_text(encoding="utf-8"))):
-            yield pytest.param(found[1], STEP.findall(found[2]), id=f"{page.stem}-{number}")
+            if kind == kind_of(found[1], found[2]):
+                steps = STEP.findall(found[2])
+                yield pytest.param(*[found[1], steps][: 2 if kind == "app" else 1], id=f"{page.stem}-{number}")
+
+
+def kind_of(source: str, remarks: str) -> str:
+    if "<!-- loads -->" in remarks:
+        return "other"
+    return "test" if "async def test_" in source else "app"
+
+
+def load(source: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """As a module: annotations and processes look there."""
+    module = ModuleType("page")
+    monkeypatch.setitem(sys.modules, "page", module)
+    exec(compile(source, "page", "exec"), vars(module))
+    return vars(module)
 
 
 class Posts(ModuleType):
@@ -54,7 +71,7 @@ def text(reply: Any) -> str:
     return reply.decode() if isinstance(reply, bytes) else str(reply)
 
 
-@pytest.mark.parametrize(("source", "steps"), list(blocks()))
+@pytest.mark.parametrize(("source", "steps"), list(blocks("app")))
 async def test_the_programs_of_the_pages_do_what_they_say(
     source: str,
     steps: list[tuple[str, str, str]],
@@ -62,15 +79,9 @@ async def test_the_programs_of_the_pages_do_what_they_say(
     broker_url: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(sys.modules, "httpx_stand_in", Posts(client))
-    module: dict[str, Any] = {"__name__": "page"}
-    exec(compile(source, "page", "exec"), module)
-    tests = [found for name, found in module.items() if name.startswith("test_")]
-    for test in tests:
-        await test()
-    if tests:
-        return
     assert steps, "a program that nothing is seen of"
+    monkeypatch.setitem(sys.modules, "httpx_stand_in", Posts(client))
+    module = load(source, monkeypatch)
     app = module["app"]
     assert isinstance(app, App)
     app.url = broker_url
@@ -86,3 +97,15 @@ async def test_the_programs_of_the_pages_do_what_they_say(
                 await request(client, *command.split())
             else:
                 await until(reached)
+
+
+@pytest.mark.parametrize("source", list(blocks("test")))
+async def test_the_tests_of_the_pages_pass(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    tests = [one for name, one in load(source, monkeypatch).items() if name.startswith("test_")]
+    for test in tests:
+        await test()
+
+
+@pytest.mark.parametrize("source", list(blocks("other")))
+def test_what_stood_there_before_is_a_program(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "send_receipt" in load(source, monkeypatch)

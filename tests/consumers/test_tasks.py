@@ -422,6 +422,14 @@ def test_programs_that_are_not_async_send_and_wait_too(shared_servers: Callable[
         running.result(LIMIT)
 
 
+async def test_a_program_that_runs_the_app_needs_no_blocking_calls(client: Redis[bytes], broker_url: str) -> None:
+    """Its client belongs to the loop of the program: calls from another one would wait for ever."""
+    app = App()
+    async with app.connect(broker_url):
+        with pytest.raises(ConfigurationError, match="connected in this process already"), app.blocking():
+            raise AssertionError("never")
+
+
 async def test_outcomes_are_stored_together_though_who_writes_is_cancelled(
     client: Redis[bytes], broker_url: str
 ) -> None:
