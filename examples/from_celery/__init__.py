@@ -1,0 +1,1 @@
+"""A program on Celery, and the same on this framework. README.md has the steps."""

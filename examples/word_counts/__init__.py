@@ -1,0 +1,1 @@
+"""A task queue that computes: words of many files, counted in processes. README.md has the steps."""
