@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from support.worker_server import ROOT, Server
 
+import broker
+
 PAGE = ROOT / "docs" / "tutorial.md"
 BLOCK = re.compile(r"^```(python|console)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LIMIT = 60
@@ -50,7 +52,7 @@ class Reader:
             self.worker = None
 
     def _start(self, *arguments: str, output: int = subprocess.PIPE) -> subprocess.Popen[str]:
-        path = os.pathsep.join(filter(None, [str(self.folder), str(ROOT), os.environ.get("PYTHONPATH", "")]))
+        path = os.pathsep.join([str(self.folder), str(Path(broker.__file__).parents[1])])
         environment = os.environ | {
             "PYTHONPATH": path,
             "MILLSTREAM_URL": self.server.url,

@@ -4,17 +4,20 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
 
 import redis
 from support.worker_server import ROOT
 
+import broker
 from examples.click_windows.send import clicks
 
 LIMIT_MS = 60_000
 
 
 def run(url: str, *arguments: str) -> subprocess.Popen[bytes]:
-    environment = os.environ | {"CLICKS_URL": url}
+    path = os.pathsep.join([str(Path(broker.__file__).parents[1]), str(ROOT)])  # the build that is tested comes first
+    environment = os.environ | {"CLICKS_URL": url, "PYTHONPATH": path}
     return subprocess.Popen([sys.executable, "-m", *arguments], cwd=ROOT, env=environment, stderr=subprocess.DEVNULL)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from support.worker_server import ROOT
 
+import broker
 from examples.semantic_cache.vectors import buckets, embed, similarity
 from examples.word_counts.app import WORD
 
@@ -19,7 +20,9 @@ LIMIT = 90
 
 def shown(name: str, *arguments: str) -> list[str]:
     """The lines that `python -m examples.<name>` prints."""
-    environment = {key: value for key, value in os.environ.items() if key != "MILLSTREAM_URL"}
+    path = os.pathsep.join([str(Path(broker.__file__).parents[1]), str(ROOT)])  # the build that is tested comes first
+    environment = {**os.environ, "PYTHONPATH": path}
+    environment.pop("MILLSTREAM_URL", None)
     done = subprocess.run(
         [sys.executable, "-m", f"examples.{name}", *arguments],
         cwd=ROOT, env=environment, timeout=LIMIT, check=False, capture_output=True, text=True,
