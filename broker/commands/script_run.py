@@ -9,7 +9,7 @@ from broker.protocol.replies import Reply
 if TYPE_CHECKING:
     from broker.commands.context import Context
 
-# Bits of ScriptRun.flags: what the script's first line, or redis.register_function, declares.
+# What a script's first line, or redis.register_function, declares.
 NO_WRITES = 1
 ALLOW_OOM = 2
 ALLOW_STALE = 4
@@ -33,7 +33,7 @@ REPLICATE_REPLICAS = 2
 class ScriptRun:
     """One run. ctx: a session of its own, so that SELECT and RESP3 of a script are not those of its client."""
 
-    def __init__(self, ctx: "Context", caller: "Context", name: bytes, is_eval: bool, flags: int) -> None:
+    def __init__(self, ctx: "Context", caller: "Context", name: bytes, is_eval: bool) -> None:
         self.ctx = ctx
         self.caller = caller
         self.name = name  # SHA-1 in hexadecimal, or a function's name
@@ -41,7 +41,6 @@ class ScriptRun:
         self.argv: list[bytes] = []  # the request that runs it
         self.read_only = False
         self.allow_oom = False
-        self.flags: i64 = flags
         self.replicate: i64 = REPLICATE_LOG | REPLICATE_REPLICAS
         self.wrote = False  # it called a WRITE command: it can't be killed any more
         self.started: float = 0.0  # perf_counter()

@@ -40,7 +40,7 @@ _COST: Final = "that of the script"
 def _scripts(ctx: Context) -> Scripts:
     scripts = ctx.shared.scripts
     if scripts is None:
-        raise CommandError("ERR", "scripts are not available: the package lupa is missing")
+        raise CommandError("ERR", "scripts are not available here")
     return scripts
 
 

@@ -8,7 +8,7 @@ from broker.errors import CommandError
 
 
 def script_flags(source: bytes) -> tuple[int, bytes]:
-    """(bits of ScriptRun.flags, the text without its first line's words). The line break stays, for line numbers."""
+    """(bits of what it declares, the text without its first line's words). The line break stays, for line numbers."""
     if not source.startswith(b"#!"):
         return UNDECLARED, source
     first, separator, _ = source.partition(b"\n")

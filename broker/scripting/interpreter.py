@@ -41,10 +41,12 @@ class Interpreter:
         self._rest: Row | None = None  # of what is being handed over: more than one part of it
         self._reader: Reader | None = None
 
-    def open(self, host: dict[bytes, Callable[..., Any]]) -> None:
-        """host: what scripts may ask of the broker: call, tick, log ... Nothing may be raised in them."""
+    def open(self, host: dict[bytes, Callable[..., Any]], flag_names: list[bytes]) -> None:
+        """host: what scripts may ask of the broker: call, tick, log ... Nothing may be raised in them. flag_names: what
+        functions may declare."""
         bindings = self.lua.table_from({**host, **self._bindings()})
-        entry = self._load("sandbox")(bindings, VERSION, VERSION_NUMBER, self._for_functions)
+        flags = self.lua.table_from(flag_names)
+        entry = self._load("sandbox")(bindings, flags, VERSION, VERSION_NUMBER, self._for_functions)
         self.run: Callable[..., Any] = entry[b"run"]
         self.run_tables: Callable[..., Any] = entry[b"run_tables"]
         self.run_function: Callable[..., Any] = entry[b"run_function"]

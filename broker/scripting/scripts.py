@@ -13,7 +13,16 @@ import structlog
 
 from broker.commands.context import Context
 from broker.commands.registry import DENYOOM, MAY_REPLICATE, STALE, WRITE
-from broker.commands.script_run import ALLOW_OOM, ALLOW_STALE, NO_WRITES, UNDECLARED, ScriptEngine, ScriptRun, Scripts
+from broker.commands.script_run import (
+    ALLOW_OOM,
+    ALLOW_STALE,
+    FLAG_NAMES,
+    NO_WRITES,
+    UNDECLARED,
+    ScriptEngine,
+    ScriptRun,
+    Scripts,
+)
 from broker.commands.scripting import busy, no_script
 from broker.config import Config
 from broker.errors import CommandError
@@ -60,7 +69,8 @@ class Scripting(Scripts):
     def _new_calls(self, for_functions: bool) -> Calls:
         interpreter = Interpreter(for_functions, self._config.memory("script-memory-limit"))
         calls = Calls(self._engine, interpreter)
-        interpreter.open({**calls.functions(), b"tick": self.tick, b"register": self._register})
+        host = calls.functions() | {b"tick": self.tick, b"register": self._register}
+        interpreter.open(host, list(FLAG_NAMES))
         return calls
 
     @property
@@ -151,7 +161,7 @@ class Scripting(Scripts):
         """The checks before a run. Redis: scriptPrepareForRun in script.c."""
         if self._run is not None:
             raise CommandError("ERR", "a script is running")
-        run = ScriptRun(self._engine.open_run(ctx), ctx, name, is_eval, flags)
+        run = ScriptRun(self._engine.open_run(ctx), ctx, name, is_eval)
         declared = not flags & UNDECLARED
         if declared and not flags & NO_WRITES:
             if read_only:

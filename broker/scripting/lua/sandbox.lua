@@ -5,7 +5,7 @@
 -- Stock Lua has no read-only tables, so each library is an empty proxy whose metatable leads to the real one, and the
 -- few functions that write without asking the metatable (rawset, table.insert ...) are wrapped.
 
-local host, version, version_number, for_functions = ...
+local host, flag_names, version, version_number, for_functions = ...
 
 local assert, debug, error, floor, ceil, getfenv, getmetatable, ipairs, loadstring, math, next, pairs, pcall, rawequal =
     assert, debug, error, math.floor, math.ceil, getfenv, getmetatable, ipairs, loadstring, math, next, pairs, pcall, rawequal
@@ -13,8 +13,7 @@ local rawget, rawset, select, setfenv, setmetatable, string, table, tonumber, to
     rawget, rawset, select, setfenv, setmetatable, string, table, tonumber, tostring, type, unpack, xpcall, load, os.clock
 local coroutine, collectgarbage, gcinfo, newproxy = coroutine, collectgarbage, gcinfo, newproxy
 local getinfo, sethook, sub, find, byte = debug.getinfo, debug.sethook, string.sub, string.find, string.byte
-local create, resume, status, yield, running = coroutine.create, coroutine.resume, coroutine.status, coroutine.yield, coroutine.running
-local insert, setn = table.insert, table.setn
+local create, resume, insert = coroutine.create, coroutine.resume, table.insert
 local base = getfenv(0)
 
 local READONLY = "Attempt to modify a readonly table"
@@ -406,14 +405,12 @@ globals.server = globals.redis
 local null = newproxy()
 local function is_null(value) return rawequal(value, null) end
 
+local settings = { changed = false } -- of cjson: has a script changed them?
 local tools = {
-    checked = checked,    host = host, null = null, is_null = is_null, from_host = from_host, CHUNK = CHUNK,
-    string = string, table = table, type = type, pairs = pairs, ipairs = ipairs, next = next, error = error,
-    tostring = tostring, tonumber = tonumber, floor = floor, select = select, unpack = unpack, rawget = rawget,
-    setmetatable = setmetatable, env = env, setfenv = setfenv, math = math, rawset = rawset, pcall = pcall, build = build,
+    host = host, build = build, checked = checked, null = null, is_null = is_null, settings = settings, env = env,
+    string = string, table = table, math = math, type = type, next = next, error = error, pcall = pcall, floor = floor,
+    tostring = tostring, tonumber = tonumber, select = select, unpack = unpack, rawget = rawget, setfenv = setfenv,
 }
-local settings = { changed = false } -- of cjson
-tools.settings = settings
 if host.libraries then
     globals.cjson = proxy(host.libraries.cjson(tools))
     globals.cmsgpack = proxy(host.libraries.cmsgpack(tools))
@@ -437,8 +434,8 @@ setmetatable(loading, { __index = missing })
 local env_meta = { __index = globals, __newindex = refuse, __metatable = false }
 debug.setmetatable(env, env_meta)
 
-local FLAGS = { ["no-writes"] = true, ["allow-oom"] = true, ["allow-stale"] = true, ["no-cluster"] = true,
-                ["allow-cross-slot-keys"] = true }
+local FLAGS = {}
+for _, name in ipairs(flag_names) do FLAGS[name] = true end
 local function read_named(arguments)
     if type(arguments) ~= "table" then
         return nil, "calling redis.register_function with a single argument is only applicable to Lua table " ..
