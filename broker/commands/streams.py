@@ -393,7 +393,7 @@ def read_request(ctx: Context, argv: list[bytes], is_group: bool) -> ReadRequest
         if word == b"BLOCK" and args.more():
             request.block_ms = _to_block_ms(ctx, args.next())
             if ctx.session.in_script:
-                name = "xreadgroup" if is_group else "xread"
+                name = argv[0].decode("utf-8", "surrogateescape")  # as it was written
                 raise CommandError("ERR", f"{name} command is not allowed with BLOCK option from scripts")
         elif word == b"COUNT" and args.more():
             request.limit = args.next_int()
