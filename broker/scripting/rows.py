@@ -27,7 +27,9 @@ class Row:
         return self._add(-1 - len(entries), entries)
 
     def nil(self) -> Any:
-        return self._add(False, [])
+        self.values.append(False)  # not by _add: compiled, it would make a 0 of it
+        self.values.append(0)
+        return None
 
     def _add(self, head: int, entries: list[Any]) -> Any:
         tables = 0
