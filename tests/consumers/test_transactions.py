@@ -7,7 +7,7 @@ import pytest
 import trio
 from coredis import Redis
 from support.worker_server import Server
-from support.workers import Seen, add, next_entry, pending, working
+from support.workers import LIMIT, Seen, add, next_entry, pending, working
 
 from consumers import App, Backoff, ConsumerError, LeaseLost, Message
 from consumers.connection import open_client, ride_out
@@ -229,7 +229,7 @@ async def test_many_racing_commits_of_the_same_messages_add_up_to_one_effect_eac
         else:
             outcomes.append(True)
 
-    with trio.fail_after(20):
+    with trio.fail_after(LIMIT):
         async with trio.open_nursery() as nursery:
             for id_ in ids:
                 for name in ("one", "two", "three"):

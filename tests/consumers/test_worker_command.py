@@ -24,7 +24,7 @@ async def handle(message):
     await message.client.lpush("begun", [message.id])
     if message.text("n") == "endless":
         await trio.sleep_forever()
-    await message.client.blpop(["go"], timeout=20)
+    await message.client.blpop(["go"], timeout=60)
     await message.client.lpush("ended", [message.id])
 
 empty = App()
