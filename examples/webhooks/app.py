@@ -27,7 +27,7 @@ class Event(msgspec.Struct):
 
 @app.consumer("events", group="fan-out", concurrency=10, key="name")
 async def fan_out(event: Event, message: Message) -> None:
-    """`key`: events of one name go out in order. The name for deduplication: an event that is delivered twice to this handler doesn't go out twice."""
+    """`key`: events of one name in order. `dedupe`: one that is delivered to this handler twice goes out once."""
     subscribers = await app.client.smembers(f"hooks:{event.name}")
     for url in sorted(one.decode() for one in subscribers):
         send = deliver.options(dedupe=f"{message.id} {url}", window="1d")
