@@ -20,7 +20,7 @@ from consumers.errors import EffectsFailed, HandlerTimeout, LeaseLost, control_f
 from consumers.intake import Source
 from consumers.leases import Lease, State
 from consumers.message import Message
-from consumers.middleware import CallNext, Middleware
+from consumers.middleware import CallBatch, CallNext, Middleware
 from consumers.options import Consumer
 from consumers.outcomes import BatchError, Reject, Retry, Skip
 from consumers.transactions import transact
@@ -53,10 +53,12 @@ class Handling:
     clock: Callable[[], float]  # Unix time
     counts: Counts = attrs.field(factory=Counts)
     _call: CallNext = attrs.field(init=False)
+    _call_batch: CallBatch = attrs.field(init=False)
     _hooked: bool = attrs.field(init=False)  # whether anybody wants to know of what is done
 
     def __attrs_post_init__(self) -> None:
         self._call = chain(self.middleware, self.consumer.invoke)
+        self._call_batch = chain_batch(self.middleware, self.consumer.invoke.batch)
         self._hooked = any(type(one).on_done is not Middleware.on_done for one in self.middleware)
 
     # -- one message
@@ -142,7 +144,7 @@ class Handling:
         outcomes: list[BaseException | None] = [None] * len(batch)
 
         async def call() -> None:
-            returned = await self.consumer.invoke.batch([message for _, _, message in batch])
+            returned = await self._call_batch([message for _, _, message in batch])
             outcomes[:] = _outcomes(returned, len(batch))
 
         error = await self._caught(call)
@@ -283,6 +285,13 @@ def chain(middleware: Sequence[Middleware], call: CallNext) -> CallNext:
     for one in reversed(middleware):
         if type(one).around is not Middleware.around:
             call = partial(one.around, call_next=call)
+    return call
+
+
+def chain_batch(middleware: Sequence[Middleware], call: CallBatch) -> CallBatch:
+    for one in reversed(middleware):
+        if type(one).around_batch is not Middleware.around_batch:
+            call = partial(one.around_batch, call_next=call)
     return call
 
 

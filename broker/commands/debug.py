@@ -45,7 +45,7 @@ Subcommand: TypeAlias = Callable[[Context, list[bytes]], Reply]
          syntax="subcommand [arg [arg ...]]", summary="Helps for tests", cost="that of the sub-command",
          differs="Has what test suites use")  # fmt: skip
 def debug(ctx: Context, argv: list[bytes]) -> Reply:
-    check_permission(ctx, "DEBUG")
+    check_permission(ctx, "DEBUG", "enable-debug-command")
     found = _SUBCOMMANDS.get(argv[1].upper()) or SUBCOMMANDS.get(argv[1].upper())
     if found is None or len(argv) < found[1] or (found[2] and len(argv) > found[2]):
         raise bad_subcommand(argv)

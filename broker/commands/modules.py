@@ -11,9 +11,8 @@ command = Group("server").command
 _LOADS = ADMIN | NOSCRIPT | NO_ASYNC_LOADING | PROTECTED
 
 
-def check_permission(ctx: Context, name: str) -> None:
-    """enable-debug-command, enable-module-command: `no`, `local` or `yes`."""
-    setting = f"enable-{name.lower()}-command"
+def check_permission(ctx: Context, name: str, setting: str) -> None:
+    """setting: `no`, `local` or `yes`."""
     allowed = ctx.config.text(setting)
     if allowed == "no" or (allowed == "local" and not is_local(ctx.session)):
         raise CommandError(
@@ -44,7 +43,7 @@ def module_loadex(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def _load(ctx: Context) -> Reply:
-    check_permission(ctx, "MODULE")
+    check_permission(ctx, "MODULE", "enable-module-command")
     ctx.control.log("modules can't be loaded")
     raise CommandError("ERR", "Error loading the extension. Please check the server logs.")
 
@@ -52,7 +51,7 @@ def _load(ctx: Context) -> Reply:
 @command("MODULE|UNLOAD", arity=3, flags=_LOADS, since="4.0.0", syntax="name",
          summary="Unload a module: there is none", cost="O(1)", differs="Always fails")  # fmt: skip
 def module_unload(ctx: Context, argv: list[bytes]) -> Reply:
-    check_permission(ctx, "MODULE")
+    check_permission(ctx, "MODULE", "enable-module-command")
     raise CommandError("ERR", "Error unloading module: no such module with that name")
 
 

@@ -4,6 +4,6 @@ Tracing isn't imported here, as it needs a package that need not be there: `from
 Tracing`.
 """
 
-from consumers.middleware.base import CallNext, Middleware
+from consumers.middleware.base import CallBatch, CallNext, Middleware
 
-__all__ = ["CallNext", "Middleware"]
+__all__ = ["CallBatch", "CallNext", "Middleware"]

@@ -16,12 +16,19 @@ if TYPE_CHECKING:
     from consumers.runner import Worker
 
 CallNext = Callable[[Message], Awaitable[object]]
+CallBatch = Callable[[list[Message]], Awaitable[object]]
 
 
 class Middleware:
     async def around(self, message: Message, call_next: CallNext) -> object:
         """Surrounds the handler: `return await call_next(message)`. What it raises decides about the message."""
         return await call_next(message)
+
+    async def around_batch(self, messages: list[Message], call_next: CallBatch) -> object:
+        """The same for a handler of batches. It gives None or a list of outcomes, one for each message, or raises:
+        BatchError, with what became of each, or what is true of all.
+        """
+        return await call_next(messages)
 
     async def on_worker_start(self, worker: Worker) -> None:
         """Before the first message is read. `worker.app.client` is connected."""

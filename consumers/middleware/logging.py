@@ -10,7 +10,7 @@ from structlog.contextvars import bound_contextvars
 
 from consumers import headers
 from consumers.message import Message
-from consumers.middleware.base import CallNext, Middleware
+from consumers.middleware.base import CallBatch, CallNext, Middleware
 
 log = structlog.get_logger("consumers")
 
@@ -30,6 +30,17 @@ class Logging(Middleware):
             result = await call_next(message)
             if self.level is not None:
                 getattr(log, self.level)("message.handled", seconds=round(trio.current_time() - started, 6))
+            return result
+
+    async def around_batch(self, messages: list[Message], call_next: CallBatch) -> object:
+        """What is bound: `stream`, `group`, `messages` (how many), `first_id`, `last_id`."""
+        first, last = messages[0], messages[-1]
+        facts = {"stream": first.stream, "group": first.group, "messages": len(messages)}
+        with bound_contextvars(**facts, first_id=first.id, last_id=last.id):
+            started = trio.current_time()
+            result = await call_next(messages)
+            if self.level is not None:
+                getattr(log, self.level)("batch.handled", seconds=round(trio.current_time() - started, 6))
             return result
 
 

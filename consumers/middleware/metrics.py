@@ -21,8 +21,8 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histo
 from consumers import headers
 from consumers.errors import LeaseLost, control_flow
 from consumers.message import Message
-from consumers.middleware.base import CallNext, Middleware
-from consumers.outcomes import Reject, Retry, Skip
+from consumers.middleware.base import CallBatch, CallNext, Middleware
+from consumers.outcomes import BatchError, Reject, Retry, Skip
 
 if TYPE_CHECKING:
     from consumers.backends import Publication, Published
@@ -61,8 +61,7 @@ class Metrics(Middleware):
 
     async def around(self, message: Message, call_next: CallNext) -> object:
         labels = _labels(message)
-        if message.deliveries == 1:
-            self.wait.labels(*labels).observe(waited(message, time.time()))
+        self._begun(message)
         running = self.running.labels(message.stream, message.group)
         started = time.perf_counter()
         outcome = "cancelled"
@@ -72,13 +71,43 @@ class Metrics(Middleware):
             outcome = "handled"
             return result
         except Exception as error:
-            word = control_flow(error)
-            outcome = next((name for kind, name in _WORDS if isinstance(word, kind)), "failed")
+            outcome = _outcome(error)
             raise
         finally:
             running.dec()
             self.seconds.labels(*labels).observe(time.perf_counter() - started)
             self.messages.labels(*labels, outcome).inc()
+
+    async def around_batch(self, messages: list[Message], call_next: CallBatch) -> object:
+        """Each message counts with its share of the time."""
+        for message in messages:
+            self._begun(message)
+        running = self.running.labels(messages[0].stream, messages[0].group)
+        started = time.perf_counter()
+        outcomes = ["cancelled"] * len(messages)
+        running.inc()
+        try:
+            result = await call_next(messages)
+            found = result if isinstance(result, list) else [None] * len(messages)
+            outcomes = [_outcome(error) for error in found]
+            return result
+        except BatchError as error:
+            outcomes = [_outcome(error.failures.get(message.id)) for message in messages]
+            raise
+        except Exception as error:
+            outcomes = [_outcome(error)] * len(messages)
+            raise
+        finally:
+            running.dec()
+            share = (time.perf_counter() - started) / len(messages)
+            # A list of the wrong length is the handler's mistake, which decides about all of them afterwards.
+            for message, outcome in zip(messages, outcomes, strict=False):
+                self.seconds.labels(*_labels(message)).observe(share)
+                self.messages.labels(*_labels(message), outcome).inc()
+
+    def _begun(self, message: Message) -> None:
+        if message.deliveries == 1:
+            self.wait.labels(*_labels(message)).observe(waited(message, time.time()))
 
     async def on_published(self, publication: Publication, published: Published) -> None:
         if not published.duplicate:
@@ -86,6 +115,13 @@ class Metrics(Middleware):
 
     async def on_dead(self, message: Message, reason: str) -> None:
         self.dead.labels(*_labels(message)).inc()
+
+
+def _outcome(error: BaseException | None) -> str:
+    if error is None:
+        return "handled"
+    word = control_flow(error)
+    return next((name for kind, name in _WORDS if isinstance(word, kind)), "failed")
 
 
 def _labels(message: Message) -> tuple[str, str, str]:

@@ -15,7 +15,7 @@ import attrs
 from consumers import headers
 from consumers.errors import ConfigurationError, control_flow
 from consumers.message import Message
-from consumers.middleware.base import CallNext, Middleware
+from consumers.middleware.base import CallBatch, CallNext, Middleware
 from consumers.outcomes import Skip
 
 try:
@@ -66,6 +66,21 @@ class Tracing(Middleware):
                     span.record_exception(error)
                     span.set_status(trace.Status(trace.StatusCode.ERROR, str(error)))
                 raise
+
+    async def around_batch(self, messages: list[Message], call_next: CallBatch) -> object:
+        """One span, with a link to what was going on at the sender of each message."""
+        first = messages[0]
+        attributes: dict[str, str | int] = _attributes(first.stream, "process", {})
+        attributes["messaging.consumer.group.name"] = first.group
+        attributes["messaging.batch.message_count"] = len(messages)
+        senders = [trace.get_current_span(context_of(one.fields)).get_span_context() for one in messages]
+        with self._tracer.start_as_current_span(
+            f"process {first.stream}",
+            kind=trace.SpanKind.CONSUMER,
+            attributes=attributes,
+            links=[trace.Link(one) for one in senders if one.is_valid],
+        ):
+            return await call_next(messages)
 
 
 def context_of(fields: Mapping[bytes, bytes]) -> Context:

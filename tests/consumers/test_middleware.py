@@ -15,10 +15,10 @@ from opentelemetry.trace import SpanKind, StatusCode
 from prometheus_client import CollectorRegistry
 from support.workers import Seen, add, next_entry, pending, working
 
-from consumers import App, Backoff, ConfigurationError, Message, Reject, Retry, Skip
+from consumers import App, Backoff, BatchError, ConfigurationError, Message, Reject, Retry, Skip
 from consumers.backends import Publication, Published
 from consumers.errors import HandlerTimeout, LeaseLost
-from consumers.handling import chain
+from consumers.handling import chain, chain_batch
 from consumers.middleware import Middleware
 from consumers.middleware.dedupe import Dedupe
 from consumers.middleware.logging import Logging, context
@@ -41,6 +41,10 @@ async def returning(message: Message) -> str:
     return "returned"
 
 
+async def batch_returning(messages: list[Message]) -> str:
+    return "returned"
+
+
 # ---------------------------------------------------------------- one at a time: no server is needed
 
 
@@ -48,6 +52,7 @@ async def test_the_hooks_of_the_base_do_nothing() -> None:
     message, base = Message("1-0", {}), Middleware()
     publication = Publication(stream="s", fields={})
     assert await base.around(message, returning) == "returned"
+    assert await base.around_batch([message], batch_returning) == "returned"
     assert await base.before_publish(publication) is publication
     for nothing in (
         base.on_worker_start(None),  # type: ignore[arg-type]
@@ -244,3 +249,71 @@ async def test_one_trace_goes_from_the_sender_to_the_handler_and_on(client: Redi
     assert spans["process second"].status.status_code is StatusCode.UNSET
     assert json.loads(spans["process s"].to_json())["attributes"]["messaging.destination.name"] == "s"
     assert letter["@traceparent"].startswith("00-")
+
+
+# ---------------------------------------------------------------- batches
+
+
+async def test_what_surrounds_a_batch_sees_what_became_of_each_message() -> None:
+    registry = CollectorRegistry()
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    sender = {b"@traceparent": b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
+    messages = [Message(f"{n}-0", sender if n == 1 else {}, "s", "g", deliveries=1) for n in range(1, 5)]
+
+    async def handle(batch: list[Message]) -> object:
+        raise BatchError({"2-0": Skip(), "3-0": Reject("no"), "4-0": ValueError()})
+
+    call = chain_batch([Metrics(registry), Logging(), Tracing(provider)], handle)
+    with pytest.raises(BatchError):
+        await call(messages)
+
+    def count(outcome: str) -> float | None:
+        labels = {"stream": "s", "group": "g", "task": "", "outcome": outcome}
+        return registry.get_sample_value("consumers_messages_total", labels)
+
+    assert [count(each) for each in ("handled", "skipped", "rejected", "failed")] == [1, 1, 1, 1]
+    (span,) = exporter.get_finished_spans()
+    assert span.attributes is not None
+    assert span.attributes["messaging.batch.message_count"] == 4
+    assert [f"{link.context.trace_id:x}" for link in span.links] == ["af7651916cd43dd8448eb211c80319c"]
+
+
+async def test_the_lines_of_a_batch_handler_say_which_messages_they_are_about() -> None:
+    async def handle(batch: list[Message]) -> object:
+        structlog.get_logger().info("inside")
+        return [None, Retry(after=1)]
+
+    registry = CollectorRegistry()
+    call = chain_batch([Metrics(registry), Logging(level="info")], handle)
+    with structlog.testing.capture_logs(processors=[structlog.contextvars.merge_contextvars]) as lines:
+        assert len(await call([Message("1-0", {}, "s", "g"), Message("2-0", {}, "s", "g")])) == 2  # type: ignore[arg-type]
+    assert [line["event"] for line in lines] == ["inside", "batch.handled"]
+    for line in lines:
+        assert (line["stream"], line["messages"], line["first_id"], line["last_id"]) == ("s", 2, "1-0", "2-0")
+    labels = {"stream": "s", "group": "g", "task": "", "outcome": "retried"}
+    assert registry.get_sample_value("consumers_messages_total", labels) == 1
+
+
+async def test_middleware_surrounds_the_batches_of_a_worker(client: Redis[bytes], broker_url: str) -> None:
+    app = App()
+    sizes: list[int] = []
+    seen = Seen()
+
+    class Sizes(Middleware):
+        async def around_batch(self, messages: list[Message], call_next: Any) -> object:
+            sizes.append(len(messages))
+            return await call_next(messages)
+
+    app.use(Sizes())
+
+    @app.consumer("s", group="g", batch=10)
+    async def handle(messages: list[Message]) -> None:
+        for message in messages:
+            seen.add(message)
+
+    await add(client, "s", *"abcde")
+    async with working(app, broker_url):
+        await seen.wait_count(5)
+    assert sum(sizes) == 5
