@@ -91,7 +91,8 @@ class MemoryLimit:
         self.make_room()
         if meter.walking:
             meter.walk(_WALKED_AT_ONCE)
-            self.has_work = meter.walking or self.has_work
+        if meter.walking:
+            self.has_work = True
 
     def _evict(self, database: int, key: bytes) -> None:
         keyspace = self._keyspace

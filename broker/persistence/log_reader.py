@@ -55,7 +55,7 @@ class LogReader:
 
     def feed(self, data: bytes) -> list[list[bytes]]:
         """Raises nothing: look at `damage`. The commands given are to be applied even then, they stand before it."""
-        if self.damage is not None:
+        if self._is_damaged():
             return []
         self._fed += len(data)
         self._window.append(data)
@@ -67,9 +67,13 @@ class LogReader:
         except ProtocolError as error:
             failure = f"no command of a log ({error})"
         given = self._settle(commands)
-        if failure and self.damage is None:
+        if failure and not self._is_damaged():
             self._damaged(self.complete, failure)
         return given
+
+    def _is_damaged(self) -> bool:
+        """Asked by a call: a test of the attribute would have mypyc take it for None until the end of the function."""
+        return self.damage is not None
 
     def _settle(self, commands: list[list[bytes]]) -> list[list[bytes]]:
         """Sort out the transactions; where the parser saw something odd, check the commands against the bytes."""

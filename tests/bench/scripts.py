@@ -13,6 +13,9 @@ from hashlib import sha1
 from pathlib import Path
 
 from redis import Redis
+
+sys.path.insert(0, str(Path(__file__).parent))
+
 from throughput import Server, measure
 
 INCR = "return redis.call('INCR', KEYS[1])"

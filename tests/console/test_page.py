@@ -151,7 +151,7 @@ def test_it_fits_a_phone_and_follows_the_night(chromium: Any, tmp_path: Path) ->
 
 
 def test_an_empty_server_says_so(chromium: Any, tmp_path: Path) -> None:
-    with page(chromium, tmp_path) as shown:
+    with page(chromium, tmp_path, "--slowlog-log-slower-than", "60000000") as shown:
         shown.open()
         shown.sees("No streams yet.")
         shown.open("dead")

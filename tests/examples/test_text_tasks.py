@@ -9,14 +9,17 @@ from pathlib import Path
 
 from support.worker_server import ROOT
 
+import broker
+
 LIMIT = 90
+IMPORTS = os.pathsep.join([str(Path(broker.__file__).parents[1]), str(ROOT)])  # the build that is tested comes first
 
 
 def run(url: str, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", *arguments],
         cwd=ROOT,
-        env=os.environ | {"TEXT_URL": url},
+        env=os.environ | {"TEXT_URL": url, "PYTHONPATH": IMPORTS},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
