@@ -4,7 +4,6 @@ Into Lua (RESP2): integer -> number; bulk string -> string; array -> table; stat
 false. With redis.setresp(3) also: null -> nil, boolean, double -> {double=}, map -> {map=}, set -> {set=}.
 """
 
-import math
 from typing import Any, Final
 
 from broker.protocol.numbers import I64_MAX, I64_MIN, format_double
@@ -177,9 +176,10 @@ class _Tables:
 
 def integer(value: float) -> int:
     """A Lua number as the integer that C makes of it: cut, and out of range the smallest there is."""
-    if isinstance(value, float) and not math.isfinite(value):
+    try:
+        whole = int(value)
+    except (OverflowError, ValueError):  # an infinity, or no number
         return I64_MIN
-    whole = int(value)
     return whole if I64_MIN <= whole <= I64_MAX else I64_MIN
 
 
