@@ -12,6 +12,7 @@ import hiredis
 import trio
 
 from broker.inspection.gathering import Gathering, Reply, Request
+from broker.protocol.encoder import encode_request
 
 T = TypeVar("T")
 Attach = Callable[[socket.socket], None]  # hands the server its end, set to non-blocking
@@ -100,6 +101,6 @@ class ErrorReply(Exception):
 
 
 def encoded(request: Request) -> bytes:
-    words = [word if isinstance(word, bytes) else str(word).encode() for word in request]
-    parts = [b"*%d\r\n" % len(words), *(b"$%d\r\n%b\r\n" % (len(word), word) for word in words)]
-    return b"".join(parts)
+    out: list[bytes] = []
+    encode_request([word if isinstance(word, bytes) else str(word).encode() for word in request], out)
+    return b"".join(out)

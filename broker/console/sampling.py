@@ -4,6 +4,7 @@ Nothing is gathered while nobody looks. Streams are asked for in small pages wit
 thousand of them cost the server a small part of its time; their table is a few seconds old.
 """
 
+import heapq
 import math
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -51,6 +52,7 @@ class Sampling:
         self._added = History(_SPARK, _MOST_STREAMS)
         self._counters = History(2)
         self._histogram: dict[int, int] = {}
+        self.tables = self._tables()  # of now and then: sorting all streams is not for each page and event
 
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
@@ -119,8 +121,17 @@ class Sampling:
                 "keys": sum(keys_of(self.server)),
             }
         )
+        self.tables = self._tables()
         self.changed.set()
         self.changed = trio.Event()
+
+    def _tables(self) -> Shape:
+        return {
+            "about": self.about(),
+            "streams": self.busiest(),
+            "groups": self.slowest_groups(),
+            "dead": self.dead(),
+        }
 
     def about(self) -> Shape:
         """What changes seldom."""
@@ -172,7 +183,7 @@ class Sampling:
         def order(one: Stream) -> tuple[float, int]:
             return -(self._added.rate(one.key) or 0.0), -one.length
 
-        return [self.shape_of(one) for one in sorted(self.streams.values(), key=order)[:_SHOWN]]
+        return [self.shape_of(one) for one in heapq.nsmallest(_SHOWN, self.streams.values(), key=order)]
 
     def page(self, match: str, sort: str, first: int) -> tuple[int, list[Shape]]:
         """Streams whose name contains `match`: how many, and a part of them."""
@@ -189,12 +200,12 @@ class Sampling:
         return len(found), [self.shape_of(one) for one in found[first : first + _SHOWN]]
 
     def slowest_groups(self) -> list[Shape]:
-        found = sorted(self.groups, key=lambda one: (-(one.lag or 0), -one.pending))
-        return [group_shape(one) for one in found[:_SHOWN]]
+        found = heapq.nsmallest(_SHOWN, self.groups, key=lambda one: (-(one.lag or 0), -one.pending))
+        return [group_shape(one) for one in found]
 
     def dead(self) -> list[Shape]:
         found = [one for one in self.streams.values() if one.is_dead_letters and one.length]
-        return [self.shape_of(one) for one in sorted(found, key=lambda one: -one.length)[:_SHOWN]]
+        return [self.shape_of(one) for one in heapq.nsmallest(_SHOWN, found, key=lambda one: -one.length)]
 
 
 def keys_of(server: Server) -> list[int]:

@@ -264,27 +264,18 @@ class Console:
         count = 0
         while session.link.is_open:
             if count % _TABLES_EVERY == 0:
-                await _event(send, "tables", self._tables())
+                await _event(send, "tables", self.sampling.tables)
             with trio.move_on_after(_SLOW_READER):
                 await self.sampling.changed.wait()
                 await _event(send, "sample", self.sampling.samples[-1])
             count += 1
         await _event(send, "ended", {})
 
-    def _tables(self) -> Shape:
-        sampling = self.sampling
-        return {
-            "about": sampling.about(),
-            "streams": sampling.busiest(),
-            "groups": sampling.slowest_groups(),
-            "dead": sampling.dead(),
-        }
-
     # -- questions
 
     async def _overview(self, ask: Ask, link: Link) -> Shape:
         """What events bring, once: for scripts."""
-        return self._tables() | {"samples": list(self.sampling.samples)}
+        return self.sampling.tables | {"samples": list(self.sampling.samples)}
 
     async def _streams(self, ask: Ask, link: Link) -> Shape:
         try:

@@ -122,11 +122,7 @@ class NativeBackend:
         await _FAIL.run(self.me.client, [self.me.stream, self.me.attempts_key], arguments)
 
     async def again(self, lease: Lease, failure: Failure) -> bool:
-        if await self.holder(lease) != self.me.consumer:
-            return False
-        await self.me.note(lease, failure)
-        await self.me.pending.recount(lease.id, self.me.consumer, lease.deliveries + 1)
-        return True
+        return await self.me.again(lease, failure)
 
     async def history(self, lease: Lease) -> list[Failure]:
         return await self.me.history(lease)
@@ -144,8 +140,7 @@ class NativeBackend:
         return [lease for lease, number in zip(over, cast(list[Any], kept), strict=True) if not number]
 
     async def holder(self, lease: Lease) -> str | None:
-        found = await self.me.pending.look_at(lease.id)
-        return None if found is None else found.consumer
+        return await self.me.holder(lease)
 
     async def release(self, leases: Iterable[Lease]) -> int:
         """Those that were not begun don't count as delivered. An entry that never arrived here is released, too."""

@@ -262,11 +262,7 @@ class PlainBackend:
         await _REST.run(me.client, keys, arguments)
 
     async def again(self, lease: Lease, failure: Failure) -> bool:
-        if await self.holder(lease) != self.me.consumer:
-            return False
-        await self.me.note(lease, failure)
-        await self.me.pending.recount(lease.id, self.me.consumer, lease.deliveries + 1)
-        return True
+        return await self.me.again(lease, failure)
 
     async def history(self, lease: Lease) -> list[Failure]:
         return await self.me.history(lease)
@@ -281,8 +277,7 @@ class PlainBackend:
         return lost
 
     async def holder(self, lease: Lease) -> str | None:
-        found = await self.me.pending.look_at(lease.id)
-        return None if found is None else found.consumer
+        return await self.me.holder(lease)
 
     async def release(self, leases: Iterable[Lease]) -> int:
         """To rest until now: any worker takes it at its next look.

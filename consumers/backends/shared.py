@@ -83,6 +83,17 @@ class Membership:
         except msgspec.MsgspecError:  # not ours
             return []
 
+    async def holder(self, lease: Lease) -> str | None:
+        found = await self.pending.look_at(lease.id)
+        return None if found is None else found.consumer
+
+    async def again(self, lease: Lease, failure: Failure) -> bool:
+        if await self.holder(lease) != self.consumer:
+            return False
+        await self.note(lease, failure)
+        await self.pending.recount(lease.id, self.consumer, lease.deliveries + 1)
+        return True
+
     async def forget(self, leases: Sequence[Lease]) -> None:
         failed = [lease.id for lease in leases if lease.deliveries > 1]
         if failed:
@@ -94,7 +105,7 @@ def encoded(failure: Failure) -> bytes:
 
 
 def rows(reply: Any) -> list[list[Any]]:
-    """The entries of an XREADGROUP of one stream, whichever protocol the client speaks."""
+    """The entries of an XREADGROUP or XREAD of one stream, whichever protocol the client speaks."""
     if not reply:
         return []
     parts = list(reply.values()) if isinstance(reply, dict) else [reply[0][1]]

@@ -15,7 +15,7 @@ import attrs
 
 from consumers.processing.events import BEGINNING, Event
 from consumers.processing.operators import Operator, Reporter
-from consumers.processing.state import Kind, Place, State, restored, storable
+from consumers.processing.state import Place, State, restored, storable
 from consumers.processing.windows import Timers
 
 How = Literal["inner", "left"]
@@ -48,7 +48,6 @@ class Join(Operator):
         self._timers = Timers()
         self._watermarks = [BEGINNING, BEGINNING]
         self._watermark = BEGINNING
-        self._state.register(setting.number, Kind(dump=_as_it_is, restore=_as_it_is))
 
     def receive(self, event: Event, port: int) -> None:
         if event.time < self._watermark:
@@ -115,7 +114,3 @@ class Join(Operator):
         for one in kept:
             one[_VALUE] = restored(one[_VALUE], self._setting.types[place[1]])
             self._timers.add(one[_TIME] + self._within + 1, place)
-
-
-def _as_it_is(kept: Any) -> Any:
-    return kept

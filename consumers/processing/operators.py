@@ -3,11 +3,10 @@
 A watermark says that no event with an earlier time is expected any more. Every step hands it on after what it made the
 step give out, so that nothing that a step gives out is late for the next.
 
-Functions of the user are called inside `Turn.guarded`: an event that makes one raise is rejected, with the reason, and
-the pipeline goes on.
+Functions of the user are called where what they raise is reported (`Each`, windows, joins): the event is rejected.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import attrs
@@ -54,62 +53,47 @@ class Operator:
         self._next.advance(watermark, self._port)
 
 
-class Map(Operator):
+class Each(Operator):
+    """A function of the user on one event at a time. What makes it raise is rejected, with the reason, and the pipeline
+    goes on.
+    """
+
     def __init__(self, report: Reporter, function: Callable[[Any], Any]) -> None:
         super().__init__(report)
         self._function = function
 
     def receive(self, event: Event, port: int) -> None:
         try:
-            value = self._function(event.value)
+            made = self._made(event)
         except Exception as error:
             self.report.rejected(event, error)
             return
-        self.emit(Event(event.time, value, event.key))
+        for one in made:
+            self.emit(one)
+
+    def _made(self, event: Event) -> Sequence[Event]:
+        """What goes on instead of the event. Raises what the function raises."""
+        raise NotImplementedError
 
 
-class FlatMap(Operator):
-    def __init__(self, report: Reporter, function: Callable[[Any], Iterable[Any]]) -> None:
-        super().__init__(report)
-        self._function = function
-
-    def receive(self, event: Event, port: int) -> None:
-        try:
-            values = list(self._function(event.value))
-        except Exception as error:
-            self.report.rejected(event, error)
-            return
-        for value in values:
-            self.emit(Event(event.time, value, event.key))
+class Map(Each):
+    def _made(self, event: Event) -> Sequence[Event]:
+        return (Event(event.time, self._function(event.value), event.key),)
 
 
-class Filter(Operator):
-    def __init__(self, report: Reporter, predicate: Callable[[Any], Any]) -> None:
-        super().__init__(report)
-        self._predicate = predicate
-
-    def receive(self, event: Event, port: int) -> None:
-        try:
-            wanted = self._predicate(event.value)
-        except Exception as error:
-            self.report.rejected(event, error)
-            return
-        if wanted:
-            self.emit(event)
+class FlatMap(Each):
+    def _made(self, event: Event) -> Sequence[Event]:
+        return [Event(event.time, value, event.key) for value in self._function(event.value)]
 
 
-class KeyBy(Operator):
-    def __init__(self, report: Reporter, select: Callable[[Any], Any]) -> None:
-        super().__init__(report)
-        self._select = select
+class Filter(Each):
+    def _made(self, event: Event) -> Sequence[Event]:
+        return (event,) if self._function(event.value) else ()
 
-    def receive(self, event: Event, port: int) -> None:
-        try:
-            key = checked_key(self._select(event.value))
-        except Exception as error:
-            self.report.rejected(event, error)
-            return
-        self.emit(Event(event.time, event.value, key))
+
+class KeyBy(Each):
+    def _made(self, event: Event) -> Sequence[Event]:
+        return (Event(event.time, event.value, checked_key(self._function(event.value))),)
 
 
 def checked_key(key: Any) -> Any:

@@ -1,7 +1,7 @@
 """A pipeline at work in a worker: one owner at a time reads, computes and commits; other workers stand by.
 
     Pipeline.run              until drained: stands by, owns, stands by ...
-      _Turn.run               one ownership: a new epoch, from the last checkpoint
+      _Ownership.run               one ownership: a new epoch, from the last checkpoint
         Reader.run            one for each input: XREAD into a bounded queue
         _keep                 renews the ownership
         _work                 a batch of entries through the plan, one commit, and again
@@ -24,6 +24,7 @@ from coredis import Redis
 from coredis.exceptions import RedisError, StreamDuplicateConsumerGroupError
 
 from consumers.backends.scripts import request
+from consumers.backends.shared import paired, rows
 from consumers.backoff import Backoff
 from consumers.connection import ride_out
 from consumers.dead_letters import facts
@@ -110,13 +111,13 @@ class _Run:
         self.draining = False
         self._failures = 0
         self._pause = trio.CancelScope()  # around what draining need not wait for
-        self._turn: _Turn | None = None
+        self._ownership: _Ownership | None = None
 
     def drain(self) -> None:
         self.draining = True
         self._pause.cancel()
-        if self._turn is not None:
-            self._turn.wake()
+        if self._ownership is not None:
+            self._ownership.wake()
 
     async def run(self) -> None:
         while not self.draining:
@@ -137,19 +138,19 @@ class _Run:
 
     async def _own(self) -> bool:
         """Until drained, or until it can't go on: False where that is a failure. Whatever it is, the worker lives."""
-        turn = self._turn = _Turn(self)
+        mine = self._ownership = _Ownership(self)
         failed: BaseException | None = None
         try:
-            await turn.run()
+            await mine.run()
         except* (*TRANSIENT, Superseded) as lost:
             failed = next(leaves(lost))
             log.warning("pipeline.interrupted", pipeline=self.pipeline.name, error=repr(failed))
         except* Exception as broken:
             failed = next(leaves(broken))
             log.error("pipeline.failed", pipeline=self.pipeline.name, error=str(failed), exc_info=failed)
-        self._turn = None
+        self._ownership = None
         await self._release()
-        return turn.committed or failed is None
+        return mine.committed or failed is None
 
     async def _release(self) -> None:
         """Let another worker have it. Where that fails, the lease runs out."""
@@ -203,17 +204,10 @@ class Reader:
             found: Any = await request(
                 self._client, "XREAD", "COUNT", self._size, *wait, "STREAMS", self.stream, self._last
             )
-        if not found:
-            return []
-        ((_, entries),) = found.items() if isinstance(found, dict) else found
-        return [Entry(self.stream, id_.decode(), _fields(fields)) for id_, fields in entries]
+        return [Entry(self.stream, row[0].decode(), paired(row[1])) for row in rows(found)]
 
 
-def _fields(flat: list[bytes]) -> dict[bytes, bytes]:
-    return dict(zip(flat[::2], flat[1::2], strict=True))
-
-
-class _Turn:
+class _Ownership:
     """One epoch of a pipeline in this worker."""
 
     def __init__(self, run: _Run) -> None:

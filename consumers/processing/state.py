@@ -4,10 +4,9 @@ A place is a tuple whose first element is the number of the step. All of it is h
 many places there are: beyond it the pipeline stops with a clear error rather than take the worker's memory.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
-import attrs
 import msgspec
 
 from consumers.errors import ConsumerError
@@ -21,26 +20,14 @@ class StateLimitReached(ConsumerError):
     """More windows and waiting events than the pipeline may keep."""
 
 
-@attrs.frozen
-class Kind:
-    """How the values of one step are brought into a form for msgpack, and back."""
-
-    dump: Callable[[Any], Any]
-    restore: Callable[[Any], Any]
-
-
 class State:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._values: dict[Place, Any] = {}
         self._changed: dict[Place, None] = {}
-        self._kinds: dict[int, Kind] = {}
 
     def __len__(self) -> int:
         return len(self._values)
-
-    def register(self, step: int, kind: Kind) -> None:
-        self._kinds[step] = kind
 
     def get(self, place: Place) -> Any:
         return self._values.get(place)
@@ -63,7 +50,7 @@ class State:
         for place in self._changed:
             name = msgspec.msgpack.encode(place)
             if place in self._values:
-                written[name] = msgspec.msgpack.encode(self._kinds[place[0]].dump(self._values[place]))
+                written[name] = msgspec.msgpack.encode(self._values[place])
             else:
                 deleted.append(name)
         self._changed = {}
@@ -71,8 +58,7 @@ class State:
 
     def load(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
         for name, value in pairs:
-            place = hashable(msgspec.msgpack.decode(name))
-            self._values[place] = self._kinds[place[0]].restore(msgspec.msgpack.decode(value))
+            self._values[hashable(msgspec.msgpack.decode(name))] = msgspec.msgpack.decode(value)
 
     def places(self) -> Iterable[tuple[Place, Any]]:
         return self._values.items()

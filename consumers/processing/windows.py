@@ -18,7 +18,7 @@ from consumers.errors import ConfigurationError
 from consumers.processing.aggregates import Aggregate
 from consumers.processing.events import BEGINNING, Event, WindowResult
 from consumers.processing.operators import Operator, Reporter
-from consumers.processing.state import Kind, Place, State, storable
+from consumers.processing.state import Place, State, storable
 
 
 @attrs.frozen
@@ -108,7 +108,6 @@ class Windowing(Operator):
         self._late_sink = setting.late_sink
         self._timers = Timers()
         self._watermark = BEGINNING
-        self._state.register(self._number, Kind(dump=_as_it_is, restore=_as_it_is))
 
     def advance(self, watermark: int, port: int) -> None:
         if watermark > self._watermark:
@@ -270,7 +269,3 @@ class SessionWindows(Windowing):
     def restored(self, place: Place, kept: Any) -> None:
         for one in kept:
             self._timers.add(one[_END] + (self._lateness if self._is_given(one) else 0), place)
-
-
-def _as_it_is(kept: Any) -> Any:
-    return kept
