@@ -100,10 +100,10 @@ def _takes_memory(session: Session, command: Command, flags: int) -> bool:
 
 
 def _may_interrupt(command: Command, argv: list[bytes]) -> bool:
-    """While a script runs: what is marked so, and of SHUTDOWN only the form that saves nothing."""
+    """While a script runs: what is marked so, and of SHUTDOWN only the forms that save nothing."""
     if not command.flags & ALLOW_BUSY:
         return False
-    return command.name != b"SHUTDOWN" or b"NOSAVE" in [word.upper() for word in argv[1:]]
+    return command.name != b"SHUTDOWN" or any(word.upper() in (b"NOSAVE", b"ABORT") for word in argv[1:])
 
 
 def _is_paused(session: Session, command: Command, gate: int, flags: int) -> bool:

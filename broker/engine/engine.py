@@ -272,9 +272,8 @@ class Engine:
         count: i64 = len(argv)
         if arity != count and (arity >= 0 or count < -arity):
             command.rejected += 1
-            return self._refuse(
-                session, ErrorReply(b"ERR wrong number of arguments for '%b' command" % command.wire_name)
-            )
+            wrong = ErrorReply(b"ERR wrong number of arguments for '%b' command" % command.wire_name)
+            return self._refuse(session, self._abort(ctx, wrong) if command.name == b"EXEC" else wrong)
         if session.gate | self.gate:
             gate = int(self.gate)
             flags = int(command.flags)
@@ -290,7 +289,7 @@ class Engine:
             if refused is not None:
                 if isinstance(refused, ErrorReply):
                     command.rejected += 1
-                    if command.name == b"EXEC" and session.gate & IN_MULTI:
+                    if command.name == b"EXEC":
                         refused = self._abort(ctx, refused)
                     self._refuse(session, refused)
                 return refused

@@ -107,17 +107,17 @@ class Calls:
         if len(values) != 1:
             return False, b"ERR redis.setresp() requires one argument."
         version = _number(values[0])
-        if version not in (2, 3):
+        if version is None or int(version) not in (2, 3):
             return False, b"ERR RESP version must be 2 or 3."
         if self.run is not None:
-            self.run.ctx.session.resp3 = version == 3
+            self.run.ctx.session.resp3 = int(version) == 3
         return True, None
 
     def set_repl(self, *values: Any) -> tuple[bool, Any]:
         if len(values) != 1:
             return False, b"ERR redis.set_repl() requires one argument."
-        flags = _number(values[0])
-        if flags is None or int(flags) & ~(REPLICATE_LOG | REPLICATE_REPLICAS):
+        flags = _number(values[0]) or 0  # what is no number is REPL_NONE
+        if int(flags) & ~(REPLICATE_LOG | REPLICATE_REPLICAS):
             return False, b"ERR Invalid replication flags. Use REPL_AOF, REPL_REPLICA, REPL_ALL or REPL_NONE."
         if self.run is not None:
             self.run.replicate = int(flags)

@@ -13,10 +13,9 @@ from broker.scripting import bit_operations, message_pack, patterns, struct_form
 from broker.scripting.binding import FAILURES, LuaRuntime, message_of
 from broker.scripting.errors import LibraryError
 from broker.scripting.json_text import Reader
-from broker.scripting.random48 import Random48
 from broker.scripting.room import RESERVE, Room
 from broker.scripting.rows import CHUNK, Row, size_of
-from broker.scripting.source import without_tail_calls
+from broker.scripting.tail_calls import without_tail_calls
 
 _SOURCES: Final = files("broker.scripting") / "lua"
 VERSION: Final = b"7.2.4"  # what redis.REDIS_VERSION says: whose behaviour scripts may count on
@@ -55,20 +54,21 @@ class Interpreter:
         self._list: Callable[..., Any] = entry[b"list"]
         self._extend: Callable[..., Any] = entry[b"extend"]
         self._compile: Callable[..., Any] = entry[b"compile"]
+        self._load_code: Callable[..., Any] = entry[b"load_code"]
         self._memory: Callable[..., Any] = entry[b"memory"]
 
     def compile(self, source: bytes, name: bytes) -> tuple[Any, bytes]:
         """(function, b"") or (None, what is wrong)."""
         self.room.lift()
         try:
-            found = self._compile(without_tail_calls(source), name)
+            found = self._compile(source, name)
+            if isinstance(found, tuple):
+                return None, found[1]
+            return self._load_code(without_tail_calls(found, source)), b""
         except FAILURES as error:
             return None, message_of(error)
         finally:
             self.room.relimit()
-        if isinstance(found, tuple):
-            return None, found[1]
-        return found, b""
 
     def array(self, values: list[bytes]) -> Any:
         """A table of many values. There has to be room for them."""
@@ -108,12 +108,9 @@ class Interpreter:
 
     def _bindings(self) -> dict[bytes, Any]:
         table = self.lua.table_from
-        random = Random48()
         return {
             b"relimit": self.room.relimit,
             b"more": self._more,
-            b"random": random.next,
-            b"seed": random.seed,
             b"is_slow_pattern": patterns.is_slow,
             b"json_decode": self._guarded(self._json_decode),
             b"msgpack_pack": self._guarded(_packed),

@@ -33,6 +33,7 @@ from broker.scripting.calls import Calls
 from broker.scripting.flags import script_flags
 from broker.scripting.interpreter import Interpreter
 from broker.scripting.libraries import Libraries
+from broker.scripting.random48 import Random48
 from broker.scripting.rows import CHUNK
 from broker.scripting.values import Errors, plain_reply, reply_of_row
 
@@ -57,6 +58,7 @@ class Scripting(Scripts):
         self._run: ScriptRun | None = None
         self._cache: dict[bytes, _Cached] = {}  # {SHA-1 in hexadecimal: script}
         self._cached_bytes = 0
+        self._random = Random48()  # one for scripts and functions, and no SCRIPT FLUSH begins it anew: as in Redis
         self._calls: Calls | None = None  # of EVAL's interpreter; made when first needed, since it takes memory
         self.libraries = Libraries(self._new_calls, engine.library_sources)
         config.on_change("busy-reply-threshold", self._read_threshold)
@@ -69,7 +71,12 @@ class Scripting(Scripts):
     def _new_calls(self, for_functions: bool) -> Calls:
         interpreter = Interpreter(for_functions, self._config.memory("script-memory-limit"))
         calls = Calls(self._engine, interpreter)
-        host = calls.functions() | {b"tick": self.tick, b"register": self._register}
+        host = calls.functions() | {
+            b"tick": self.tick,
+            b"register": self._register,
+            b"random": self._random.next,
+            b"seed": self._random.seed,
+        }
         interpreter.open(host, list(FLAG_NAMES))
         return calls
 

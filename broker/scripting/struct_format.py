@@ -60,7 +60,7 @@ class _Format:
             if align <= 0 or align & (align - 1):
                 raise LibraryError(f"alignment {align} is not a power of 2")
             self._align = align
-        else:
+        elif self._function != "size" or not (letter.isascii() and letter.isalnum()):  # Redis: b_size (lua_struct.c)
             raise bad_argument(1, self._function, f"invalid format option '{letter}'")
 
     def _number(self, default: int) -> int:

@@ -223,6 +223,15 @@ def test_a_refused_exec_ends_the_transaction() -> None:
     assert harness.run("GET k") is None
 
 
+def test_an_exec_that_is_no_exec_ends_the_transaction() -> None:
+    harness = Harness()
+    harness.run("MULTI")
+    expected = "-EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command"
+    assert harness.run("EXEC now") == expected
+    assert harness.run("EXEC") == "-ERR EXEC without MULTI"
+    assert harness.run("EXEC now") == expected
+
+
 def test_an_unknown_subcommand_of_command_fails_the_transaction_when_it_is_queued() -> None:
     harness = Harness()
     harness.run("MULTI")

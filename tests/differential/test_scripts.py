@@ -2,14 +2,15 @@
 
 import os
 from collections.abc import Callable, Iterator
+from types import ModuleType
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import scripts_of_lua, scripts_of_the_api, small_scripts
 from support.engine import Harness
 from support.servers import RedisServer
-from support.small_scripts import SCRIPTS
 from support.wire import Wire
 
 EXAMPLES = int(os.environ.get("DIFFERENTIAL_EXAMPLES", "60"))
@@ -35,18 +36,22 @@ def ours() -> dict[bool, Callable[..., Any]]:
     return {False: harness.wire(False), True: harness.wire(True)}
 
 
-def run_all(ask: Callable[..., Any]) -> list[Any]:
+def run_all(ask: Callable[..., Any], scripts: list[str]) -> list[Any]:
     replies = []
-    for script in SCRIPTS:
+    for script in scripts:
         ask("SET", "k", "v")
         replies.append((script, ask("EVAL", script, 1, "k", "a1", "a2")))
     return replies
 
 
 @pytest.mark.parametrize("resp3", [False, True], ids=["resp2", "resp3"])
-def test_small_scripts_reply_as_redis_does(theirs: Any, resp3: bool) -> None:
-    theirs[resp3]("FLUSHALL")
-    pairs = zip(run_all(Harness().wire(resp3)), run_all(theirs[resp3]), strict=True)
+@pytest.mark.parametrize("table", [small_scripts, scripts_of_the_api, scripts_of_lua], ids=["small", "api", "lua"])
+def test_small_scripts_reply_as_redis_does(resp3: bool, table: ModuleType) -> None:
+    """On a server of its own: settings of cjson and seeds outlive scripts in Redis."""
+    with RedisServer() as server, Wire(server.port) as wire:
+        if resp3:
+            wire("HELLO", 3)
+        pairs = list(zip(run_all(Harness().wire(resp3), table.SCRIPTS), run_all(wire, table.SCRIPTS), strict=True))
     assert [pair for pair in pairs if pair[0] != pair[1]] == []
 
 

@@ -165,6 +165,17 @@ def test_unpack_finds_its_limit_by_recursion(broker: Harness) -> None:
     assert broker.run("EVAL", script, 1, "l", *map(str, range(20_000))) == 20_000
 
 
+def test_functions_and_scripts_draw_from_the_same_random_numbers(broker: Harness) -> None:
+    source = "#!lua name=l\nredis.register_function('draw', function() return math.random(1000000) end)"
+    broker.run("FUNCTION", "LOAD", source)
+    evaluate(broker, "math.randomseed(7)")
+    drawn = [evaluate(broker, "return math.random(1000000)"), broker.run("FCALL draw 0")]
+    broker.run("SCRIPT FLUSH")
+    drawn.append(evaluate(broker, "return math.random(1000000)"))
+    script = "math.randomseed(7) local r = math.random return {r(1000000), r(1000000), r(1000000)}"
+    assert evaluate(broker, script) == drawn
+
+
 def test_replies_beyond_the_stack_of_lua(broker: Harness) -> None:
     assert evaluate(broker, "local t = {} for i = 1, 20000 do t[i] = i end return t") == list(range(1, 20_001))
     broker.run("RPUSH", "l", *map(str, range(20_000)))
@@ -247,6 +258,14 @@ def test_a_slow_coroutine_is_killed_too() -> None:
     broker.answer_others = lambda: bool(broker.scripts.kill(True))
     reply = evaluate(broker, "local c = coroutine.wrap(function() while true do end end) c() return 1")
     assert "Script killed by user" in reply
+
+
+@pytest.mark.parametrize("name", ["@sandbox", "@cjson", "=other"])
+def test_no_name_of_a_piece_of_code_saves_it_from_being_killed(name: str) -> None:
+    broker = Harness("--busy-reply-threshold", "1")
+    broker.answer_others = lambda: bool(broker.scripts.kill(True))
+    code = "return loadstring('for i = 1, 3 do pcall(function() for j = 1, 3e6 do end end) end', ARGV[1])()"
+    assert "Script killed by user" in str(evaluate(broker, code, name))
 
 
 # -- memory of the data set

@@ -1,5 +1,6 @@
 """A script that does not end, in a real server: others are answered, new clients too, and may end it."""
 
+import shlex
 import time
 from pathlib import Path
 
@@ -35,6 +36,54 @@ def test_new_clients_are_answered_and_may_kill_the_script(tmp_path: Path) -> Non
         assert caller.read().startswith("ERR Script killed by user with SCRIPT KILL... script: ")
         assert caller.read() == "PONG"
         assert old("GET", "a") is None
+
+
+# What Redis answers meanwhile; whatever is not here is BUSY.
+ANSWERED = [
+    ("MULTI", "OK"),
+    ("GET a", BUSY),
+    ("EXEC", f"EXECABORT Transaction discarded because of: {BUSY}"),
+    ("EXEC", f"EXECABORT Transaction discarded because of: {BUSY}"),
+    ("WATCH a", "OK"),
+    ("UNWATCH", "OK"),
+    ("MULTI", "OK"),
+    ("DISCARD", "OK"),
+    ("AUTH default x", "OK"),
+    ("SHUTDOWN", BUSY),
+    ("SHUTDOWN NOW", BUSY),
+    ("SHUTDOWN ABORT", "ERR No shutdown in progress."),
+    ("SHUTDOWN NOSAVE SAVE", "ERR syntax error"),
+    ("FUNCTION STATS", BUSY),
+    ("FUNCTION KILL", BUSY),
+    ("PING", BUSY),
+    ("INFO", BUSY),
+    ("CLIENT LIST", BUSY),
+    ("CLIENT KILL ID 1", BUSY),
+    ("CONFIG SET maxmemory 0", BUSY),
+    ("SCRIPT FLUSH", BUSY),
+    ("FUNCTION FLUSH", BUSY),
+    ("PUBLISH c m", BUSY),
+    ("EVAL 'return 1' 0", BUSY),
+    ("GET", "ERR wrong number of arguments for 'get' command"),
+    ("NOSUCH", "ERR unknown command 'NOSUCH', with args beginning with: "),
+    ("SUBSCRIBE c", BUSY),
+    ("UNSUBSCRIBE c", BUSY),
+    ("RESET", "RESET"),
+    ("QUIT", "OK"),
+]  # fmt: skip
+
+
+def test_what_is_answered_and_what_is_busy(tmp_path: Path) -> None:
+    with Broker(tmp_path, "--busy-reply-threshold", "10") as broker, Wire(broker.port) as caller, \
+            Wire(broker.port) as queued, Wire(broker.port) as other:  # fmt: skip
+        assert [queued("MULTI"), queued("SET", "b", 1)] == ["OK", "QUEUED"]
+        caller.send("EVAL", ENDLESS, 0)
+        ask_until_busy(other, ENDLESS)
+        assert queued("EXEC") == f"EXECABORT Transaction discarded because of: {BUSY}"
+        assert [(request, other(*shlex.split(request))) for request, _ in ANSWERED] == ANSWERED
+        assert queued("SCRIPT", "KILL") == "OK"
+        assert caller.read().startswith("ERR Script killed by user")
+        assert queued("EXISTS", "b") == 0
 
 
 @pytest.mark.parametrize("fsync", ["always", "everysec"])

@@ -22,20 +22,20 @@ local MAX_PATTERN = 2000 -- items; the matcher of Lua recurses on the C stack, a
 local CHUNK = 4000 -- values at a time between Lua and the host: the C stack takes 8,000
 local MAX_DEPTH = 128 -- of a reply: its reader and its writer recurse, too
 
--- Tables that nobody may change: {table: true}. Weak, or nothing here would ever be freed.
+-- Tables that nobody may change: {proxy: the real table}. Weak, or nothing here would ever be freed.
 local protected = setmetatable({}, { __mode = "k" })
 
 local function refuse() error(READONLY, 2) end
 
 local function proxy(real)
     local shown = setmetatable({}, { __index = real, __newindex = refuse, __metatable = false })
-    protected[shown] = true
+    protected[shown] = real
     return shown
 end
 
 local globals = {} -- the real global table of scripts; they see `env`
 local env = setmetatable({}, { __index = globals, __newindex = refuse, __metatable = false })
-protected[env] = true
+protected[env] = globals
 
 local function missing(_, name)
     error("Script attempted to access nonexistent global variable '" .. tostring(name) .. "'", 2)
@@ -63,9 +63,16 @@ end
 
 globals._G = env
 globals._VERSION = base._VERSION
-for _, name in ipairs({ "tostring", "next", "assert", "tonumber", "rawequal", "type", "select", "unpack", "pairs",
-                        "rawget", "ipairs", "error", "gcinfo", "xpcall" }) do
+for _, name in ipairs({ "tostring", "assert", "tonumber", "rawequal", "type", "select", "unpack", "ipairs", "error",
+                        "gcinfo", "xpcall" }) do
     globals[name] = base[name]
+end
+
+-- The text of an error without a line of ours at its begin: what scripts call is C to them.
+local function without_place(text)
+    local _, stop, file = find(text, "^(%l+):%d+: ")
+    if stop and INTERNAL["@" .. file] then return sub(text, stop + 1), true end
+    return text, false
 end
 
 local function protected_result(ok, ...)
@@ -74,11 +81,23 @@ local function protected_result(ok, ...)
         if type(problem) == "table" then -- scripts of before Redis 7 expect a text
             local text = rawget(problem, "err")
             if type(text) == "string" then return false, text end
+        elseif type(problem) == "string" then
+            return false, (without_place(problem))
         end
     end
     return ok, ...
 end
 globals.pcall = function(...) return protected_result(pcall(...)) end
+
+-- What is protected is looked at as if it were the real table, which nobody gets.
+globals.next = function(t, ...) return next(protected[t] or t, ...) end
+globals.pairs = function(...)
+    local t = ...
+    local real = protected[t]
+    if not real then return pairs(...) end
+    return function(_, key) return next(real, key) end, t, nil
+end
+globals.rawget = function(t, ...) return rawget(protected[t] or t, ...) end
 
 globals.rawset = function(t, key, value)
     if protected[t] then error(READONLY, 0) end
@@ -97,16 +116,24 @@ end
 
 local function compiled(text, name)
     if byte(text) == 27 then return nil, "attempt to load chunk with wrong mode" end
+    if INTERNAL[name] then name = "=(load)" end -- one of ours could not be ended
     local f, problem = loadstring(text, name)
     if not f then return nil, problem end
     return setfenv(f, env)
 end
-globals.loadstring = function(text, name)
-    if type(text) ~= "string" then error("bad argument #1 to 'loadstring' (string expected, got " .. type(text) .. ")", 2) end
+local function wanted(kind, name, ...)
+    local got = select("#", ...) == 0 and "no value" or type((...))
+    error("bad argument #1 to '" .. name .. "' (" .. kind .. " expected, got " .. got .. ")", 3)
+end
+globals.loadstring = function(...)
+    local text, name = ...
+    if type(text) == "number" then text = tostring(text) end
+    if type(text) ~= "string" then wanted("string", "loadstring", ...) end
     return compiled(text, name or text)
 end
-globals.load = function(reader, name)
-    if type(reader) ~= "function" then error("bad argument #1 to 'load' (function expected, got " .. type(reader) .. ")", 2) end
+globals.load = function(...)
+    local reader, name = ...
+    if type(reader) ~= "function" then wanted("function", "load", ...) end
     local pieces = {}
     while true do
         local piece = reader()
@@ -149,18 +176,22 @@ globals.coroutine = proxy(co)
 
 local strings = {}
 for name, f in pairs(string) do strings[name] = f end
-local function guarded(f, name)
-    return function(text, pattern, ...)
-        if type(pattern) == "string" and #pattern > MAX_PATTERN then error("pattern too complex", 2) end
-        if host.is_slow_pattern and type(pattern) == "string" and type(text) == "string" and #text > 64 then
-            local _, repeats = string.gsub(pattern, "[*+%-?]", "")
-            if repeats > 1 and host.is_slow_pattern(text, pattern) then error("pattern too complex", 2) end
-        end
-        return f(text, pattern, ...)
+local function check_pattern(text, pattern)
+    if #pattern > MAX_PATTERN then error("pattern too complex", 3) end
+    if host.is_slow_pattern and type(text) == "string" and #text > 64 then
+        local _, repeats = string.gsub(pattern, "[*+%-?]", "")
+        if repeats > 1 and host.is_slow_pattern(text, pattern) then error("pattern too complex", 3) end
     end
 end
+-- Lua's errors of arguments name the function as it is called: so each has one that calls it by its name.
+local GUARDED = [[
+    local %s, check_pattern, type = ...
+    return function(text, pattern, ...)
+        if type(pattern) == "string" then check_pattern(text, pattern) end
+        return %s(text, pattern, ...)
+    end]]
 for _, name in ipairs({ "find", "match", "gmatch", "gsub", "gfind" }) do
-    strings[name] = guarded(string[name], name)
+    strings[name] = loadstring(string.format(GUARDED, name, name), "@sandbox")(string[name], check_pattern, type)
 end
 globals.string = proxy(strings)
 local string_meta = getmetatable("")
@@ -443,7 +474,9 @@ local function read_named(arguments)
     end
     local found = { flags = {} }
     for key, value in pairs(arguments) do
-        if type(key) ~= "string" then return nil, "named argument key given to redis.register_function is not a string" end
+        if type(key) ~= "string" and type(key) ~= "number" then
+            return nil, "named argument key given to redis.register_function is not a string"
+        end
         local lowered = string.lower(key)
         if lowered == "function_name" or lowered == "description" then
             if type(value) == "number" then value = tostring(value) end
@@ -568,19 +601,30 @@ flatten = function(value, row, n, depth)
     return n
 end
 
+-- A text of Lua's own library that one of our functions had called for the script, as if the script had called it.
+local function placed(text, info, callee)
+    local rest, is_ours = without_place(text)
+    if not is_ours then return text end
+    if callee and callee.namewhat == "method" then
+        rest = string.gsub(rest, "^bad argument #(%d+)", function(n) return "bad argument #" .. n - 1 end)
+    end
+    return info.short_src .. ":" .. info.currentline .. ": " .. rest
+end
+
 -- Where an error came from: the innermost function of the script itself.
 local function locate(problem)
-    if type(problem) ~= "table" then problem = { err = "ERR " .. tostring(problem) } end
     for level = 2, 40 do
         local info = getinfo(level, "Sl")
         if not info then break end
         if info.what ~= "C" and info.what ~= "tail" and not INTERNAL[info.source] then
+            if type(problem) == "string" then problem = placed(problem, info, getinfo(level - 1, "n")) end
+            if type(problem) ~= "table" then problem = { err = "ERR " .. tostring(problem) } end
             rawset(problem, "source", info.source)
             rawset(problem, "line", info.currentline)
-            break
+            return problem
         end
     end
-    return problem
+    return type(problem) == "table" and problem or { err = "ERR " .. tostring(problem) }
 end
 
 local function outcome(ok, value)
@@ -605,9 +649,13 @@ end
 
 local entry = {}
 
+-- The code of a script, of which the host makes what load_code() takes.
 function entry.compile(source, name)
-    return compiled(source, name)
+    local f, problem = compiled(source, name)
+    if not f then return nil, problem end
+    return string.dump(f)
 end
+function entry.load_code(code) return setfenv(loadstring(code), env) end
 
 -- What a script sets holds for its run alone.
 local function begin()
