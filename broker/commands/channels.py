@@ -9,7 +9,8 @@ from typing import Final
 from broker.commands.args import Args, to_positive
 from broker.commands.context import Context
 from broker.commands.docs import help_of
-from broker.commands.pubsub import append_and_deliver, confirm, push_of, set_gate
+from broker.commands.messages import append_and_deliver, push_of
+from broker.commands.pubsub import confirm, set_gate
 from broker.commands.registry import DENYOOM, FAST, LOADING, NO_MULTI, NOSCRIPT, PUBSUB, STALE, WRITE, Group
 from broker.datatypes.streams import NO_ID, format_id, parse_id
 from broker.errors import CommandError, must_be_positive, syntax_error

@@ -33,7 +33,7 @@ def flags_of(shared: Shared, session: Session) -> bytes:
     tracker = shared.keyspace.tracking.trackers.get(session.id)
     if session.subscriptions:
         flags += b"P"
-    if session.gate & IN_MULTI:
+    if session.gate & IN_MULTI or session.in_exec:
         flags += b"x"
     if session.is_blocked:
         flags += b"b"
@@ -83,7 +83,7 @@ def line_of(ctx: Context, session: Session) -> bytes:
             len(session.channels),
             len(session.patterns),
             len(session.shard_channels),
-            len(session.queue) if session.in_multi else -1,
+            len(session.queue) if session.in_multi or session.in_exec else -1,
             len(session.watcher.keys),
             unread,
             session.queue_bytes,

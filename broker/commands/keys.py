@@ -288,7 +288,9 @@ def _report(ctx: Context, db: Database, other: Database) -> None:
     """Tell those who watch or wait for a key of `db` that is in it or in `other`: it may change, come or go."""
     keyspace = ctx.keyspace
     for name in keyspace.watches.watched_in(db.index):
-        if db.table.has(name) or other.table.has(name):
+        if db.is_overdue(name):
+            keyspace.watches.lapse(db.index, name)
+        elif db.table.has(name) or other.table.has(name):
             keyspace.watches.touch(db.index, name)
     for name in db.waited:
         if db.table.has(name) or other.table.has(name):

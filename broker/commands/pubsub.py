@@ -4,8 +4,10 @@ from collections.abc import Callable
 from typing import Final
 
 from broker.commands.blocked import in_steps
-from broker.commands.context import Context, Shared
+from broker.commands.context import Context
 from broker.commands.docs import bad_subcommand, help_of
+from broker.commands.event_messages import tell_events
+from broker.commands.messages import append_and_deliver, deliver, send_all
 from broker.commands.registry import (
     FAST,
     LOADING,
@@ -20,12 +22,10 @@ from broker.commands.registry import (
     keys_to_end,
 )
 from broker.commands.session import REPLY_ON, SUBSCRIBED, Session
-from broker.datatypes.streams import format_id
 from broker.datatypes.table import Table
 from broker.errors import CommandError
 from broker.keyspace.glob import matches
-from broker.keyspace.subscriptions import AS_PATTERN, WITH_ID, Members, count_of, members_in
-from broker.protocol.encoder import encode
+from broker.keyspace.subscriptions import count_of, members_in
 from broker.protocol.replies import NOTHING, Push, Replies, Reply
 
 command = Group("pubsub").command
@@ -36,67 +36,17 @@ _LISTENING = PUBSUB | NOSCRIPT | LOADING | STALE | SENTINEL
 # -- sending
 
 
-def deliver(shared: Shared, channel: bytes, message: bytes) -> int:
-    """Hand a message to all subscribers of a channel. The number of deliveries (a client may get several).
-
-    It is encoded once for each protocol, and the subscribers share those bytes.
-    """
-    subscriptions = shared.subscriptions
-    count = 0
-    members = subscriptions.on_channel(channel)
-    if members is not None:
-        count += _send_all(shared, members, [b"message", channel, message])
-    if subscriptions.patterns.size:
-        count += deliver_to_patterns(shared, channel, message)
-    return count
-
-
-def deliver_to_patterns(shared: Shared, channel: bytes, message: bytes) -> int:
-    subscriptions = shared.subscriptions
-    count = 0
-    for pattern in subscriptions.patterns_of(channel):
-        members = subscriptions.on_pattern(pattern)
-        if members is not None:
-            count += _send_all(shared, members, [b"pmessage", pattern, channel, message])
-    return count
-
-
-def wire_of(items: list[Reply], resp3: bool) -> bytes:
-    """A push as one piece."""
-    out: list[bytes] = []
-    encode(Push(items), out, resp3)
-    return b"".join(out)
-
-
-def _send_all(shared: Shared, members: Members, items: list[Reply]) -> int:
-    if not isinstance(members, dict):
-        only = shared.sessions.get(members)
-        if only is None:
-            return 0
-        only.send_wire(wire_of(items, only.resp3))
-        return 1
-    resp2 = resp3 = b""  # made when first needed
-    count = 0
-    for session_id in members:
-        session = shared.sessions.get(session_id)
-        if session is None:
-            continue  # it went, and its subscriptions are on their way out
-        count += 1
-        if session.resp3:
-            if not resp3:
-                resp3 = wire_of(items, True)
-            session.send_wire(resp3)
-        else:
-            if not resp2:
-                resp2 = wire_of(items, False)
-            session.send_wire(resp2)
-    return count
+def _tell_what_came_before(ctx: Context) -> None:
+    """Events of a transaction or of a script are told at its end, but not after a message that was sent later."""
+    if ctx.session.in_exec and ctx.keyspace.events:
+        tell_events(ctx.shared)
 
 
 @command("PUBLISH", arity=3, flags=PUBSUB | LOADING | STALE | FAST | MAY_REPLICATE | SENTINEL, since="2.0.0",
          syntax="channel message", summary="Send a message to a channel",
          cost="O(n + m), n subscribers of the channel, m patterns that begin or end as it does")  # fmt: skip
 def publish(ctx: Context, argv: list[bytes]) -> Reply:
+    _tell_what_came_before(ctx)
     log = ctx.keyspace.channel_log
     if log.is_active:
         count = append_and_deliver(ctx, argv[1], log.next_position(ctx.now_ms), argv[2])
@@ -105,59 +55,15 @@ def publish(ctx: Context, argv: list[bytes]) -> Reply:
     return deliver(ctx.shared, argv[1], argv[2])
 
 
-def append_and_deliver(ctx: Context, channel: bytes, position: int, message: bytes) -> int:
-    """Keep a message under a position, and hand it to subscribers. -1, and nothing happens, when none is kept of this
-    channel."""
-    if not ctx.keyspace.channel_log.append(channel, position, message):
-        return -1
-    shared = ctx.shared
-    subscriptions = shared.subscriptions
-    text = format_id(position)
-    count = 0
-    members = subscriptions.on_channel(channel)
-    if isinstance(members, dict):
-        count += _send_retained(shared, members, channel, text, message)
-    elif members is not None:
-        count += _send_all(shared, members, [b"message", channel, message])
-    if subscriptions.patterns.size:
-        count += deliver_to_patterns(shared, channel, message)
-    ctx.keyspace.dirty += 1
-    ctx.journal(b"CHANNEL", b"APPEND", channel, text, message)
-    return count
-
-
-def push_of(form: int, channel: bytes, position: bytes, message: bytes) -> list[Reply]:
-    """A message of a retained channel as its subscriber wants it."""
-    if form == WITH_ID:
-        return [b"cmessage", channel, position, message]
-    if form == AS_PATTERN:
-        return [b"pmessage", position, channel, message]
-    return [b"message", channel, message]
-
-
-def _send_retained(shared: Shared, members: dict[int, int], channel: bytes, position: bytes, message: bytes) -> int:
-    wires: list[bytes] = [b"", b"", b"", b"", b"", b""]  # of each form RESP2 and RESP3: made when first needed
-    count = 0
-    for session_id, form in members.items():
-        session = shared.sessions.get(session_id)
-        if session is None:
-            continue
-        count += 1
-        which = 2 * form + (1 if session.resp3 else 0)
-        if not wires[which]:
-            wires[which] = wire_of(push_of(form, channel, position, message), session.resp3)
-        session.send_wire(wires[which])
-    return count
-
-
 @command("SPUBLISH", arity=3, flags=PUBSUB | LOADING | STALE | FAST | MAY_REPLICATE, since="7.0.0",
          keys=[key(NOT_KEY)], syntax="shardchannel message", summary="Send a message to a shard channel",
          cost="O(n), n subscribers of the shard channel")  # fmt: skip
 def spublish(ctx: Context, argv: list[bytes]) -> Reply:
+    _tell_what_came_before(ctx)
     members = ctx.shared.subscriptions.on_shard(argv[1])
     if members is None:
         return 0
-    return _send_all(ctx.shared, members, [b"smessage", argv[1], argv[2]])
+    return send_all(ctx.shared, members, [b"smessage", argv[1], argv[2]])
 
 
 # -- listening

@@ -61,10 +61,12 @@ def exec_(ctx: Context, argv: list[bytes]) -> Reply:
 
 
 def _watched_expired(ctx: Context) -> bool:
-    """A watched key whose time came in between counts as changed, even if nobody met it yet."""
-    for database, name in ctx.session.watcher.keys:
-        ctx.keyspace.databases[database].peek(name)
-    return ctx.session.watcher.dirty
+    """A watched key whose time came in between counts as changed, even if it is still there."""
+    databases = ctx.keyspace.databases
+    for (database, name), stale in ctx.session.watcher.keys.items():
+        if not stale and databases[database].is_overdue(name):
+            return True
+    return False
 
 
 @command("DISCARD", arity=1, flags=NOSCRIPT | LOADING | STALE | FAST | ALLOW_BUSY, since="2.0.0",
@@ -82,9 +84,11 @@ def discard(ctx: Context, argv: list[bytes]) -> Reply:
 def watch(ctx: Context, argv: list[bytes]) -> Reply:
     if ctx.session.in_multi:
         raise CommandError("ERR", "WATCH inside MULTI is not allowed")
+    watcher = ctx.session.watcher
+    if watcher.dirty:
+        return OK  # EXEC fails as it is
     for name in argv[1:]:
-        ctx.db.peek(name)  # one that has expired already is watched as missing
-        ctx.keyspace.watches.add(ctx.session.watcher, ctx.db.index, name)
+        ctx.keyspace.watches.add(watcher, ctx.db.index, name, ctx.db.is_overdue(name))
     return OK
 
 

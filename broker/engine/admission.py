@@ -80,6 +80,8 @@ def admit(session: Session, command: Command, argv: list[bytes], gate: int, flag
     if gate & (PAUSED_ALL | PAUSED_WRITES) and _is_paused(session, command, gate, flags):
         return POSTPONED
     if session.gate & IN_MULTI and command.name not in _RUN_AT_ONCE:
+        if session.queue_failed or session.watcher.dirty:
+            return QUEUED  # it will not be executed: no memory for that
         session.queue.append(argv)
         session.queue_bytes += 64
         for argument in argv:

@@ -17,6 +17,7 @@ from broker.commands.all import command_table
 from broker.commands.blocked import Blocked, RunQueue, Unfinished, finished
 from broker.commands.context import Context, Shared
 from broker.commands.control import Control
+from broker.commands.event_messages import tell_events
 from broker.commands.monitor import show
 from broker.commands.present_state import journal_present_state
 from broker.commands.registry import (
@@ -60,12 +61,11 @@ from broker.engine.blocking import Blocking
 from broker.engine.journal import Journal
 from broker.engine.lookup import Lookup
 from broker.engine.memory import MemoryLimit
-from broker.engine.notifications import event_entries, publish_events
+from broker.engine.notifications import event_entries
 from broker.engine.schedules import Schedules
 from broker.engine.script_calls import ScriptCalls
 from broker.engine.upkeep import Upkeep
 from broker.errors import CommandError
-from broker.keyspace import events
 from broker.keyspace.database import COUNTED, LAST_USE, UNNOTED, Keyspace
 from broker.keyspace.events import parse_classes
 from broker.keyspace.usage import TICK_BITS
@@ -264,16 +264,19 @@ class Engine:
         if command is None or command.subcommands:
             found = self._lookup.find(argv)
             if isinstance(found, ErrorReply):
-                session.last_command = command.wire_name if command is not None and len(argv) == 1 else b""
+                session.last_command = b""
+                if command is not None and len(argv) == 1:
+                    session.last_command = command.wire_name
+                    command.rejected += 1
                 return self._refuse(session, found)
             command = found
         session.last_command = command.wire_name  # here, not in call(): of a transaction EXEC is the last one
         arity = command.arity
         count: i64 = len(argv)
         if arity != count and (arity >= 0 or count < -arity):
-            command.rejected += 1
-            wrong = ErrorReply(b"ERR wrong number of arguments for '%b' command" % command.wire_name)
-            return self._refuse(session, self._abort(ctx, wrong) if command.name == b"EXEC" else wrong)
+            return self._reject(
+                ctx, command, argv, ErrorReply(b"ERR wrong number of arguments for '%b' command" % command.wire_name)
+            )
         if session.gate | self.gate:
             gate = int(self.gate)
             flags = int(command.flags)
@@ -288,10 +291,7 @@ class Engine:
             refused = admit(session, command, argv, gate, flags)
             if refused is not None:
                 if isinstance(refused, ErrorReply):
-                    command.rejected += 1
-                    if command.name == b"EXEC":
-                        refused = self._abort(ctx, refused)
-                    self._refuse(session, refused)
+                    return self._reject(ctx, command, argv, refused)
                 return refused
         keyspace = self.keyspace
         dirty = keyspace.dirty
@@ -420,7 +420,9 @@ class Engine:
             self._keep_events()
         self.journal.commit()
         if keyspace.events:
-            publish_events(self.shared)
+            tell_events(self.shared)
+            keyspace.events = []
+            keyspace.told = 0
 
     def _keep_events(self) -> None:
         """Into the stream, in one unit of the journal with what they tell of. An error (another type is at that key)
@@ -432,18 +434,11 @@ class Engine:
     def _journal_expired(self) -> None:
         """Removals by time stand before the effects of the request that met them."""
         keyspace = self.keyspace
-        if not keyspace.expired:
-            return
-        told: list[tuple[int, bytes, bytes, int]] = []
         for database, key in keyspace.expired:
             self.journal.write(database, [b"DEL", key])
-            if keyspace.event_classes & events.EXPIRED:
-                told.append((database, key, b"expired", events.EXPIRED))
             if key in keyspace.databases[database].waited:
                 keyspace.ready.append((database, key))
         keyspace.expired.clear()
-        if told:
-            keyspace.events = told + keyspace.events
 
     def _deferred(self, ctx: Context, argv: list[bytes], reply: Reply) -> Reply:
         if isinstance(reply, Blocked):
@@ -513,10 +508,6 @@ class Engine:
         """EXEC, after its checks: execute what was queued, as one unit of the journal."""
         session = ctx.session
         queue = session.queue
-        session.queue = []
-        session.queue_bytes = 0
-        session.queue_writes = False
-        session.queue_takes_memory = False
         session.set_gate(IN_MULTI, False)
         replies: list[Reply] = []
         session.in_exec = True
@@ -532,6 +523,7 @@ class Engine:
                 self.record(ctx, request)
             replies.append(reply.in_multi if isinstance(reply, Blocked) else reply)
         session.in_exec = False
+        discard_queue(ctx)
         if self.shared.monitors:
             show(self.shared, session, argv)
         if session.special & TRACKS:
@@ -552,10 +544,16 @@ class Engine:
         self.count_error(reply)
         return reply
 
-    def _abort(self, ctx: Context, why: ErrorReply) -> ErrorReply:
-        """EXEC itself was refused: the transaction is over. Redis: execCommandAbort in multi.c."""
+    def _reject(self, ctx: Context, command: Command, argv: list[bytes], why: ErrorReply) -> Reply:
+        """A command that there is was refused. If it is EXEC, the transaction is over: rejectCommand in server.c."""
+        command.rejected += 1
+        if command.name != b"EXEC":
+            return self._refuse(ctx.session, why)
         discard_queue(ctx)
-        return ErrorReply(b"EXECABORT Transaction discarded because of: " + why.text.removeprefix(b"ERR "))
+        if self.shared.monitors:
+            show(self.shared, ctx.session, argv)
+        aborted = ErrorReply(b"EXECABORT Transaction discarded because of: " + why.text.removeprefix(b"ERR "))
+        return self._refuse(ctx.session, aborted)
 
     def _failed(self, command: Command, reply: ErrorReply) -> ErrorReply:
         command.failed += 1

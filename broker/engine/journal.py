@@ -35,7 +35,6 @@ class Journal:
         if self.enabled:
             several = len(self._unit) > 1
             if several:
-                self._select(self._unit_databases[0])  # before MULTI, as Redis has it
                 encode_request(_MULTI, self._pieces)
             for i in range(len(self._unit)):
                 self._select(self._unit_databases[i])

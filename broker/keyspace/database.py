@@ -18,7 +18,7 @@ from broker.datatypes.streams import Stream
 from broker.datatypes.table import Table
 from broker.keyspace.channel_log import ChannelLog
 from broker.keyspace.disposal import dispose, dispose_all
-from broker.keyspace.events import KEY_MISS, NEW, OVERWRITTEN, TRACKED, TYPE_CHANGED
+from broker.keyspace.events import EXPIRED, KEY_MISS, NEW, OVERWRITTEN, TRACKED, TYPE_CHANGED
 from broker.keyspace.eviction import Eviction
 from broker.keyspace.memory import Meter, estimate
 from broker.keyspace.retention import RetentionAgenda
@@ -65,6 +65,7 @@ class Keyspace:
         self.expired_fields: list[tuple[int, bytes, list[bytes]]] = []  # (database, key, fields), likewise
         self.ready: list[tuple[int, bytes]] = []  # (database, key) written to while somebody waits for it
         self.events: list[tuple[int, bytes, bytes, int]] = []  # (database, key, event, class) to notify of
+        self.told: i64 = 0  # of them, those that subscribers know already
         self.event_classes: i64 = 0  # notify-keyspace-events as bits; 0 keeps `events` empty
         self.libraries: dict[bytes, bytes] = {}  # {name: text}: of FUNCTION, which belong to no database
         self.planned: dict[int, None] = {}  # databases that may have scheduled messages; pruned by engine/schedules.py
@@ -283,6 +284,11 @@ class Database:
                 return None
         return self.table.get(key)
 
+    def is_overdue(self, key: bytes) -> bool:
+        """Its time has come, and it is there yet: nobody met it."""
+        when = self.expires.get(key)
+        return when is not None and when <= self.keyspace.now_ms and self.keyspace.expiry
+
     def size(self) -> int:
         return int(self.table.size)
 
@@ -353,7 +359,9 @@ class Database:
         if self.unsaved is not None:
             self.unsaved.keep(key)
         if self.expires.times.size:
-            self.expires.pop(key)
+            when = self.expires.pop(key)
+            if when is not None and when <= self.keyspace.now_ms and self.keyspace.expiry:
+                self._note_expired(key)  # nobody had met it yet
         before = self.table.exchange(key, value)
         if before is not None and before is not value and not isinstance(before, (bytes, bytearray)):
             dispose(before)
@@ -485,9 +493,14 @@ class Database:
 
     def _expire(self, key: bytes) -> None:
         self.discard(key)
+        self._note_expired(key)
+
+    def _note_expired(self, key: bytes) -> None:
         keyspace = self.keyspace
         keyspace.expired_keys += 1
         keyspace.expired.append((self.index, key))
-        keyspace.watches.touch(self.index, key)
+        keyspace.watches.lapse(self.index, key)
+        if keyspace.event_classes & EXPIRED:
+            keyspace.events.append((self.index, key, b"expired", EXPIRED))
         if keyspace.observed:
             keyspace.observe(self.index, key, 0)

@@ -489,7 +489,7 @@ class Connection:
             queued += _size_of(self._queue[i])
         owed = _size(self._sealed, 0) if self._sealed else 0
         held: i64 = _OWN_BYTES + self._parser.pending + self._unsent_bytes + owed + queued + session.queue_bytes
-        held += 120 * (session.subscriptions + len(session.watcher.keys))
+        held += 120 * (session.subscriptions + len(session.watcher.keys)) + session.watcher.bytes
         if session.special & TRACKS:
             held += 120 * len(self._engine.keyspace.tracking.trackers[session.id].prefixes)
         return int(held)

@@ -80,6 +80,11 @@ class Reloading:
     def _flush(self) -> None:
         keyspace = self._engine.keyspace
         for db in keyspace.databases:
+            for key in keyspace.watches.watched_in(db.index):
+                if db.is_overdue(key):
+                    keyspace.watches.lapse(db.index, key)
+                elif db.table.has(key):
+                    keyspace.watches.touch(db.index, key)
             db.clear()
         if self._engine.shared.scripts is not None:
             self._engine.shared.scripts.flush_libraries()

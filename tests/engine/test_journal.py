@@ -34,7 +34,7 @@ def test_several_effects_are_one_unit(journal: Journal) -> None:
     journal.record(3, [b"DEL", b"a"])
     journal.record(3, [b"DEL", b"b"])
     journal.commit()
-    assert entries(journal.take()) == [[b"SELECT", b"3"], [b"MULTI"], [b"DEL", b"a"], [b"DEL", b"b"], [b"EXEC"]]
+    assert entries(journal.take()) == [[b"MULTI"], [b"SELECT", b"3"], [b"DEL", b"a"], [b"DEL", b"b"], [b"EXEC"]]
 
 
 def test_a_database_is_selected_when_it_changes_and_not_again(journal: Journal) -> None:
@@ -54,8 +54,8 @@ def test_a_unit_over_two_databases_selects_inside(journal: Journal) -> None:
     journal.record(1, [b"DEL", b"b"])
     journal.commit()
     assert entries(journal.take()) == [
-        [b"SELECT", b"0"],
         [b"MULTI"],
+        [b"SELECT", b"0"],
         [b"DEL", b"a"],
         [b"SELECT", b"1"],
         [b"DEL", b"b"],

@@ -148,7 +148,9 @@ def test_debug_reload_and_loadaof_bring_everything_back(tmp_path: Path, appendon
             for request in EVERYTHING:
                 wire(*request)
             digest = wire("DEBUG", "DIGEST")
+            wire("WATCH", "k")
             assert wire("DEBUG", "RELOAD") == "OK"
+            assert [wire("MULTI"), wire("EXEC")] == ["OK", None]  # it was gone for a while, as in Redis
             assert wire("DEBUG", "DIGEST") == digest
             if appendonly == "yes":
                 assert wire("DEBUG", "LOADAOF") == "OK"
