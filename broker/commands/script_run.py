@@ -146,6 +146,13 @@ class Scripts:
     def cached_count(self) -> int:
         raise NotImplementedError
 
+    def evicted_count(self) -> int:
+        """Scripts that had to make room for others in the cache."""
+        raise NotImplementedError
+
+    def reset_statistics(self) -> None:
+        raise NotImplementedError
+
     def current(self) -> ScriptRun | None:
         """What is running."""
         raise NotImplementedError

@@ -29,6 +29,7 @@ from broker.errors import CommandError
 from broker.protocol.numbers import parse_int
 from broker.protocol.replies import ErrorReply, Reply
 from broker.scripting.binding import FAILURES, message_of
+from broker.scripting.cache import Cached, ScriptCache
 from broker.scripting.calls import Calls
 from broker.scripting.flags import script_flags
 from broker.scripting.interpreter import Interpreter
@@ -41,13 +42,6 @@ log = structlog.get_logger()
 _KILLED: Final = b"ERR Script killed by user with SCRIPT KILL..."
 
 
-class _Cached:
-    def __init__(self, source: bytes, function: Any, flags: int) -> None:
-        self.source = source
-        self.function = function
-        self.flags = flags
-
-
 class Scripting(Scripts):
     """answer_others(): serves other clients for a moment; True when the server is to end."""
 
@@ -56,8 +50,7 @@ class Scripting(Scripts):
         self._engine = engine
         self._answer_others = answer_others
         self._run: ScriptRun | None = None
-        self._cache: dict[bytes, _Cached] = {}  # {SHA-1 in hexadecimal: script}
-        self._cached_bytes = 0
+        self._cache = ScriptCache()
         self._random = Random48()  # one for scripts and functions, and no SCRIPT FLUSH begins it anew: as in Redis
         self._calls: Calls | None = None  # of EVAL's interpreter; made when first needed, since it takes memory
         self.libraries = Libraries(self._new_calls, engine.library_sources)
@@ -94,26 +87,28 @@ class Scripting(Scripts):
     def run_script(self, ctx: Context, argv: list[bytes], read_only: bool) -> Reply:
         keys = _key_count(argv)
         name = sha1(argv[1]).hexdigest().encode()
-        cached = self._cache.get(name) or self._load(name, argv[1])
+        cached = self._cache.scripts.get(name) or self._load(name, argv[1], False)
         return self._evaluate(ctx, argv, name, cached, keys, read_only)
 
     def run_cached(self, ctx: Context, argv: list[bytes], read_only: bool) -> Reply:
         name = argv[1]
-        cached = self._cache.get(name)
+        cached = self._cache.scripts.get(name)
         if cached is None:
             if len(name) != 40:
                 raise no_script()
             name = name.lower()
-            cached = self._cache.get(name)
+            cached = self._cache.scripts.get(name)
         keys = _key_count(argv)
         if cached is None:
             raise no_script()
         return self._evaluate(ctx, argv, name, cached, keys, read_only)
 
     def _evaluate(
-        self, ctx: Context, argv: list[bytes], name: bytes, cached: _Cached, keys: int, read_only: bool
+        self, ctx: Context, argv: list[bytes], name: bytes, cached: Cached, keys: int, read_only: bool
     ) -> Reply:
         run = self._prepared(ctx, argv, name, True, cached.flags, read_only)
+        if cached.may_go:
+            self._cache.use(cached)
         calls = self._of_scripts()
         interpreter = calls.interpreter
         _check_room(interpreter, argv)
@@ -155,7 +150,7 @@ class Scripting(Scripts):
             function = self.libraries.functions.get(argv[1].lower())
             return UNDECLARED if function is None else function.flags
         if name.startswith(b"EVALSHA"):
-            cached = self._cache.get(argv[1].lower())
+            cached = self._cache.scripts.get(argv[1].lower())
             return UNDECLARED if cached is None else cached.flags
         try:
             return script_flags(argv[1])[0]
@@ -242,36 +237,43 @@ class Scripting(Scripts):
 
     def load_script(self, source: bytes) -> bytes:
         name = sha1(source).hexdigest().encode()
-        if name not in self._cache:
-            self._load(name, source)
+        cached = self._cache.scripts.get(name)
+        if cached is None:
+            self._load(name, source, True)
+        else:
+            self._cache.keep(cached)
         return name
 
-    def _load(self, name: bytes, source: bytes) -> _Cached:
+    def _load(self, name: bytes, source: bytes, lasting: bool) -> Cached:
         flags, code = script_flags(source)
         function, problem = self._of_scripts().interpreter.compile(code, b"@user_script")
         if function is None:
             shown = problem.decode("utf-8", "surrogateescape")
             raise CommandError("ERR", f"Error compiling script (new function): {shown}")
-        cached = _Cached(source, function, flags)
-        self._cache[name] = cached
-        self._cached_bytes += len(source) + len(name)
+        cached = Cached(name, source, function, flags)
+        self._cache.add(cached, lasting)
         return cached
 
     def source_of(self, sha: bytes) -> bytes | None:
-        cached = self._cache.get(sha)
+        cached = self._cache.scripts.get(sha)
         return None if cached is None else cached.source
 
     def flush_scripts(self) -> None:
-        self._cache = {}
-        self._cached_bytes = 0
+        self._cache.clear()
         self._calls = None
 
     def cached_count(self) -> int:
-        return len(self._cache)
+        return len(self._cache.scripts)
+
+    def evicted_count(self) -> int:
+        return self._cache.evicted
+
+    def reset_statistics(self) -> None:
+        self._cache.evicted = 0
 
     def memory(self) -> tuple[int, int, int]:
         of_scripts = self._calls.interpreter.memory() if self._calls else 0
-        return of_scripts, self.libraries.memory(), self._cached_bytes
+        return of_scripts, self.libraries.memory(), self._cache.bytes
 
     # -- what is running
 

@@ -16,7 +16,6 @@ MEMORY: Final[dict[str, str | int | float]] = {
 STATS: Final[dict[str, str | int | float]] = {
     "expired_stale_perc": "0.00",  # what has expired is known, not guessed from samples
     "expired_time_cap_reached_count": 0,
-    "evicted_scripts": 0,
     "total_eviction_exceeded_time": 0,  # maxmemory is kept before a request is executed
     "current_eviction_exceeded_time": 0,
     "active_defrag_hits": 0,

@@ -100,6 +100,8 @@ class ServerControl:
             hub.traffic.output_limit_cuts = hub.traffic.query_limit_cuts = 0
             engine.executed = 0
             engine.keyspace.evicted_keys = 0
+            if engine.shared.scripts:
+                engine.shared.scripts.reset_statistics()
             engine.error_replies = 0
 
     def disconnect(self, session: Session, after_reply: bool) -> None:

@@ -223,6 +223,7 @@ class Info:
             ),  # with all else that is due by the clock
             "evicted_keys": int(keyspace.evicted_keys),
             "evicted_clients": int(self._hub.evicted_clients),
+            "evicted_scripts": scripts.evicted_count() if (scripts := self._engine.shared.scripts) else 0,
             "keyspace_hits": int(keyspace.hits),
             "keyspace_misses": int(keyspace.misses),
             "pubsub_channels": len(self._engine.shared.subscriptions.channels),

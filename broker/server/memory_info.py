@@ -105,6 +105,7 @@ def _of_scripts(engine: Engine) -> dict[str, str | int | float]:
     scripts = engine.shared.scripts
     of_eval, of_functions, texts = scripts.memory() if scripts else (0, 0, 0)
     libraries, functions = scripts.function_counts() if scripts else (0, 0)
+    sources = sum(map(len, engine.keyspace.libraries.values()))
     return {
         "used_memory_lua": of_eval,
         "used_memory_vm_eval": of_eval,
@@ -116,7 +117,7 @@ def _of_scripts(engine: Engine) -> dict[str, str | int | float]:
         "used_memory_vm_functions": of_functions,
         "used_memory_vm_total": of_eval + of_functions,
         "used_memory_vm_total_human": human(of_eval + of_functions),
-        "used_memory_functions": sum(map(len, engine.keyspace.libraries.values())),
-        "used_memory_scripts": texts,
-        "used_memory_scripts_human": human(texts),
+        "used_memory_functions": sources,
+        "used_memory_scripts": texts + sources,
+        "used_memory_scripts_human": human(texts + sources),
     }

@@ -213,6 +213,52 @@ def test_flushing_the_cache_frees_it(broker: Harness) -> None:
     assert broker.scripts.memory() == (0, 0, 0)
 
 
+# -- eviction
+
+
+def test_of_what_eval_brought_the_five_hundred_used_last_are_kept(broker: Harness) -> None:
+    broker.run("SCRIPT", "LOAD", "return 'loaded'")
+    for i in range(500):
+        evaluate(broker, f"return {i}")
+    names = [sha1(b"return %d" % i).hexdigest() for i in range(503)]
+    evaluate(broker, "return 0")
+    assert broker.run("EVALSHA", names[1], 0) == 1
+    for i in range(500, 502):
+        evaluate(broker, f"return {i}")
+    assert broker.run("SCRIPT", "EXISTS", *names[:5]) == [1, 1, 0, 0, 1]
+    assert broker.run("EVALSHA", names[2], 0) == "-NOSCRIPT No matching script. Please use EVAL."
+    assert (broker.scripts.cached_count(), broker.scripts.evicted_count()) == (501, 2)
+    assert broker.run("EVALSHA", sha1(b"return 'loaded'").hexdigest(), 0) == b"loaded"
+
+
+def test_what_was_loaded_after_an_eval_stays_too(broker: Harness) -> None:
+    evaluate(broker, "return 'first'")
+    name = broker.run("SCRIPT", "LOAD", "return 'first'").decode()
+    for i in range(501):
+        evaluate(broker, f"return {i}")
+    assert broker.run("EVALSHA", name, 0) == b"first"
+    assert broker.scripts.evicted_count() == 1
+
+
+def test_a_script_that_is_evicted_leaves_no_memory_taken(broker: Harness) -> None:
+    lua = broker.scripts.interpreter.lua
+    sizes = []
+    for turn in range(2):
+        for i in range(600):
+            evaluate(broker, f"local t = {{{'1,' * 50}}} return #t + {turn * 1000 + i}")
+        lua.gccollect()
+        sizes.append((broker.scripts.memory()[0], broker.scripts.memory()[2]))
+    assert sizes[1][0] < sizes[0][0] * 1.05
+    assert sizes[1][1] < sizes[0][1] * 1.05
+
+
+def test_a_script_that_fails_to_compile_evicts_nothing(broker: Harness) -> None:
+    for i in range(500):
+        evaluate(broker, f"return {i}")
+    assert str(evaluate(broker, "x x")).startswith("-ERR Error compiling script")
+    assert (broker.scripts.cached_count(), broker.scripts.evicted_count()) == (500, 0)
+
+
 # -- slow scripts
 
 
