@@ -8,16 +8,17 @@ from broker.protocol.replies import Reply
 
 if TYPE_CHECKING:
     from broker.commands.context import Context
+    from broker.commands.registry import Command
 
 # What a script's first line, or redis.register_function, declares.
-NO_WRITES = 1
-ALLOW_OOM = 2
-ALLOW_STALE = 4
-NO_CLUSTER = 8
-ALLOW_CROSS_SLOT = 16
-UNDECLARED = 32  # an EVAL without a first line: as before Redis 7
+NO_WRITES: Final = 1
+ALLOW_OOM: Final = 2
+ALLOW_STALE: Final = 4
+NO_CLUSTER: Final = 8
+ALLOW_CROSS_SLOT: Final = 16
+UNDECLARED: Final = 32  # an EVAL without a first line: as before Redis 7
 
-FLAG_NAMES: dict[bytes, int] = {
+FLAG_NAMES: Final[dict[bytes, int]] = {
     b"no-writes": NO_WRITES,
     b"allow-oom": ALLOW_OOM,
     b"allow-stale": ALLOW_STALE,
@@ -26,8 +27,8 @@ FLAG_NAMES: dict[bytes, int] = {
 }
 
 # ScriptRun.replicate, the numbers of redis.set_repl
-REPLICATE_LOG = 1
-REPLICATE_REPLICAS = 2
+REPLICATE_LOG: Final = 1
+REPLICATE_REPLICAS: Final = 2
 
 
 class ScriptRun:
@@ -63,8 +64,12 @@ class ScriptEngine:
         """The session that a script of `caller` has."""
         raise NotImplementedError
 
-    def call(self, run: ScriptRun, argv: list[bytes]) -> Reply:
-        """Execute a command for a script."""
+    def command_of(self, name: bytes) -> "Command | None":
+        """The command of that name, in any case, unless it has subcommands."""
+        raise NotImplementedError
+
+    def call(self, run: ScriptRun, command: "Command | None", argv: list[bytes]) -> Reply:
+        """Execute a command for a script. command: what argv[0] names, if that is known."""
         raise NotImplementedError
 
     def is_full(self) -> bool:

@@ -79,22 +79,28 @@ class ScriptCalls(ScriptEngine):
     def abandon(self) -> None:
         self._engine.journal.abandon()
 
-    def call(self, run: ScriptRun, argv: list[bytes]) -> Reply:
+    def command_of(self, name: bytes) -> Command | None:
+        found = self._engine.find([name])
+        return None if isinstance(found, ErrorReply) or found.subcommands else found
+
+    def call(self, run: ScriptRun, command: Command | None, argv: list[bytes]) -> Reply:
         engine = self._engine
-        found = engine.find(argv)
-        if isinstance(found, ErrorReply):
-            known = len(argv) == 1 and argv[0].upper() in engine.commands
-            return self._refused(_ARITY if known else _UNKNOWN)
-        refusal = self._refusal(run, found, len(argv))
+        if command is None:
+            found = engine.find(argv)
+            if isinstance(found, ErrorReply):
+                known = len(argv) == 1 and argv[0].upper() in engine.commands
+                return self._refused(_ARITY if known else _UNKNOWN)
+            command = found
+        refusal = self._refusal(run, command, len(argv))
         if refusal is not None:
-            found.rejected += 1
+            command.rejected += 1
             return self._refused(refusal)
-        if found.flags & WRITE:
+        if command.flags & WRITE:
             run.wrote = True
         ctx = run.ctx
         run.caller.session.script_calls += 1
         dirty = engine.keyspace.dirty
-        reply = engine.call(ctx, found, argv)
+        reply = engine.call(ctx, command, argv)
         if engine.keyspace.dirty != dirty and run.replicate & REPLICATE_LOG:
             engine.record(ctx, argv)
         if isinstance(reply, Blocked):

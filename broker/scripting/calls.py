@@ -10,20 +10,23 @@ from typing import Any, Final
 
 import structlog
 
+from broker.commands.registry import Command
 from broker.commands.script_run import REPLICATE_LOG, REPLICATE_REPLICAS, ScriptEngine, ScriptRun
 from broker.protocol.numbers import format_double, parse_int
+from broker.protocol.replies import OK, Reply
 from broker.scripting.binding import FAILURES, message_of
-from broker.scripting.interpreter import Interpreter
+from broker.scripting.interpreter import Indexed, Interpreter
 from broker.scripting.rows import CHUNK, Row, size_of
-from broker.scripting.values import BAD_CALL, ERROR, LIST, NO_ROOM, ROW, for_lua
+from broker.scripting.values import ERROR, LIST, NO_ROOM, ROW, for_lua
 
 log = structlog.get_logger()
 _LEVELS: Final = (log.debug, log.info, log.info, log.warning)  # of redis.log: debug, verbose, notice, warning
-_NO_ARGUMENTS: Final = (b"ERR Please specify at least one argument for this redis lib call", BAD_CALL)
 _NOT_ARGUMENTS: Final = (b"ERR Lua redis lib command arguments must be strings or integers", ERROR)
 _NOT_RUNNING: Final = (b"ERR redis.call and redis.pcall can only be called while a script runs", ERROR)
 _NO_MEMORY: Final = (b"ERR not enough memory", NO_ROOM)
 _FULL: Final = object()
+_ASK: Final = float("nan")  # instead of a result that an index can't give: Lua asks for it by `taken`
+_MOST_VERBS: Final = 2_000  # spellings of names of commands
 
 
 class Calls:
@@ -31,11 +34,15 @@ class Calls:
         self._engine = engine
         self.interpreter = interpreter
         self.run: ScriptRun | None = None  # what runs in the interpreter
+        self._verbs = 0
+        self._result: Any = None
 
     def functions(self) -> dict[bytes, Callable[..., Any]]:
         return {
+            b"verb": self.verb,
             b"call": self.call,
             b"call_row": self.call_row,
+            b"taken": self.taken,
             b"log": _log,
             b"setresp": self.setresp,
             b"set_repl": self.set_repl,
@@ -43,8 +50,18 @@ class Calls:
             b"sha1hex": _sha1hex,
         }
 
+    def verb(self, name: Any) -> "Verb | None":
+        """The command of that name, for Lua to keep. None: it goes by call()."""
+        if not isinstance(name, bytes) or self._verbs >= _MOST_VERBS:
+            return None
+        command = self._engine.command_of(name)
+        if command is None:
+            return None
+        self._verbs += 1
+        return Verb(self, command, name)
+
     def call(self, *arguments: Any) -> Any:
-        """redis.call and redis.pcall."""
+        """redis.call and redis.pcall: what a verb can't do."""
         argv: list[bytes] = []
         for argument in arguments:
             if isinstance(argument, bytes):
@@ -54,28 +71,7 @@ class Calls:
                 if spelled is None:
                     return _NOT_ARGUMENTS
                 argv.append(spelled)
-        if not argv:
-            return _NO_ARGUMENTS
-        run = self.run
-        if run is None:
-            return _NOT_RUNNING
-        try:
-            reply = self._engine.call(run, argv)
-            if isinstance(reply, int):
-                return reply
-            if isinstance(reply, bytes):
-                if self.interpreter.room.has(len(reply)):
-                    return reply
-            else:
-                found = self._handed_over(for_lua(reply, run.ctx.session.resp3))
-                if found is not _FULL:
-                    return found
-        except FAILURES as error:
-            log.error("script.failed", error=message_of(error).decode("utf-8", "replace"))
-        except Exception as error:
-            log.error("script.bug", exc_info=error)
-        self.interpreter.room.lift()  # until Lua has read this (value_of in sandbox.lua)
-        return _NO_MEMORY
+        return self.execute(None, argv)
 
     def call_row(self, row: Any, count: float) -> Any:
         """`call` with so many arguments that they come in a table."""
@@ -85,6 +81,59 @@ class Calls:
             self.interpreter.room.lift()
             return _NO_MEMORY
         return self.call(*arguments)
+
+    def taken(self) -> Any:
+        """The result that an index could not give."""
+        result = self._result
+        self._result = None
+        return result
+
+    def keep(self, result: Any) -> float:
+        self._result = result
+        return _ASK
+
+    def execute(self, command: Command | None, argv: list[bytes]) -> Any:
+        """The result as Lua gets it. command: what argv[0] names, if that is known."""
+        run = self.run
+        if run is None:
+            return _NOT_RUNNING
+        try:
+            return self._converted(run, self._engine.call(run, command, argv))
+        except FAILURES as error:
+            log.error("script.failed", error=message_of(error).decode("utf-8", "replace"))
+        except Exception as error:
+            log.error("script.bug", exc_info=error)
+        return self._no_room()
+
+    def plain(self, command: Command, argv: list[bytes]) -> Any:
+        """execute() for a verb."""
+        run = self.run
+        if run is None:
+            return self.keep(_NOT_RUNNING)
+        try:
+            reply = self._engine.call(run, command, argv)
+            if isinstance(reply, int):
+                return reply
+            if isinstance(reply, bytes) and self.interpreter.room.has(len(reply)):
+                return reply
+            if reply is OK:
+                return True
+            result = self._converted(run, reply)
+        except FAILURES as error:
+            log.error("script.failed", error=message_of(error).decode("utf-8", "replace"))
+            result = self._no_room()
+        except Exception as error:
+            log.error("script.bug", exc_info=error)
+            result = self._no_room()
+        return self.keep(result) if isinstance(result, tuple) or result is True else result
+
+    def _converted(self, run: ScriptRun, reply: Reply) -> Any:
+        found = self._handed_over(for_lua(reply, run.ctx.session.resp3))
+        return self._no_room() if found is _FULL else found
+
+    def _no_room(self) -> Any:
+        self.interpreter.room.lift()  # until Lua has read this (`made` in sandbox.lua)
+        return _NO_MEMORY
 
     def _handed_over(self, value: Any) -> Any:
         """As Lua takes it; _FULL: there is no room."""
@@ -132,13 +181,41 @@ class Calls:
                 return False, _NOT_ARGUMENTS[0]
             words.append(word)
         if not words:
-            return False, _NO_ARGUMENTS[0]
+            return False, b"ERR Please specify at least one argument for this redis lib call"
         if run is None:
             return False, _NOT_ARGUMENTS[0]
         found = run.ctx.shared.commands.get(words[0].upper())
         if found is None or (found.subcommands and len(words) > 1 and words[1].upper() not in found.subcommands):
             return False, b"ERR Invalid command passed to redis.acl_check_cmd()"
         return True, True  # every user may do everything, as long as there are no ACLs
+
+
+class Verb(Indexed):
+    """A command as Lua calls it: verb(arguments ...), and verb[argument] of one.
+
+    Both give a plain value, True for the status OK, or _ASK.
+    """
+
+    def __init__(self, calls: Calls, command: Command, name: bytes) -> None:
+        self._calls: Final = calls
+        self._command: Final = command
+        self._name: Final = name
+
+    def at(self, key: Any) -> Any:
+        argument = key if isinstance(key, bytes) else _argument(key)
+        if argument is None:
+            return self._calls.keep(_NOT_ARGUMENTS)
+        return self._calls.plain(self._command, [self._name, argument])
+
+    def __call__(self, *arguments: Any) -> Any:
+        argv: list[Any] = [self._name, *arguments]
+        for i in range(1, len(argv)):
+            argument = argv[i]
+            if not isinstance(argument, bytes):
+                argv[i] = _argument(argument)
+                if argv[i] is None:
+                    return self._calls.keep(_NOT_ARGUMENTS)
+        return self._calls.plain(self._command, argv)
 
 
 def _log(*values: Any) -> tuple[bool, Any]:

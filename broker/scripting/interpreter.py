@@ -23,6 +23,14 @@ VERSION_NUMBER: Final = 0x00070204
 NO_MEMORY: Final = b"not enough memory"
 
 
+class Indexed:
+    """What Lua may index, and it is no table: object[key]. lupa does that at less than half the cost of a call."""
+
+    def at(self, key: Any) -> Any:
+        """A value that is no table. Nothing may be raised here."""
+        raise NotImplementedError
+
+
 class Interpreter:
     """for_functions: libraries and FCALL instead of EVAL. memory_limit: bytes; a script beyond it fails."""
 
@@ -32,7 +40,7 @@ class Interpreter:
             register_eval=False,
             register_builtins=False,
             unpack_returned_tuples=True,
-            attribute_handlers=(_no_attribute, _no_attribute),
+            attribute_handlers=(_entry, _no_entry),
             max_memory=memory_limit + RESERVE,
         )
         self.room = Room(self.lua, memory_limit)
@@ -47,6 +55,7 @@ class Interpreter:
         flags = self.lua.table_from(flag_names)
         entry = self._load("sandbox")(bindings, flags, VERSION, VERSION_NUMBER, self._for_functions)
         self.run: Callable[..., Any] = entry[b"run"]
+        self.run_key: Callable[..., Any] = entry[b"run_key"]
         self.run_tables: Callable[..., Any] = entry[b"run_tables"]
         self.run_function: Callable[..., Any] = entry[b"run_function"]
         self.load_library: Callable[..., Any] = entry[b"load_library"]
@@ -184,5 +193,11 @@ def _unpacked(data: bytes, limit: Any, offset: Any) -> Row:
     return message_pack.unpack(data, limit or 0, offset or 0)
 
 
-def _no_attribute(*_: Any) -> Any:
+def _entry(owner: Any, key: Any) -> Any:
+    if isinstance(owner, Indexed):
+        return owner.at(key)
     raise AttributeError("scripts see no Python")
+
+
+def _no_entry(*_: Any) -> Any:
+    raise AttributeError("scripts change no Python")

@@ -10,6 +10,7 @@ from time import perf_counter
 from typing import Any, Final
 
 import structlog
+from mypy_extensions import i64
 
 from broker.commands.context import Context
 from broker.commands.registry import DENYOOM, MAY_REPLICATE, STALE, WRITE
@@ -115,6 +116,8 @@ class Scripting(Scripts):
         if len(argv) > CHUNK:
             first, rest = interpreter.array(argv[3 : 3 + keys]), interpreter.array(argv[3 + keys :])
             return self._finished(run, calls, interpreter.run_tables, [cached.function, first, rest])
+        if keys == 1 and len(argv) == 4:
+            return self._finished(run, calls, interpreter.run_key, [cached.function, argv[3]])
         arguments: list[Any] = [cached.function, keys]
         arguments += argv[3:]
         return self._finished(run, calls, interpreter.run, arguments)
@@ -344,10 +347,10 @@ class Scripting(Scripts):
 
 
 def _check_room(interpreter: Interpreter, argv: list[bytes]) -> None:
-    size = 0
+    size: i64 = 0
     for argument in argv:
         size += 64 + len(argument)
-    if not interpreter.room.has(size):
+    if not interpreter.room.has(int(size)):
         raise CommandError("ERR", "not enough memory for the arguments of a script")
 
 

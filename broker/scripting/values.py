@@ -35,7 +35,6 @@ VERBATIM: Final = 4
 NO_ROOM: Final = 5
 LIST: Final = 6  # a table of plain values
 ROW: Final = 7  # see rows.py
-BAD_CALL: Final = 8  # an error that no command replied
 
 
 def for_lua(reply: Reply, resp3: bool) -> Any:
@@ -191,7 +190,9 @@ def plain_reply(value: Any, resp3: bool) -> Reply:
         if resp3:
             return Boolean(value)
         return 1 if value else None
-    if isinstance(value, (int, float)):
+    if isinstance(value, int):
+        return value
+    if isinstance(value, float):
         return integer(value)
     return None
 

@@ -26,7 +26,7 @@ from random import Random
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from throughput import TICK, _cpu_model, _free_port
+from throughput import _cpu_model, _free_port, cpu_seconds
 
 LIMIT = 2.5
 Requests = Iterator[list[bytes]]
@@ -239,8 +239,7 @@ class Process:
             time.sleep(0.02)
 
     def _cpu_seconds(self) -> float:
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICK
+        return cpu_seconds(self._process.pid)
 
     def ask(self, line: bytes) -> bytes:
         with socket.create_connection(("127.0.0.1", self.port)) as sock:

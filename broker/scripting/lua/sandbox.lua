@@ -37,7 +37,11 @@ local globals = {} -- the real global table of scripts; they see `env`
 local env = setmetatable({}, { __index = globals, __newindex = refuse, __metatable = false })
 protected[env] = globals
 
-local function missing(_, name)
+local function missing(t, name)
+    if (name == "KEYS" or name == "ARGV") and t == globals and not for_functions then
+        globals[name] = {} -- the script that runs was given none
+        return globals[name]
+    end
     error("Script attempted to access nonexistent global variable '" .. tostring(name) .. "'", 2)
 end
 setmetatable(globals, { __index = missing })
@@ -348,8 +352,17 @@ local function made(value, mark, ...)
     return failure(value)
 end
 
-local host_call, host_call_row = host.call, host.call_row
+local host_call, host_call_row, host_taken, host_verb = host.call, host.call_row, host.taken, host.verb
 local MANY = 40 -- arguments that are cheaper in a table: each of the others is copied with every one that follows
+
+-- Commands by name, as scripts spell it: an object of the host, which takes what follows the name.
+local verbs = {}
+local function call_otherwise(...)
+    local name, count = (...), select("#", ...)
+    if type(name) == "string" and not verbs[name] then verbs[name] = host_verb(name) end -- for the next time
+    if count > MANY then return host_call_row({ ... }, count) end
+    return host_call(...)
+end
 
 local function given(value, mark, ...)
     if mark == nil then return value end
@@ -358,19 +371,29 @@ end
 local function given_or_error(value, mark, ...)
     if mark == nil then return value end
     local result = made(value, mark, ...)
-    if mark == 2 or mark == 5 or mark == 8 then error(result, 0) end
+    if mark == 2 or mark == 5 then error(result, 0) end
     return result
 end
-local function call(...)
-    local count = select("#", ...)
-    if count <= MANY then return given_or_error(host_call(...)) end
-    return given_or_error(host_call_row({ ... }, count))
+
+-- redis.call and redis.pcall. finish: makes what they give of what the host gave. A verb gives a plain value; true for
+-- the status OK; and what is not a number for all else, which is then to be taken.
+local function calling(finish)
+    return function(name, ...)
+        local verb = verbs[name]
+        local first, second, _, _, _, _, _, _, ninth = ...
+        if not verb or ninth ~= nil then return finish(call_otherwise(name, ...)) end
+        local value
+        if second == nil and select("#", ...) == 1 then
+            value = verb[first]
+        else
+            value = verb(...)
+        end
+        if value ~= value then return finish(host_taken()) end
+        if value == true then return { ok = "OK" } end
+        return value
+    end
 end
-local function protected_call(...)
-    local count = select("#", ...)
-    if count <= MANY then return given(host_call(...)) end
-    return given(host_call_row({ ... }, count))
-end
+local call, protected_call = calling(given_or_error), calling(given)
 
 -- A function of the host that gives (true, results ...) or (false, message).
 local function checked(ok, ...)
@@ -627,6 +650,8 @@ local function locate(problem)
     return type(problem) == "table" and problem or { err = "ERR " .. tostring(problem) }
 end
 
+local PLAIN = { string = true, number = true, boolean = true, ["nil"] = true } -- cross by themselves
+
 local function outcome(ok, value)
     if killed then
         sethook(hook, "", HOOK_COUNT) -- before the next line, at which the other one would fire
@@ -638,9 +663,7 @@ local function outcome(ok, value)
         return "!", type(text) == "string" and text or "ERR unknown error", rawget(value, "source") or false, rawget(value, "line") or 0,
             rawget(value, "ignore_error_stats_update") == true
     end
-    local kind = type(value)
-    if kind == "string" or kind == "boolean" or kind == "nil" then return value end
-    if kind == "number" then return value >= 0 and floor(value) or ceil(value) end
+    if PLAIN[type(value)] then return value end
     local row = {}
     local n = flatten(value, row, 0, 0)
     if n > CHUNK then return "*", row, n end
@@ -666,12 +689,15 @@ end
 local function run_with(f, keys, argv)
     if settings.changed then begin() end
     globals.KEYS, globals.ARGV = keys, argv
-    return outcome(xpcall(f, locate))
+    local ok, value = xpcall(f, locate)
+    if ok and not killed and PLAIN[type(value)] then return value end
+    return outcome(ok, value)
 end
 
--- Run a script: the first `count` of the values are its KEYS, the others its ARGV.
+-- Run a script: the first `count` of the values are its KEYS, the others its ARGV. What is not given is made when the
+-- script asks for it (`missing`).
 function entry.run(f, count, ...)
-    if count == 0 then return run_with(f, {}, { ... }) end
+    if count == 0 then return run_with(f, nil, { ... }) end
     if count == 1 then
         local key = ...
         return run_with(f, { key }, { select(2, ...) })
@@ -680,6 +706,9 @@ function entry.run(f, count, ...)
     for i = #keys, count + 1, -1 do keys[i] = nil end
     return run_with(f, keys, argv)
 end
+
+-- Of one key and nothing else.
+function entry.run_key(f, key) return run_with(f, { key }, nil) end
 
 entry.run_tables = run_with
 
