@@ -33,11 +33,8 @@ class PopOptions:
 def first_of_type(ctx: Context, names: list[bytes], kind: bytes) -> bytes | None:
     """The first of the keys that is there, which has to be of that type.
 
-    A request that waited takes from the key that became ready, and from no other: there, others may wait longer.
+    So too for a request that waited, whichever key became ready: Redis from 7.2 on executes it again, as we do.
     """
-    served = ctx.session.served_key
-    if served is not None:
-        return served if type_name(ctx.db.peek(served)) == kind else None
     for name in names:
         value = ctx.db.peek(name)
         if value is None:

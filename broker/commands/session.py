@@ -82,8 +82,7 @@ class Session:
         self.queue: list[list[bytes]] = []  # of MULTI
         self.queue_failed = False  # EXEC will abort
         self.queue_bytes: i64 = 0  # memory of what is queued
-        self.queue_writes = False  # something queued is a WRITE command
-        self.queue_takes_memory = False  # likewise, a DENYOOM command
+        self.queue_flags = 0  # those of all commands queued, with what scripts declare instead
         self.channels = Table()  # as sets
         self.patterns = Table()
         self.shard_channels = Table()
@@ -92,7 +91,6 @@ class Session:
         self.script_calls: i64 = 0  # commands that scripts of this client have called
         self.blocked_on: list[bytes] = []
         self.is_blocked = False
-        self.served_key: bytes | None = None  # while a blocked request is tried again: the key that became ready
 
     @property
     def in_multi(self) -> bool:

@@ -27,8 +27,7 @@ def discard_queue(ctx: Context) -> None:
     session.queue = []
     session.queue_failed = False
     session.queue_bytes = 0
-    session.queue_writes = False
-    session.queue_takes_memory = False
+    session.queue_flags = 0
     session.set_gate(IN_MULTI, False)
     ctx.keyspace.watches.forget(session.watcher)
 

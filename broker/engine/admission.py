@@ -86,10 +86,7 @@ def admit(session: Session, command: Command, argv: list[bytes], gate: int, flag
         session.queue_bytes += 64
         for argument in argv:
             session.queue_bytes += 41 + len(argument)
-        if flags & (WRITE | MAY_REPLICATE):
-            session.queue_writes = True
-        if flags & DENYOOM:
-            session.queue_takes_memory = True
+        session.queue_flags |= flags
         return QUEUED
     return None
 
@@ -97,7 +94,7 @@ def admit(session: Session, command: Command, argv: list[bytes], gate: int, flag
 def _takes_memory(session: Session, command: Command, flags: int) -> bool:
     """Also every request that is queued: it stays until EXEC."""
     if command.name == b"EXEC":
-        return session.queue_takes_memory
+        return session.queue_flags & DENYOOM != 0
     return flags & DENYOOM != 0 or (session.in_multi and command.name not in _ENDS_QUEUE)
 
 
@@ -111,8 +108,12 @@ def _may_interrupt(command: Command, argv: list[bytes]) -> bool:
 def _is_paused(session: Session, command: Command, gate: int, flags: int) -> bool:
     if gate & PAUSED_ALL:
         return True
-    return _writes(session, command, flags) or flags & MAY_REPLICATE != 0
+    return _effective(session, command, flags) & (WRITE | MAY_REPLICATE) != 0
 
 
 def _writes(session: Session, command: Command, flags: int) -> bool:
-    return session.queue_writes if command.name == b"EXEC" else flags & WRITE != 0
+    return _effective(session, command, flags) & WRITE != 0
+
+
+def _effective(session: Session, command: Command, flags: int) -> int:
+    return session.queue_flags if command.name == b"EXEC" else flags

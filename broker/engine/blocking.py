@@ -155,16 +155,14 @@ class Blocking:
                 return  # all was taken: the many who wait still need not be looked at
             if (value is None or type_name(value) != blocked.wants) and not blocked.on_deletion:
                 continue
-            if not self._try(waiter, place[1]) and blocked.competes:
+            if not self._try(waiter) and blocked.competes:
                 exhausted.add(blocked.competes)
 
-    def _try(self, waiter: Waiter, key: bytes | None) -> bool:
-        """Execute a parked request again, because of `key` or of the time. False when it has to go on waiting."""
+    def _try(self, waiter: Waiter) -> bool:
+        """Execute a parked request again. False when it has to go on waiting."""
         session = waiter.ctx.session
-        session.served_key = key
         before: i64 = len(session.out)
         reply = self._retry(waiter.ctx, waiter.blocked.argv)
-        session.served_key = None
         if not isinstance(reply, Blocked):
             if len(session.out) > before and session.reply_mode == REPLY_ON:
                 session.answer_first(reply, before)
@@ -192,7 +190,7 @@ class Blocking:
     def retry_log(self) -> None:
         """More of the log is durable."""
         for waiter in list(self.for_log):
-            self._try(waiter, None)
+            self._try(waiter)
 
     def next_deadline_ms(self) -> int | None:
         """Monotonic time at which the next waiter gives up, or None."""
@@ -217,7 +215,7 @@ class Blocking:
                 return tried
             waiter = heappop(self._retries)[2]
             waiter.retry_at_ms = 0
-            self._try(waiter, None)
+            self._try(waiter)
             tried = True
 
     def expire(self, monotonic_ms: int) -> None:

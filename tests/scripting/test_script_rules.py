@@ -3,6 +3,8 @@
 import pytest
 from support.engine import Harness
 
+from broker.engine.admission import SAVES_FAIL
+
 READS = "#!lua flags=no-writes\nreturn redis.call('GET', 'a')"
 WRITES = "#!lua\nreturn redis.call('SET', 'a', 1)"
 LIBRARY = """#!lua name=lib
@@ -88,3 +90,18 @@ def test_debug_lets_scripts_call_what_is_kept_from_them() -> None:
     assert broker.run("EVAL", script, 0) == []
     assert broker.run("DEBUG SET-DISABLE-DENY-SCRIPTS 0") == "OK"
     assert "not allowed from script" in broker.run("EVAL", script, 0)
+
+
+def test_a_transaction_of_scripts_is_executed_while_saving_fails(broker: Harness) -> None:
+    """Redis: what is queued counts by the flags of its commands, and EVAL writes nothing itself."""
+    broker.engine.gate |= SAVES_FAIL
+    for request in (("MULTI",), ("EVAL", "return redis.call('SET', 'a', 1)", 0), ("PUBLISH", "c", "m")):
+        broker.run(*request)
+    refused, heard = broker.run("EXEC")
+    assert refused.startswith("-MISCONF Redis is configured to save RDB snapshots")
+    assert heard == 0
+    broker.engine.gate &= ~SAVES_FAIL
+    broker.run("MULTI")
+    broker.run("SET a 1")
+    broker.engine.gate |= SAVES_FAIL
+    assert broker.run("EXEC").startswith("-EXECABORT Transaction discarded because of: MISCONF ")
