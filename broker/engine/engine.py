@@ -325,7 +325,7 @@ class Engine:
         self._may_split = False  # for what this call calls
         ctx.command = command
         ctx.decisions = None
-        start = self._mark
+        start = perf_counter() if ctx.session.in_script else self._mark  # what Lua did before is no time of the command
         dirty = self.keyspace.dirty
         special = ctx.session.special
         if special & UNTOUCHING and command.name != b"TOUCH":

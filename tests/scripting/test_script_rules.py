@@ -105,3 +105,9 @@ def test_a_transaction_of_scripts_is_executed_while_saving_fails(broker: Harness
     broker.run("SET a 1")
     broker.engine.gate |= SAVES_FAIL
     assert broker.run("EXEC").startswith("-EXECABORT Transaction discarded because of: MISCONF ")
+
+
+def test_the_time_of_a_script_is_not_counted_as_that_of_the_command_which_it_calls(broker: Harness) -> None:
+    broker.run("EVAL", "for i = 1, 2e6 do end return redis.call('GET', 'a')", 0)
+    get, evaluation = broker.engine.commands[b"GET"], broker.engine.commands[b"EVAL"]
+    assert 0 < get.seconds < evaluation.seconds / 10
