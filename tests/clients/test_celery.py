@@ -9,7 +9,7 @@ import redis
 from celery import Celery, chain, chord, group
 from kombu import pools
 from support.app_for_celery import make_app
-from support.programs import Program
+from support.programs import ENVIRONMENT, Program
 from support.servers import ServerProcess, eventually
 
 
@@ -45,6 +45,27 @@ def test_a_worker_does_what_is_asked_of_it(
         ask_for_results(app, server.url)
         eventually(lambda: not client.exists("unacked", "unacked_index"))
     assert client.lrange("noted", 0, -1) == urgent_first
+
+
+def test_what_a_dead_worker_had_taken_is_done_by_another(
+    app: Celery, client: redis.Redis, server: ServerProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Late acknowledgement, and a visibility timeout: kombu's index of what is not acknowledged is a sorted set."""
+    monkeypatch.setitem(ENVIRONMENT, "VISIBILITY_TIMEOUT", "1")
+    began = time.time()
+    result = app.tasks["wait_for"].delay(server.url, "go")
+    with worker(server, tmp_path, "--pool", "solo", "--without-gossip", "--without-mingle") as doomed:
+        assert client.blpop(["began"], timeout=30)
+        doomed.kill()
+    assert client.zcard("unacked_index") == client.hlen("unacked") == 1
+    assert client.llen("jobs") == 0
+    eventually(lambda: time.time() > client.zrange("unacked_index", 0, 0, withscores=True)[0][1] + 1)
+    with worker(server, tmp_path, "--pool", "solo", "--without-gossip", "--without-mingle"):
+        assert client.blpop(["began"], timeout=30)
+        client.rpush("go", "now")
+        assert result.get(timeout=20) == "('go', 'now')"
+        eventually(lambda: not client.exists("unacked", "unacked_index"))
+    assert time.time() - began > 1
 
 
 def ask_in_the_wrong_order(app: Celery, client: redis.Redis, url: str) -> None:

@@ -13,7 +13,7 @@ def test_versions_are_those_that_are_pinned() -> None:
     page = (ROOT / "docs/compatibility.md").read_text()
     pinned = (ROOT / "requirements-dev.txt").read_text()
     rows = ROW.findall(page)
-    assert len(rows) == 13
+    assert len(rows) == 16
     for name, version in rows:
         assert f"\n{name}=={version} " in pinned or OF_NODE.get(name) == version, f"{name} {version}"
 

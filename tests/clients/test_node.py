@@ -1,4 +1,5 @@
-"""Clients of Node.js: ioredis, node-redis, and BullMQ on top of each. The tests themselves are in the folder `node`."""
+"""Clients of Node.js: ioredis, node-redis, BullMQ on top of each, and other libraries that live on scripts. The tests
+themselves are in the folder `node`."""
 
 import os
 import re
@@ -46,7 +47,11 @@ def run(server: ServerProcess, file: str, count: int, **environment: str) -> Non
 
 @pytest.mark.parametrize("driver", ["ioredis", "node-redis"])
 def test_bullmq(server: ServerProcess, driver: str) -> None:
-    run(server, "bullmq.test.cjs", 9, DRIVER=driver)
+    run(server, "bullmq.test.cjs", 14, DRIVER=driver)
+
+
+def test_libraries_that_decide_by_scripts(server: ServerProcess) -> None:
+    run(server, "queues.test.cjs", 5)
 
 
 def test_ioredis_and_node_redis(server: ServerProcess) -> None:

@@ -41,7 +41,8 @@ def test_a_worker_does_what_is_asked_of_it(queue: Queue, client: redis.Redis, wo
     first, second = (queue.enqueue(jobs.add, number, 1) for number in range(2))
     both = queue.enqueue(jobs.sum_of_dependencies, depends_on=[first, second])
     cured = queue.enqueue(jobs.fail_at_first, 2, retry=Retry(max=2))
-    lost = queue.enqueue(jobs.fail_at_first, 9, retry=Retry(max=1))
+    lost = queue.enqueue(jobs.fail_at_first, 2, retry=Retry(max=1))
+    patient = queue.enqueue(jobs.fail_at_first, 1, retry=Retry(max=1, interval=1))
     blocked = queue.enqueue(jobs.add, 1, 1, depends_on=lost)
     assert returned(first) == 1
     assert returned(both) == 3
@@ -51,7 +52,12 @@ def test_a_worker_does_what_is_asked_of_it(queue: Queue, client: redis.Redis, wo
     assert "call 2" in (lost.latest_result() or pytest.fail("no result")).exc_string
     assert lost.id in queue.failed_job_registry
     assert blocked.get_status() is JobStatus.DEFERRED
+    lost.requeue()
+    assert returned(blocked) == 2
+    assert returned(lost) == 3
+    assert queue.failed_job_registry.count == queue.deferred_job_registry.count == 0
     assert returned(later) == 30
+    eventually(lambda: patient.get_status() is JobStatus.FINISHED)
     later.refresh()
     assert later.started_at is not None
     assert int(later.started_at.timestamp()) > int(asked_for.timestamp()), "rq schedules by whole seconds"

@@ -100,6 +100,24 @@ async def test_what_is_due_later_comes_later(server: ServerProcess) -> None:
     assert order == ["high", "low", "also low", "scheduled", "delayed"]
 
 
+async def test_tasks_come_again_and_again(server: ServerProcess) -> None:
+    worker = make_worker(server)
+    ids: list[str] = []
+    twice = trio.Event()
+
+    @worker.cron("* * * * * * *")
+    async def tick() -> float:
+        ids.append(tick.context.task_id)
+        if len(ids) == 2:
+            twice.set()
+        return datetime.now(UTC).timestamp()
+
+    async with working(worker):
+        await twice.wait()
+        first, second = [(await worker.result_by_id(each, 10)).result for each in ids]
+        assert second - first > 0.3
+
+
 async def test_a_task_is_aborted_and_one_of_a_dead_worker_taken_over(server: ServerProcess) -> None:
     dead = make_worker(server, idle_timeout=0.2, id="dead")
     worker = make_worker(server, idle_timeout=0.2, id="living")

@@ -1,5 +1,7 @@
 """What the worker of Celery's tests executes. It gets the addresses of the servers on its command line."""
 
+import os
+
 from celery import Celery, Task
 from redis import Redis
 
@@ -10,10 +12,14 @@ def make_app(broker: str | None = None, backend: str | None = None) -> Celery:
         task_acks_late=True,
         worker_prefetch_multiplier=1,
         task_default_queue="jobs",
-        broker_transport_options={"priority_steps": [0, 3, 6, 9], "queue_order_strategy": "priority"},
+        broker_transport_options={
+            "priority_steps": [0, 3, 6, 9],
+            "queue_order_strategy": "priority",
+            "visibility_timeout": float(os.environ.get("VISIBILITY_TIMEOUT", "3600")),
+        },
         broker_connection_retry_on_startup=True,
     )
-    for function in (add, total, fail, note):
+    for function in (add, total, fail, note, wait_for):
         app.task(function, name=function.__name__)
     app.task(fail_at_first, name="fail_at_first", bind=True, max_retries=5)
     return app
@@ -34,6 +40,13 @@ def fail() -> None:
 def note(url: str, name: str) -> None:
     with Redis.from_url(url) as client:
         client.rpush("noted", name)
+
+
+def wait_for(url: str, name: str) -> str:
+    """Ends when somebody pushes its name, and says that it began."""
+    with Redis.from_url(url, decode_responses=True) as client:
+        client.rpush("began", name)
+        return str(client.blpop([name], timeout=60))
 
 
 def fail_at_first(self: Task, times: int) -> int:

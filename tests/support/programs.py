@@ -34,6 +34,11 @@ class Program:
         except subprocess.TimeoutExpired:
             raise AssertionError(f"it goes on after {seconds} s:\n{self.log()}") from None
 
+    def kill(self) -> None:
+        """As a crash does: without any chance to tidy up."""
+        self._process.kill()
+        self._process.wait()
+
     def log(self) -> str:
         return self._log.read_text(errors="replace")
 

@@ -3,7 +3,7 @@
 const assert = require('node:assert/strict');
 const { after, describe, test } = require('node:test');
 const { once } = require('node:events');
-const { FlowProducer, Queue, QueueEvents, Worker, UnrecoverableError } = require('bullmq');
+const { FlowProducer, Queue, QueueEvents, Relay, WaitingChildrenError, Worker, UnrecoverableError } = require('bullmq');
 const IORedis = require('ioredis');
 const { createClient } = require('redis');
 
@@ -225,6 +225,156 @@ test('pausing, equal jobs, what is kept, cleaning and removing', async () => {
   const client = new IORedis(port);
   assert.deepEqual(await client.keys(`bull:${queue.name}:*`), []);
   client.disconnect();
+});
+
+test('jobs change while they wait', async () => {
+  const queue = await makeQueue();
+  const names = async (...types) => (await queue.getJobs(types, 0, -1, true)).map((job) => job.name);
+  const last = await queue.add('last', { n: 1 }, { priority: 9 });
+  await queue.add('middle', {}, { priority: 5 });
+  const hurried = await queue.add('hurried', {}, { delay: 60000 });
+  for (const name of ['late', 'later']) await queue.add(name, {}, { delay: 60000 });
+  assert.deepEqual(await queue.getCountsPerPriority([0, 5, 9]), { 0: 0, 5: 1, 9: 1 });
+  await last.changePriority({ priority: 1 });
+  await last.updateData({ n: 2 });
+  await hurried.promote();
+  assert.equal(await hurried.getState(), 'waiting');
+  await queue.promoteJobs({ count: 1 });
+  assert.deepEqual(await queue.getJobCounts('wait', 'prioritized', 'delayed'), { wait: 3, prioritized: 2, delayed: 0 });
+  await queue.setGlobalConcurrency(1);
+  assert.equal(await queue.isMaxed(), false);
+  const seen = [];
+  const worker = await work(queue, async (job) => {
+    seen.push([job.name, job.data.n]);
+    if (job.name === 'hurried') {
+      assert.equal(await queue.isMaxed(), true);
+      assert.equal(await job.isActive(), true);
+      assert.equal(await job.extendLock(job.token, 60000), 1);
+      assert.deepEqual(await names('active', 'wait'), ['hurried', 'late', 'later']);
+    }
+    if (job.name === 'middle') throw new UnrecoverableError('no');
+  }, { concurrency: 4, metrics: { maxDataPoints: 10 } });
+  await Promise.all([ended(worker, 4), ended(worker, 1, 'failed')]);
+  assert.deepEqual(seen.map(([name]) => name), ['hurried', 'late', 'later', 'last', 'middle']);
+  assert.equal(seen[3][1], 2);
+  assert.equal((await queue.getMetrics('completed')).meta.count, 4);
+  const again = ended(worker, 1, 'failed');
+  await queue.retryJobs({ count: 10, state: 'failed' });
+  await again;
+  assert.match((await queue.getFailed())[0].stacktrace[0], /no/);
+});
+
+test('a worker keeps its locks, puts jobs back, and is told to wait', async () => {
+  const queue = await makeQueue();
+  const tries = [];
+  const worker = await work(queue, async (job) => {
+    tries.push(job.name);
+    if (job.name === 'limited' && tries.length === 1) {
+      await worker.rateLimit(150);
+      throw Worker.RateLimitError();
+    }
+    if (job.name === 'at once' && job.attemptsMade < 2) throw new Error('again');
+    if (job.name === 'slow') await new Promise((done) => setTimeout(done, 700));
+  }, { limiter: { max: 100, duration: 1000 }, lockDuration: 400, lockRenewTime: 100, stalledInterval: 200 });
+  let stalled = 0;
+  worker.on('stalled', () => ++stalled);
+  const limited = ended(worker, 1);
+  await queue.add('limited', {});
+  await once(worker, 'active');
+  await limited;
+  assert.deepEqual(tries, ['limited', 'limited']);
+  const all = ended(worker, 2);
+  await queue.add('at once', {}, { attempts: 3 });
+  await queue.add('slow', {});
+  await all;
+  assert.deepEqual(tries.slice(2).sort(), ['at once', 'at once', 'at once', 'slow']);
+  assert.equal(stalled, 0);
+  assert.ok(await queue.getRateLimitTtl() <= 1000);
+});
+
+test('a parent waits for children that it adds by itself, and lets go of some', async () => {
+  const queue = await makeQueue();
+  const children = await makeQueue();
+  const flow = keep(new FlowProducer({ connection: await connect() }));
+  const worker = await work(queue, async (job, token) => {
+    if (!job.data.added) {
+      const parent = { id: job.id, queue: job.queueQualifiedName };
+      for (const name of ['done', 'also done']) await children.add(name, {}, { parent });
+      await job.updateData({ added: true });
+      if (await job.moveToWaitingChildren(token)) throw new WaitingChildrenError();
+    }
+    return Object.values(await job.getChildrenValues()).sort();
+  });
+  const all = ended(worker, 1);
+  const parent = await queue.add('parent', {});
+  while (await parent.getState() !== 'waiting-children') await new Promise((turn) => setImmediate(turn));
+  assert.deepEqual(await parent.getDependenciesCount({ unprocessed: true }), { unprocessed: 2 });
+  await work(children, async (job) => job.name);
+  await all;
+  assert.deepEqual((await queue.getJob(parent.id)).returnvalue, ['also done', 'done']);
+
+  const paused = await makeQueue();
+  await paused.pause();
+  const tree = await flow.add({
+    name: 'top', queueName: queue.name, data: { added: true },
+    children: ['one', 'two', 'three'].map((name) => ({ name, queueName: paused.name })),
+  });
+  assert.deepEqual((await flow.getFlow({ id: tree.job.id, queueName: queue.name })).children.length, 3);
+  const some = await tree.job.getDependencies({ unprocessed: { count: 20, cursor: 0 } });
+  assert.equal(some.unprocessed.length, 3);
+  assert.equal(await tree.children[0].job.removeChildDependency(), true);
+  const freed = ended(worker, 1);
+  await tree.job.removeUnprocessedChildren();
+  assert.equal(await paused.count(), 1, 'the one that has no parent any more');
+  await freed;
+});
+
+test('what deduplicates is forgotten on demand, and what is orphaned removed', async () => {
+  const queue = await makeQueue();
+  await queue.pause();
+  const options = { deduplication: { id: 'same', ttl: 60000 } };
+  const one = await queue.add('once', {}, options);
+  assert.equal((await queue.add('once', {}, options)).id, one.id);
+  assert.equal(await queue.getDeduplicationJobId('same'), one.id);
+  assert.equal(await one.removeDeduplicationKey(), true);
+  const other = await queue.add('once', {}, options);
+  assert.notEqual(other.id, one.id);
+  const client = new IORedis(port);
+  await client.lrem(`bull:${queue.name}:wait`, 0, one.id);
+  await client.lrem(`bull:${queue.name}:paused`, 0, one.id);
+  assert.equal(await queue.removeOrphanedJobs(), 1);
+  assert.equal(await queue.getJob(one.id), undefined);
+  assert.ok(await queue.getJob(other.id));
+  client.disconnect();
+});
+
+test('a relay hands messages to all nodes, and what is retained to those who come later', async () => {
+  const node = async () => keep(new Relay({ connection: await connect(), namespace: `fleet-${process.env.DRIVER}`, blockTimeout: 200 }));
+  const [one, two] = [await node(), await node()];
+  const got = [];
+  let enough;
+  const all = new Promise((resolve) => { enough = resolve; });
+  const listen = (who) => (message) => got.push([who, message.topic, message.data, message.retained]) === 5 && enough();
+  await one.subscribe('jobs.*.done', listen('one'));
+  const all_jobs = await two.subscribe('jobs.>', listen('two'));
+  await one.publish('jobs.a.done', 1);
+  await two.publish('jobs.a.failed', { why: 2 }, { retain: 60000 });
+  await two.publish('other.a', 3);
+  const late = await node();
+  await late.subscribe('jobs.a.failed', listen('late'));
+  await late.publish('jobs.b.done', 4);
+  await all;
+  await all_jobs.unsubscribe();
+  assert.deepEqual(got.map((each) => each.join(' ')).sort().slice(0, 5), [
+    'late jobs.a.failed [object Object] true', 'one jobs.a.done 1 false', 'one jobs.b.done 4 false',
+    'two jobs.a.done 1 false', 'two jobs.a.failed [object Object] false',
+  ]);
+  const counts = await one.getCounts();
+  assert.equal(counts.nodes, 3);
+  assert.equal((await one.getPatterns()).length, 2);
+  assert.equal((await one.getRetained()).length, 1);
+  assert.equal(await two.deleteRetained('jobs.a.failed'), true);
+  assert.ok((await one.getNamespaces()).includes(one.namespace));
 });
 
 });
