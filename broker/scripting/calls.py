@@ -27,6 +27,7 @@ _NO_MEMORY: Final = (b"ERR not enough memory", NO_ROOM)
 _FULL: Final = object()
 _ASK: Final = float("nan")  # instead of a result that an index can't give: Lua asks for it by `taken`
 _MOST_VERBS: Final = 2_000  # spellings of names of commands
+_VERB_ROOM: Final = 1 << 17  # bytes: for one, and for the table of all of them to grow
 
 
 class Calls:
@@ -41,7 +42,7 @@ class Calls:
         return {
             b"verb": self.verb,
             b"call": self.call,
-            b"call_row": self.call_row,
+            b"call_parts": self.call_parts,
             b"taken": self.taken,
             b"log": _log,
             b"setresp": self.setresp,
@@ -52,7 +53,7 @@ class Calls:
 
     def verb(self, name: Any) -> "Verb | None":
         """The command of that name, for Lua to keep. None: it goes by call()."""
-        if not isinstance(name, bytes) or self._verbs >= _MOST_VERBS:
+        if not isinstance(name, bytes) or self._verbs >= _MOST_VERBS or not self.interpreter.room.has(_VERB_ROOM):
             return None
         command = self._engine.command_of(name)
         if command is None:
@@ -73,14 +74,9 @@ class Calls:
                 argv.append(spelled)
         return self.execute(None, argv)
 
-    def call_row(self, row: Any, count: float) -> Any:
-        """`call` with so many arguments that they come in a table."""
-        try:
-            arguments = self.interpreter.values_of(row, int(count))
-        except FAILURES:
-            self.interpreter.room.lift()
-            return _NO_MEMORY
-        return self.call(*arguments)
+    def call_parts(self) -> Any:
+        """`call` with so many arguments that they came in parts."""
+        return self.call(*self.interpreter.parts())
 
     def taken(self) -> Any:
         """The result that an index could not give."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from importlib.resources import files
 from typing import Any, Final
 
-from broker.scripting import bit_operations, message_pack, patterns, struct_format
+from broker.scripting import bit_operations, message_pack, struct_format
 from broker.scripting.binding import FAILURES, LuaRuntime, message_of
 from broker.scripting.errors import LibraryError
 from broker.scripting.json_text import Reader
@@ -21,6 +21,10 @@ _SOURCES: Final = files("broker.scripting") / "lua"
 VERSION: Final = b"7.2.4"  # what redis.REDIS_VERSION says: whose behaviour scripts may count on
 VERSION_NUMBER: Final = 0x00070204
 NO_MEMORY: Final = b"not enough memory"
+_LIBRARIES: Final = ("cjson", "cmsgpack", "patterns", "rows")  # files beside sandbox.lua
+_PLACES: Final = 1024
+_FEW_PLACES: Final = 128  # what the arguments of one call may take, and more
+_NOT_PLAIN: Final = object()
 
 
 class Indexed:
@@ -46,13 +50,16 @@ class Interpreter:
         self.room = Room(self.lua, memory_limit)
         self._for_functions = for_functions
         self._rest: Row | None = None  # of what is being handed over: more than one part of it
-        self._reader: Reader | None = None
+        self._reader = Reader(None)
+        self._parts: list[Any] = []  # arguments of a call that come in parts
+        self._places = 0  # of the registry that are sure to be free
 
     def open(self, host: dict[bytes, Callable[..., Any]], flag_names: list[bytes]) -> None:
         """host: what scripts may ask of the broker: call, tick, log ... Nothing may be raised in them. flag_names: what
         functions may declare."""
         bindings = self.lua.table_from({**host, **self._bindings()})
         flags = self.lua.table_from(flag_names)
+        self._reserve()
         entry = self._load("sandbox")(bindings, flags, VERSION, VERSION_NUMBER, self._for_functions)
         self.run: Callable[..., Any] = entry[b"run"]
         self.run_key: Callable[..., Any] = entry[b"run_key"]
@@ -64,20 +71,24 @@ class Interpreter:
         self._extend: Callable[..., Any] = entry[b"extend"]
         self._compile: Callable[..., Any] = entry[b"compile"]
         self._load_code: Callable[..., Any] = entry[b"load_code"]
-        self._memory: Callable[..., Any] = entry[b"memory"]
+        self.begin_loading: Callable[[], None] = entry[b"begin_loading"]
+        self.end_loading: Callable[[], None] = entry[b"end_loading"]
 
     def compile(self, source: bytes, name: bytes) -> tuple[Any, bytes]:
         """(function, b"") or (None, what is wrong)."""
-        self.room.lift()
+        if self._places < _FEW_PLACES:
+            self._reserve()
+        self._places -= 1
+        if not self.room.has(len(source)):
+            return None, NO_MEMORY
         try:
             found = self._compile(source, name)
             if isinstance(found, tuple):
                 return None, found[1]
-            return self._load_code(without_tail_calls(found, source)), b""
+            code = without_tail_calls(found, source)
+            return (self._load_code(code), b"") if self.room.has(len(code)) else (None, NO_MEMORY)
         except FAILURES as error:
             return None, message_of(error)
-        finally:
-            self.room.relimit()
 
     def array(self, values: list[bytes]) -> Any:
         """A table of many values. There has to be room for them."""
@@ -101,10 +112,32 @@ class Interpreter:
         return part if self.room.has(size_of(part)) else None
 
     def memory(self) -> int:
-        return int(self._memory() * 1024)
+        return self.room.used()
 
     def end_run(self) -> None:
         """After a run. (Lua's own collector goes along in small steps, as a script makes values.)"""
+        self.room.relimit()
+        self.room.tidy()
+
+    def part(self, place: float, *values: Any) -> None:
+        """Arguments for what is called next, from the place (1, 2, ...) on."""
+        if place == 1:
+            self._parts = []
+        for value in values:
+            known = value is None or isinstance(value, (bytes, bool, int, float))
+            self._parts.append(value if known else _NOT_PLAIN)
+
+    def parts(self) -> list[Any]:
+        values, self._parts = self._parts, []
+        return values
+
+    def _reserve(self) -> None:
+        """Places in Lua's registry for the tables and functions that Python gets to know. It must not grow while a
+        script runs: where that finds no room, Lua's error jumps over Python's frames."""
+        self.room.lift()
+        known = [self.lua.table() for _ in range(_PLACES)]
+        self._places = len(known)
+        del known
         self.room.relimit()
 
     def _load(self, name: str) -> Any:
@@ -118,16 +151,19 @@ class Interpreter:
     def _bindings(self) -> dict[bytes, Any]:
         table = self.lua.table_from
         return {
+            b"lift": self.room.lift,
             b"relimit": self.room.relimit,
+            b"part": self.part,
             b"more": self._more,
-            b"is_slow_pattern": patterns.is_slow,
+            b"find": _find,
+            b"json_null": self._json_null,
             b"json_decode": self._guarded(self._json_decode),
             b"msgpack_pack": self._guarded(_packed),
-            b"msgpack_pack_row": self._guarded(self._pack_row),
+            b"msgpack_pack_parts": self._guarded(self._pack_parts),
             b"msgpack_unpack": self._guarded(_unpacked),
             b"struct": table({name.encode(): self._guarded(f) for name, f in struct_format.FUNCTIONS.items()}),
             b"bit": table({name.encode(): self._guarded(f) for name, f in bit_operations.FUNCTIONS.items()}),
-            b"libraries": table({b"cjson": self._load("cjson"), b"cmsgpack": self._load("cmsgpack")}),
+            b"libraries": table({name.encode(): self._load(name) for name in _LIBRARIES}),
         }
 
     def _guarded(self, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -143,13 +179,16 @@ class Interpreter:
         self.room.lift()
         return False, NO_MEMORY
 
-    def _json_decode(self, null: Any, text: bytes, allow_invalid: bool, max_depth: float) -> Any:
-        if self._reader is None:
-            self._reader = Reader(null)
+    def _json_null(self, null: Any) -> None:
+        """Told before any script runs: a value that Python keeps must not come from a coroutine, whose stack Python
+        would go on using."""
+        self._reader = Reader(null)
+
+    def _json_decode(self, text: bytes, allow_invalid: bool, max_depth: float) -> Any:
         return self._reader.read(text, allow_invalid, int(max_depth))
 
-    def _pack_row(self, row: Any, count: float) -> bytes:
-        return message_pack.pack(self.values_of(row, int(count)))
+    def _pack_parts(self) -> bytes:
+        return message_pack.pack(self.parts())
 
 
 class _Guarded:
@@ -191,6 +230,11 @@ def _packed(*row: Any) -> bytes:
 
 def _unpacked(data: bytes, limit: Any, offset: Any) -> Row:
     return message_pack.unpack(data, limit or 0, offset or 0)
+
+
+def _find(text: bytes, wanted: bytes, start: float) -> int:
+    """For what takes n * m steps in C's matcher, and n + m here."""
+    return text.find(wanted, int(start))
 
 
 def _entry(owner: Any, key: Any) -> Any:

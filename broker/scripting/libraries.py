@@ -82,13 +82,15 @@ class Libraries:
             raise CommandError("ERR", f"Error compiling function: {_shown(problem)}")
         self._loading = library
         self._deadline = float("inf") if patient else perf_counter() + _LOAD_SECONDS
+        interpreter.begin_loading()
         try:
             failed = interpreter.load_library(function)
         except FAILURES as error:
             failed = b"ERR " + message_of(error)
         finally:
             self._loading = None
-            interpreter.room.has(0)  # collects, if there is none
+            interpreter.end_loading()
+            interpreter.end_run()
         if failed is not None:
             raise CommandError("ERR", f"Error registering functions: {_shown(failed)}")
         if not library.functions:

@@ -193,7 +193,8 @@ class Scripting(Scripts):
         try:
             result = body(*arguments)
         except FAILURES as error:
-            result = (b"!", b"ERR " + message_of(error), False, 0, False)
+            text = _KILLED if run.killed else b"ERR " + message_of(error)
+            result = (b"!", text, False, 0, False)
         finally:
             self._run = calls.run = None
             if run.slow:

@@ -7,6 +7,7 @@ local type, next, error, tostring, floor, select, rawget = tools.type, tools.nex
     tools.floor, tools.select, tools.rawget
 local format, gsub, find, concat = tools.string.format, tools.string.gsub, tools.string.find, tools.table.concat
 local huge, pcall = tools.math.huge, tools.pcall
+host.json_null(null)
 tools.setfenv(1, tools.env)
 
 local escapes = { ['"'] = '\\"', ["\\"] = "\\\\", ["/"] = "\\/", ["\b"] = "\\b", ["\t"] = "\\t", ["\n"] = "\\n",
@@ -234,7 +235,7 @@ local function new_library()
         if type(text) ~= "string" then
             error("bad argument #1 to 'decode' (string expected, got " .. type(text) .. ")", 2)
         end
-        local value, problem = decoded(host.json_decode(null, text, invalid_in, decode_depth))
+        local value, problem = decoded(host.json_decode(text, invalid_in, decode_depth))
         if problem then error(problem, 2) end
         return value
     end

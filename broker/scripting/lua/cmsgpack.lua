@@ -58,7 +58,8 @@ function library.pack(...)
     local row, n = {}, 0
     for i = 1, count do n = flatten((select(i, ...)), row, n, 0) end
     if n <= MANY then return results(host.msgpack_pack(unpack(row, 1, n))) end
-    return results(host.msgpack_pack_row(row, n))
+    tools.in_parts(row, n)
+    return results(host.msgpack_pack_parts())
 end
 
 local function checked_text(text, name)

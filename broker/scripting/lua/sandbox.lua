@@ -17,10 +17,9 @@ local create, resume, insert = coroutine.create, coroutine.resume, table.insert
 local base = getfenv(0)
 
 local READONLY = "Attempt to modify a readonly table"
-local HOOK_COUNT = 100000
-local MAX_PATTERN = 2000 -- items; the matcher of Lua recurses on the C stack, about once for each
 local CHUNK = 4000 -- values at a time between Lua and the host: the C stack takes 8,000
-local MAX_DEPTH = 128 -- of a reply: its reader and its writer recurse, too
+local MAX_HANDLERS = 200 -- of an error in the handler of an error in ...
+local MANY_SORTED = 2000 -- entries of a table; beyond that its sorting has to be open to the hook
 
 -- Tables that nobody may change: {proxy: the real table}. Weak, or nothing here would ever be freed.
 local protected = setmetatable({}, { __mode = "k" })
@@ -47,19 +46,31 @@ end
 setmetatable(globals, { __index = missing })
 setfenv(1, env)
 
--- The hook: it lets the host answer other clients, and ends a script that was killed.
+-- The hook: it lets the host answer other clients, and ends a script that was killed. What keeps an error to itself
+-- (pcall, xpcall, coroutine.resume) asks, too: so it can't save the script, nor hide that the hook could not run for
+-- want of room on a stack.
 
-local INTERNAL = { ["@sandbox"] = true, ["@cjson"] = true, ["@cmsgpack"] = true }
-local killed = false
-local function hook()
+local INTERNAL = { ["@sandbox"] = true, ["@cjson"] = true, ["@cmsgpack"] = true, ["@patterns"] = true,
+                   ["@rows"] = true }
+local MOST_COUNT, LEAST_COUNT = 2000, 20 -- instructions between two runs of the hook
+local QUICK, SLOW = 0.002, 0.02 -- seconds that they may take: one that joins strings of 100 MB is slow
+local hook_count, last_clock = MOST_COUNT, 0
+
+local function stop_if_killed()
     local message = host.tick()
-    if message then
-        if killed and INTERNAL[getinfo(2, "S").source] then return end -- the way out of a killed script
-        if not killed then
-            killed = true
-            sethook(hook, "l") -- from now on at each line, so that no pcall saves the script
-        end
-        error({ err = message, ignore_error_stats_update = false }, 0)
+    if message then error({ err = message, ignore_error_stats_update = false }, 0) end
+end
+local function hook()
+    stop_if_killed()
+    local now = os_clock()
+    local took = now - last_clock
+    last_clock = now
+    if took > SLOW and hook_count > LEAST_COUNT then
+        hook_count = hook_count / 10
+        sethook(hook, "", hook_count)
+    elseif took < QUICK and hook_count < MOST_COUNT then
+        hook_count = hook_count * 10
+        sethook(hook, "", hook_count)
     end
 end
 
@@ -68,7 +79,7 @@ end
 globals._G = env
 globals._VERSION = base._VERSION
 for _, name in ipairs({ "tostring", "assert", "tonumber", "rawequal", "type", "select", "unpack", "ipairs", "error",
-                        "gcinfo", "xpcall" }) do
+                        "gcinfo" }) do
     globals[name] = base[name]
 end
 
@@ -79,8 +90,23 @@ local function without_place(text)
     return text, false
 end
 
+-- For a function of ours: what Lua's library says of an argument, with the name that the script called it by.
+local function argument_error(index, why)
+    local info = getinfo(2, "n")
+    local name = info.name or "?"
+    if info.namewhat == "method" then
+        index = index - 1
+        if index == 0 then error("calling '" .. name .. "' on bad self (" .. why .. ")", 3) end
+    end
+    error("bad argument #" .. index .. " to '" .. name .. "' (" .. why .. ")", 3)
+end
+local function expected(wanted, value, count, index)
+    return wanted .. " expected, got " .. (count < index and "no value" or type(value))
+end
+
 local function protected_result(ok, ...)
     if not ok then
+        stop_if_killed()
         local problem = ...
         if type(problem) == "table" then -- scripts of before Redis 7 expect a text
             local text = rawget(problem, "err")
@@ -92,6 +118,24 @@ local function protected_result(ok, ...)
     return ok, ...
 end
 globals.pcall = function(...) return protected_result(pcall(...)) end
+
+-- The handler runs when the stack has been unwound: within the error of a hook nothing could interrupt it.
+local function handled(handler, ok, ...)
+    if ok then return true, ... end
+    local problem = ...
+    for _ = 1, MAX_HANDLERS do
+        stop_if_killed()
+        if problem == "not enough memory" then return false, problem end
+        ok, problem = pcall(handler, problem)
+        if ok then return false, problem end
+    end
+    return false, "error in error handling"
+end
+globals.xpcall = function(...)
+    if select("#", ...) < 2 then error("bad argument #2 to 'xpcall' (value expected)", 2) end
+    local f, handler = ...
+    return handled(handler, pcall(f))
+end
 
 -- What is protected is looked at as if it were the real table, which nobody gets.
 globals.next = function(t, ...) return next(protected[t] or t, ...) end
@@ -162,8 +206,16 @@ for name, f in pairs(coroutine) do co[name] = f end
 co.create = function(f)
     if type(f) ~= "function" then error("bad argument #1 to 'create' (Lua function expected)", 2) end
     local thread = create(f)
-    if killed then sethook(thread, hook, "l") else sethook(thread, hook, "", HOOK_COUNT) end
+    sethook(thread, hook, "", hook_count)
     return thread
+end
+local function resume_result(ok, ...)
+    if not ok then stop_if_killed() end
+    return ok, ...
+end
+co.resume = function(...)
+    if type((...)) ~= "thread" then error("bad argument #1 to 'resume' (coroutine expected)", 2) end
+    return resume_result(resume(...))
 end
 local function resumed(ok, ...)
     if not ok then error((...), 3) end -- at the caller of what co.wrap() made, which called this as its last act
@@ -180,22 +232,20 @@ globals.coroutine = proxy(co)
 
 local strings = {}
 for name, f in pairs(string) do strings[name] = f end
-local function check_pattern(text, pattern)
-    if #pattern > MAX_PATTERN then error("pattern too complex", 3) end
-    if host.is_slow_pattern and type(text) == "string" and #text > 64 then
-        local _, repeats = string.gsub(pattern, "[*+%-?]", "")
-        if repeats > 1 and host.is_slow_pattern(text, pattern) then error("pattern too complex", 3) end
-    end
+for name, f in pairs(host.libraries.patterns({
+    host = host, env = env, string = string, table = table, type = type, error = error, pcall = pcall, floor = floor,
+    ceil = ceil, tonumber = tonumber, tostring = tostring, select = select, unpack = unpack, setfenv = setfenv,
+    argument_error = argument_error, expected = expected, most_steps = 5e7, -- a few tenths of a second
+})) do
+    strings[name] = f
 end
--- Lua's errors of arguments name the function as it is called: so each has one that calls it by its name.
-local GUARDED = [[
-    local %s, check_pattern, type = ...
-    return function(text, pattern, ...)
-        if type(pattern) == "string" then check_pattern(text, pattern) end
-        return %s(text, pattern, ...)
-    end]]
-for _, name in ipairs({ "find", "match", "gmatch", "gsub", "gfind" }) do
-    strings[name] = loadstring(string.format(GUARDED, name, name), "@sandbox")(string[name], check_pattern, type)
+local rep = string.rep
+strings.rep = function(...)
+    local text, count = ...
+    if text == "" and type(count) == "number" then return "" end -- C would count to the end
+    if type(text) ~= "string" and type(text) ~= "number" then argument_error(1, expected("string", text, select("#", ...), 1)) end
+    if not tonumber(count) then argument_error(2, expected("number", count, select("#", ...), 2)) end
+    return rep(text, count)
 end
 globals.string = proxy(strings)
 local string_meta = getmetatable("")
@@ -217,6 +267,12 @@ tables.insert = function(t, ...)
         error("wrong number of arguments to 'insert'", 2)
     end
     return insert(t, ...)
+end
+local sort = table.sort
+local function less(a, b) return a < b end
+tables.sort = function(t, compare)
+    if compare == nil and type(t) == "table" and #t > MANY_SORTED then return sort(t, less) end
+    return sort(t, compare)
 end
 globals.table = proxy(tables)
 
@@ -257,88 +313,10 @@ globals.os = proxy({ clock = os_clock })
 
 local function failure(text) return { err = text } end
 
--- What the host hands over and holds tables comes as a flat row of values (broker/scripting/rows.py): of each table its
--- head, the number of tables among its entries, its entries. Those tables stand before it; nil takes the next of them.
-
-local function extend(row, n, ...)
-    local values = { ... }
-    local count = select("#", ...)
-    for i = 1, count do row[n + i] = values[i] end
-    return count
-end
-
-local function more(row, n, ok, ...)
-    if not ok then
-        host.relimit()
-        error("not enough memory", 0)
-    end
-    return extend(row, n, ...)
-end
-
-local function pairs_of(row, from, to, made, child)
-    local t = {}
-    for i = from, to, 2 do
-        local key, value = row[i], row[i + 1]
-        if key == nil then key, child = made[child], child + 1 end
-        if value == nil then value, child = made[child], child + 1 end
-        t[key] = value
-    end
-    return t
-end
-
-local function array_of(row, from, to, made, child)
-    local t = {}
-    for i = from, to do
-        local value = row[i]
-        if value == nil then value, child = made[child], child + 1 end
-        t[i - from + 1] = value
-    end
-    return t
-end
-
--- The table, and its head.
-local function build(total, ...)
-    local row = { ... }
-    if total > CHUNK then
-        local n = CHUNK
-        while n < total do n = n + more(row, n, host.more()) end
-    end
-    local made, top, at, head = {}, 0, 1, nil
-    while at <= total do
-        local tables, t = row[at + 1], nil
-        head = row[at]
-        at = at + 2
-        if not head then
-            t = nil -- a nil
-        elseif head < 0 then
-            local stop = at - head - 2
-            if tables == 0 then
-                t = {}
-                for i = at, stop, 2 do t[row[i]] = row[i + 1] end
-            else
-                top = top - tables
-                t = pairs_of(row, at, stop, made, top + 1)
-            end
-            at = stop + 1
-        else
-            local stop = at + head - 1
-            if tables > 0 then
-                top = top - tables
-                t = array_of(row, at, stop, made, top + 1)
-            elseif head == 2 then
-                t = { row[at], row[at + 1] }
-            elseif head <= CHUNK then
-                t = { unpack(row, at, stop) }
-            else
-                t = array_of(row, at, stop)
-            end
-            at = stop + 1
-        end
-        top = top + 1
-        made[top] = t
-    end
-    return made[1], head
-end
+local build, flatten, extend = host.libraries.rows({
+    host = host, env = env, type = type, error = error, next = next, select = select, unpack = unpack, rawget = rawget,
+    floor = floor, ceil = ceil, setfenv = setfenv, CHUNK = CHUNK,
+})
 
 -- What a call gives: a value, and for what is no plain value its mark (broker/scripting/values.py).
 local function made(value, mark, ...)
@@ -352,8 +330,16 @@ local function made(value, mark, ...)
     return failure(value)
 end
 
-local host_call, host_call_row, host_taken, host_verb = host.call, host.call_row, host.taken, host.verb
-local MANY = 40 -- arguments that are cheaper in a table: each of the others is copied with every one that follows
+local host_call, host_part, host_call_parts, host_taken, host_verb = host.call, host.part, host.call_parts, host.taken,
+    host.verb
+local MANY = 40 -- arguments that are cheaper in parts: each of the others is copied with every one that follows
+-- (The host must not ask for them while a script runs: it would use the stack of the coroutine that resumed this one.)
+local function in_parts(row, count)
+    for from = 1, count, MANY do
+        local to = from + MANY - 1
+        host_part(from, unpack(row, from, to < count and to or count))
+    end
+end
 
 -- Commands by name, as scripts spell it: an object of the host, which takes what follows the name.
 local verbs = {}
@@ -361,7 +347,10 @@ local function call_otherwise(...)
     local name, count = (...), select("#", ...)
     if count == 0 then return "ERR Please specify at least one argument for this redis lib call", 8 end
     if type(name) == "string" and not verbs[name] then verbs[name] = host_verb(name) end -- for the next time
-    if count > MANY then return host_call_row({ ... }, count) end
+    if count > MANY then
+        in_parts({ ... }, count)
+        return host_call_parts()
+    end
     return host_call(...)
 end
 
@@ -404,8 +393,17 @@ local function checked(ok, ...)
     end
     return ...
 end
+local PLAIN = { string = true, number = true, boolean = true, ["nil"] = true } -- cross by themselves
 local function from_host(f)
-    return function(...) return checked(f(...)) end
+    return function(...)
+        local count = select("#", ...)
+        if count <= MANY then return checked(f(...)) end
+        local values = { ... }
+        for i = 1, count do -- a table that Python knows takes a place of the registry, and there are not so many
+            if not PLAIN[type(values[i])] then values[i] = true end
+        end
+        return checked(f(unpack(values, 1, count)))
+    end
 end
 local function raising_table(f) -- the error is a table, as the functions of redis.* raise it
     return function(...)
@@ -464,9 +462,9 @@ local settings = { changed = false } -- of cjson: has a script changed them?
 local tools = {
     host = host, build = build, checked = checked, null = null, is_null = is_null, settings = settings, env = env,
     string = string, table = table, math = math, type = type, next = next, error = error, pcall = pcall, floor = floor,
-    tostring = tostring, tonumber = tonumber, select = select, unpack = unpack, rawget = rawget, setfenv = setfenv,
+    tostring = tostring, tonumber = tonumber, select = select, unpack = unpack, rawget = rawget, setfenv = setfenv, in_parts = in_parts,
 }
-if host.libraries then
+do
     globals.cjson = proxy(host.libraries.cjson(tools))
     globals.cmsgpack = proxy(host.libraries.cmsgpack(tools))
     local packing = {}
@@ -543,86 +541,11 @@ loading_api.register_function = function(...)
     local found, problem
     if count == 1 then found, problem = read_named(...) else found, problem = read_positional(...) end
     if not found then error(failure("ERR " .. problem), 0) end
+    host.lift() -- the registry may have to grow
     local refused = host.register(found.function_name, found.callback, found.description or false,
                                   table.concat(found.flags, ","))
+    host.relimit()
     if refused then error(failure("ERR " .. refused), 0) end
-end
-
--- Results, as a flat row of values that the host reads: a plain value stands for itself, anything else begins with
--- nil and the letter of its kind.
-
-local flatten
-local function flatten_keyed(letter, t, row, n, depth)
-    row[n + 2] = letter
-    local at, count = n + 3, 0
-    n = at
-    for key, value in next, t do
-        n = flatten(key, row, n, depth + 1)
-        if letter == "m" then n = flatten(value, row, n, depth + 1) end
-        count = count + 1
-    end
-    row[at] = count
-    return n
-end
-flatten = function(value, row, n, depth)
-    local kind = type(value)
-    if kind == "string" or kind == "boolean" then
-        row[n + 1] = value
-        return n + 1
-    elseif kind == "number" then
-        row[n + 1] = value >= 0 and floor(value) or ceil(value)
-        return n + 1
-    elseif kind ~= "table" then
-        row[n + 2] = "0"
-        return n + 2
-    elseif depth > MAX_DEPTH then
-        row[n + 2], row[n + 3] = "e", "ERR reached lua stack limit"
-        return n + 3
-    end
-    local field = rawget(value, "err")
-    if type(field) == "string" then
-        row[n + 2] = rawget(value, "ignore_error_stats_update") and "e" or "E"
-        row[n + 3] = field
-        return n + 3
-    end
-    field = rawget(value, "ok")
-    if type(field) == "string" then
-        row[n + 2], row[n + 3] = "s", field
-        return n + 3
-    end
-    field = rawget(value, "double")
-    if type(field) == "number" then
-        row[n + 2], row[n + 3] = "d", field
-        return n + 3
-    end
-    field = rawget(value, "map")
-    if type(field) == "table" then return flatten_keyed("m", field, row, n, depth) end
-    field = rawget(value, "set")
-    if type(field) == "table" then return flatten_keyed("S", field, row, n, depth) end
-    field = rawget(value, "big_number")
-    if type(field) == "string" then
-        row[n + 2], row[n + 3] = "n", field
-        return n + 3
-    end
-    field = rawget(value, "verbatim_string")
-    if type(field) == "table" then
-        local text, format = rawget(field, "string"), rawget(field, "format")
-        if type(text) == "string" and type(format) == "string" then
-            row[n + 2], row[n + 3], row[n + 4] = "v", format, text
-            return n + 4
-        end
-    end
-    local at, i = n + 3, 1
-    row[n + 2] = "a"
-    n = at
-    while true do
-        local item = rawget(value, i)
-        if item == nil then break end
-        n = flatten(item, row, n, depth + 1)
-        i = i + 1
-    end
-    row[at] = i - 1
-    return n
 end
 
 -- A text of Lua's own library that one of our functions had called for the script, as if the script had called it.
@@ -637,6 +560,7 @@ end
 
 -- Where an error came from: the innermost function of the script itself.
 local function locate(problem)
+    if protected[problem] then problem = READONLY end
     for level = 2, 40 do
         local info = getinfo(level, "Sl")
         if not info then break end
@@ -651,13 +575,7 @@ local function locate(problem)
     return type(problem) == "table" and problem or { err = "ERR " .. tostring(problem) }
 end
 
-local PLAIN = { string = true, number = true, boolean = true, ["nil"] = true } -- cross by themselves
-
 local function outcome(ok, value)
-    if killed then
-        sethook(hook, "", HOOK_COUNT) -- before the next line, at which the other one would fire
-        killed = false
-    end
     if not ok then
         if type(value) ~= "table" then return "!", "ERR " .. tostring(value), false, 0, false end
         local text = rawget(value, "err")
@@ -691,7 +609,7 @@ local function run_with(f, keys, argv)
     if settings.changed then begin() end
     globals.KEYS, globals.ARGV = keys, argv
     local ok, value = xpcall(f, locate)
-    if ok and not killed and PLAIN[type(value)] then return value end
+    if ok and PLAIN[type(value)] then return value end
     return outcome(ok, value)
 end
 
@@ -718,14 +636,11 @@ function entry.run_function(f, keys, argv)
     return outcome(xpcall(function() return f(keys, argv) end, locate))
 end
 
+function entry.begin_loading() env_meta.__index = loading end
+function entry.end_loading() env_meta.__index = globals end
+
 function entry.load_library(f)
-    env_meta.__index = loading
     local ok, problem = pcall(f)
-    env_meta.__index = globals
-    if killed then
-        sethook(hook, "", HOOK_COUNT) -- before the next line, at which the other one would fire
-        killed = false
-    end
     if ok then return nil end
     if type(problem) == "table" then
         local text = rawget(problem, "err")
@@ -737,12 +652,11 @@ end
 function entry.list(...) return { ... } end
 entry.extend = extend
 function entry.slice(row, from, to) return unpack(row, from, to) end
-function entry.memory() return collectgarbage("count") end
 
 -- Nothing dangerous stays where a stray reference could find it.
 for _, name in ipairs({ "python", "io", "os", "package", "require", "module", "debug", "dofile", "loadfile", "print",
                         "newproxy" }) do
     rawset(base, name, nil)
 end
-sethook(hook, "", HOOK_COUNT)
+sethook(hook, "", hook_count)
 return entry
