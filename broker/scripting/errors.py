@@ -1,5 +1,9 @@
 """What goes wrong in a script's libraries, as the script is told of it."""
 
+from typing import Final
+
+PULSE: Final = 50_000  # steps of something long (a tenth of a second) between two looks at who is waiting
+
 
 class LibraryError(Exception):
     """Becomes a Lua error with this text. The only exception that a library function lets out."""

@@ -22,6 +22,7 @@ VERSION: Final = b"7.2.4"  # what redis.REDIS_VERSION says: whose behaviour scri
 VERSION_NUMBER: Final = 0x00070204
 NO_MEMORY: Final = b"not enough memory"
 _LIBRARIES: Final = ("cjson", "cmsgpack", "patterns", "rows")  # files beside sandbox.lua
+_LONG: Final = 1 << 20  # bytes of JSON that are looked at before they are read
 _PLACES: Final = 1024
 _FEW_PLACES: Final = 128  # what the arguments of one call may take, and more
 _NOT_PLAIN: Final = object()
@@ -49,14 +50,16 @@ class Interpreter:
         )
         self.room = Room(self.lua, memory_limit)
         self._for_functions = for_functions
+        self._tick: Callable[[], bytes | None] = _no_tick
         self._rest: Row | None = None  # of what is being handed over: more than one part of it
-        self._reader = Reader(None)
+        self._reader = Reader(None, self._pulse)
         self._parts: list[Any] = []  # arguments of a call that come in parts
         self._places = 0  # of the registry that are sure to be free
 
     def open(self, host: dict[bytes, Callable[..., Any]], flag_names: list[bytes]) -> None:
         """host: what scripts may ask of the broker: call, tick, log ... Nothing may be raised in them. flag_names: what
         functions may declare."""
+        self._tick = host[b"tick"]
         bindings = self.lua.table_from({**host, **self._bindings()})
         flags = self.lua.table_from(flag_names)
         self._reserve()
@@ -160,7 +163,7 @@ class Interpreter:
             b"json_decode": self._guarded(self._json_decode),
             b"msgpack_pack": self._guarded(_packed),
             b"msgpack_pack_parts": self._guarded(self._pack_parts),
-            b"msgpack_unpack": self._guarded(_unpacked),
+            b"msgpack_unpack": self._guarded(self._unpacked),
             b"struct": table({name.encode(): self._guarded(f) for name, f in struct_format.FUNCTIONS.items()}),
             b"bit": table({name.encode(): self._guarded(f) for name, f in bit_operations.FUNCTIONS.items()}),
             b"libraries": table({name.encode(): self._load(name) for name in _LIBRARIES}),
@@ -179,13 +182,23 @@ class Interpreter:
         self.room.lift()
         return False, NO_MEMORY
 
+    def _pulse(self) -> None:
+        message = self._tick()
+        if message is not None:
+            raise LibraryError(message.decode())
+
     def _json_null(self, null: Any) -> None:
         """Told before any script runs: a value that Python keeps must not come from a coroutine, whose stack Python
         would go on using."""
-        self._reader = Reader(null)
+        self._reader = Reader(null, self._pulse)
 
     def _json_decode(self, text: bytes, allow_invalid: bool, max_depth: float) -> Any:
+        if len(text) > _LONG and text.count(b",") + text.count(b"[") + text.count(b"{") > self.room.places():
+            raise LibraryError("not enough memory")
         return self._reader.read(text, allow_invalid, int(max_depth))
+
+    def _unpacked(self, data: bytes, limit: float, offset: float) -> Row:
+        return message_pack.unpack(data, int(limit or 0), int(offset or 0), self.room.places(), self._pulse)
 
     def _pack_parts(self) -> bytes:
         return message_pack.pack(self.parts())
@@ -228,8 +241,8 @@ def _packed(*row: Any) -> bytes:
     return message_pack.pack(list(row))
 
 
-def _unpacked(data: bytes, limit: Any, offset: Any) -> Row:
-    return message_pack.unpack(data, limit or 0, offset or 0)
+def _no_tick() -> bytes | None:
+    return None
 
 
 def _find(text: bytes, wanted: bytes, start: float) -> int:

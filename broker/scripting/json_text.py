@@ -5,11 +5,12 @@ careful one below, which finds what lua-cjson finds at the same character.
 """
 
 import re
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
 
-from broker.scripting.errors import LibraryError
+from broker.scripting.errors import PULSE, LibraryError
 from broker.scripting.rows import Row
 
 _DEEPEST: Final = 900  # arrays and objects in one another: what is deeper is not for the stack
@@ -19,10 +20,11 @@ _decode: Final = msgspec.json.Decoder().decode
 
 
 class Reader:
-    """null: what stands for null."""
+    """null: what stands for null. pulse(): called now and then, where reading takes long; it may raise LibraryError."""
 
-    def __init__(self, null: Any) -> None:
+    def __init__(self, null: Any, pulse: Callable[[], None]) -> None:
         self._nothing = null
+        self._pulse = pulse
 
     def read(self, data: bytes, allow_invalid: bool, max_depth: int) -> Any:
         """A plain value, or a Row. Raises LibraryError."""
@@ -35,7 +37,7 @@ class Reader:
                 return tables.row if value is None else value
             except (ValueError, OverflowError, RecursionError):
                 pass  # the careful reader knows what is wrong, if anything is
-        return _Careful(data, allow_invalid, max_depth, self._nothing).whole()
+        return _Careful(data, allow_invalid, max_depth, self._nothing, self._pulse).whole()
 
 
 class _Tables:
@@ -77,6 +79,7 @@ _NUMBER: Final = re.compile(
     rb"[-+]?(?:0[xX](?:[0-9a-fA-F]+\.?[0-9a-fA-F]*|\.[0-9a-fA-F]+)(?:[pP][-+]?\d+)?"
     rb"|(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[iI][nN][fF](?:[iI][nN][iI][tT][yY])?|[nN][aA][nN])"
 )
+_ORDINARY: Final = re.compile(rb'[^"\\\0]+')
 _ESCAPES: Final = {34: 34, 92: 92, 47: 47, 98: 8, 116: 9, 110: 10, 102: 12, 114: 13}
 _SINGLE: Final = {b"{": "{", b"}": "}", b"[": "[", b"]": "]", b",": ",", b":": ":"}
 _NAMES: Final = {
@@ -88,8 +91,10 @@ _NAMES: Final = {
 class _Careful:
     """One token after another, each with the character where it began."""
 
-    def __init__(self, data: bytes, allow_invalid: bool, max_depth: int, null: Any) -> None:
+    def __init__(self, data: bytes, allow_invalid: bool, max_depth: int, null: Any, pulse: Callable[[], None]) -> None:
         self._data = data
+        self._pulse = pulse
+        self._tokens = 0
         self._at = 0
         self._allow_invalid = allow_invalid
         self._max_depth = max_depth
@@ -171,6 +176,9 @@ class _Careful:
 
     def _next(self) -> None:
         data = self._data
+        self._tokens += 1
+        if self._tokens % PULSE == 0:
+            self._pulse()
         found = _BLANK.match(data, self._at)
         assert found is not None
         self._at = self._start = found.end()
@@ -225,6 +233,10 @@ class _Careful:
         self._at += 1
         out = bytearray()
         while True:
+            plain = _ORDINARY.match(data, self._at)
+            if plain:
+                out += plain.group()
+                self._at = plain.end()
             char = data[self._at] if self._at < len(data) else 0
             if char == 34:
                 break

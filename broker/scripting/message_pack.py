@@ -5,9 +5,10 @@ None and a letter stand before `0` (nil), `a` n (an array of n values), `m` n (a
 """
 
 import struct
+from collections.abc import Callable
 from typing import Any, Final
 
-from broker.scripting.errors import LibraryError
+from broker.scripting.errors import PULSE, LibraryError
 from broker.scripting.rows import Row
 
 _MAX_DEPTH: Final = 150
@@ -103,15 +104,23 @@ _LENGTHS: Final[dict[int, tuple[str, int]]] = {
 
 
 class Unpacker:
-    """Reads one value after another into a row. value(): what stands for it among the entries of its table."""
+    """Reads one value after another into a row. value(): what stands for it among the entries of its table. most: how
+    many values there is room for. pulse(): called now and then; it may raise LibraryError."""
 
-    def __init__(self, data: bytes, at: int) -> None:
+    def __init__(self, data: bytes, at: int, most: int, pulse: Callable[[], None]) -> None:
         self.data = data
         self.at = at
         self.row = Row()
         self._depth = 0
+        self._left = most
+        self._pulse = pulse
 
     def value(self) -> Any:
+        self._left -= 1
+        if self._left < 0:
+            raise LibraryError("not enough memory")
+        if self._left % PULSE == 0:
+            self._pulse()
         code = self._take(1)[0]
         if code < 0x80:
             return code
@@ -176,18 +185,15 @@ class Unpacker:
         return key
 
 
-def unpack(data: bytes, limit: float, offset: float) -> Row:
-    """An array of all values. With a limit or an offset: of the next offset (-1 at the end), and so many of them."""
-    return _unpacked(data, int(limit), int(offset))
-
-
-def _unpacked(data: bytes, limit: int, offset: int) -> Row:
+def unpack(data: bytes, limit: int, offset: int, most: int, pulse: Callable[[], None]) -> Row:
+    """An array of all values. With a limit or an offset: of the next offset (-1 at the end), and so many of them. most:
+    of the values, those in others counted, too."""
     if offset < 0 or limit < 0:
         raise LibraryError(f"Invalid request to unpack with offset of {offset} and limit of {len(data)}.")
     if offset > len(data):
         raise LibraryError(f"Start offset {offset} greater than input length {len(data)}.")
     everything = not limit and not offset
-    reader = Unpacker(data, offset)
+    reader = Unpacker(data, offset, most, pulse)
     found: list[Any] = []
     while reader.at < len(data) and (everything or len(found) < limit):
         found.append(reader.value())

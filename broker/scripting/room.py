@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 RESERVE: Final = 8 << 20  # bytes above the limit, for what is needed to say that there is none left
+PLACE: Final = 40  # bytes that an entry of a table takes, about
 _MUCH: Final = 16 << 20  # bytes of which it is not left to Lua when they are collected
 
 
@@ -51,3 +52,9 @@ class Room:
         if self._used() > self._collect_above:
             self._collect()
             self._collect_above = max(_MUCH, 2 * self._used())
+
+    def places(self) -> int:
+        """For how many values of tables there is room."""
+        if self._used() > self._soft // 2:
+            self._collect()
+        return max(self._soft - self._used(), 0) // PLACE

@@ -8,8 +8,9 @@ a nil.
 
 from typing import Any, Final
 
+from broker.scripting.room import PLACE
+
 CHUNK: Final = 4000  # values at a time between Lua and here: the C stack takes 8,000
-_PLACE: Final = 40  # bytes that an entry takes in Lua, about
 
 
 class Row:
@@ -55,7 +56,7 @@ def size_of(values: list[Any]) -> int:
     """What they take in Lua, about."""
     total = 0
     for value in values:
-        total += _PLACE
+        total += PLACE
         if isinstance(value, bytes):
             total += len(value)
     return total

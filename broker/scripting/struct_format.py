@@ -9,6 +9,7 @@ from broker.scripting.errors import LibraryError, bad_argument, number, text
 
 _MAX_SIZE: Final = 32  # bytes of an integer
 _MAX_ALIGN: Final = 8
+_LONGEST: Final = 100_000  # characters of a format: it is read in one go
 _INT_MAX: Final = (1 << 31) - 1
 _SIZES: Final = {"B": 1, "b": 1, "H": 2, "h": 2, "L": 8, "l": 8, "T": 8, "f": 4, "d": 8, "x": 1}
 _INTEGERS: Final = "bBhHlLTiI"
@@ -20,6 +21,8 @@ class _Format:
 
     def __init__(self, spelled: bytes, function: str) -> None:
         self._rest = spelled.partition(b"\0")[0].decode("latin-1")
+        if len(self._rest) > _LONGEST:
+            raise LibraryError("format too long")
         self._at = 0
         self._function = function
         self._align = 1

@@ -12,7 +12,7 @@ from broker.scripting.json_text import Reader, _Careful
 from broker.scripting.rows import Row
 
 NULL = object()
-READER = Reader(NULL)
+READER = Reader(NULL, lambda: None)
 
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 DOCUMENTS = st.recursive(
@@ -34,7 +34,7 @@ def read(reader: Any) -> Any:
 
 def both(data: bytes, max_depth: int = 1000) -> tuple[Any, Any]:
     found = read(lambda: READER.read(data, True, max_depth))
-    careful = read(lambda: _Careful(data, True, max_depth, NULL).whole())
+    careful = read(lambda: _Careful(data, True, max_depth, NULL, lambda: None).whole())
     return as_floats(found), as_floats(careful)
 
 
