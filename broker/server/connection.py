@@ -224,7 +224,10 @@ class Connection:
         """False while more input would only be piled up."""
         if self.ended or self.closing or self._unsent_bytes + self._held_bytes > _BACKPRESSURE:
             return False
-        return self._next >= len(self._queue) or self._parser.pending < _HELD_WHILE_WAITING
+        if self._next >= len(self._queue):
+            return True
+        # Another read must not lead over the limit: what waits for its turn is no fault of the client.
+        return self._parser.pending < min(_HELD_WHILE_WAITING, self._limits.query_buffer - _RECEIVE_MORE)
 
     def end_if_done(self) -> None:
         """Close when the client sends no more and all it asked for is done. One that waits for a key is done at once:

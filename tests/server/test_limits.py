@@ -1,5 +1,6 @@
 """Who takes too much is cut, and the others go on."""
 
+import re
 import resource
 import socket
 from collections.abc import Callable, Iterator
@@ -126,14 +127,21 @@ def test_the_greatest_bulk_follows_its_setting_for_clients_that_are_connected(li
         other("CONFIG", "SET", "proto-max-bulk-len", "512mb")
 
 
-def test_a_waiting_client_is_read_ahead_within_bounds(limited: Broker) -> None:
+@pytest.mark.parametrize("limit", ["1gb", "1mb"])
+def test_a_waiting_client_is_read_ahead_within_bounds(limited: Broker, limit: str) -> None:
+    """As is one with a long pipeline: what waits for its turn is no request beyond the limit."""
     with Wire(limited.port) as other, Wire(limited.port) as wire:
+        other("CONFIG", "SET", "client-query-buffer-limit", limit)
         wire.send("BLPOP", "list", 0)
         sent = fill(wire, encode("ECHO", b"x" * 1000))
         assert sent < 30_000_000, "1 MB, and what the system's own buffers take"
+        eventually(lambda: re.search(rb" qbuf=[789]\d{5} | qbuf=1\d{6} ", other("CLIENT", "LIST")))
+        for _ in range(20):
+            assert other("PING") == "PONG"  # turns in which more would be read
         assert other("RPUSH", "list", "e") == 1
         assert wire.read() == [b"list", b"e"]
         assert wire.read() == b"x" * 1000
+        other("CONFIG", "SET", "client-query-buffer-limit", "1gb")
 
 
 def test_clients_beyond_maxclients_are_told_so_and_closed(tmp_path: Path, redis: RedisServer) -> None:
