@@ -15,7 +15,7 @@ from broker.scripting.errors import LibraryError
 from broker.scripting.json_text import Reader
 from broker.scripting.room import RESERVE, Room
 from broker.scripting.rows import CHUNK, Row, size_of
-from broker.scripting.tail_calls import without_tail_calls
+from broker.scripting.tail_calls import may_have_some, without_tail_calls
 
 _SOURCES: Final = files("broker.scripting") / "lua"
 VERSION: Final = b"7.2.4"  # what redis.REDIS_VERSION says: whose behaviour scripts may count on
@@ -85,11 +85,15 @@ class Interpreter:
         if not self.room.has(len(source)):
             return None, NO_MEMORY
         try:
-            found = self._compile(source, name)
+            found = self._compile(source, name, may_have_some(source))
             if isinstance(found, tuple):
                 return None, found[1]
-            code = without_tail_calls(found, source)
-            return (self._load_code(code), b"") if self.room.has(len(code)) else (None, NO_MEMORY)
+            if isinstance(found, bytes):
+                code = without_tail_calls(found, source)
+                if not self.room.has(len(code)):
+                    return None, NO_MEMORY
+                found = self._load_code(code)
+            return found, b""
         except FAILURES as error:
             return None, message_of(error)
 

@@ -18,7 +18,15 @@ _TAILCALL: Final = 29
 # Of the instructions that can load the function that is called: move, getupval, getglobal, gettable, self, call,
 # closure. (Those for its arguments load higher registers.)
 _LOADS: Final = frozenset([_MOVE, _GETUPVAL, 5, 6, 11, _CALL, 36])
+_MAYBE: Final = re.compile(rb"[\x1d\x5d\x9d\xdd]")  # bytes whose lower six bits are _TAILCALL
 _DEFINED: Final = re.compile(rb"\bfunction\s+(?:\w+[.:])*(\w+)\s*\(|\b(\w+)\s*=\s*function\b")
+
+
+_RETURN: Final = re.compile(rb"\breturn\b\s*[^\s\d\"'{]")  # what follows may be a call
+
+
+def may_have_some(source: bytes) -> bool:
+    return _RETURN.search(source) is not None
 
 
 def without_tail_calls(code: bytes, source: bytes) -> bytes:
@@ -49,11 +57,12 @@ class _Rewriter:
         names = [(self._string(), self._int(), self._int()) for _ in range(self._int())]
         upvalues = [self._string() for _ in range(self._int())]
         words = memoryview(self.code)[start : start + 4 * count].cast("I")
-        for at, word in enumerate(words):
-            if word & 63 == _TAILCALL:
+        for at in [found.start() - start for found in _MAYBE.finditer(self.code, start, start + 4 * count)]:
+            if at % 4 == 0:
+                at //= 4
                 visible = [name for name, begin, end in names if begin <= at < end]
                 if _name_in(_what_loaded(words, at), constants, upvalues, visible) not in self._own:
-                    words[at] = word & ~63 | _CALL
+                    words[at] = words[at] & ~63 | _CALL
 
     def _constant(self) -> bytes:
         """Empty, if it is no text."""

@@ -591,11 +591,11 @@ end
 
 local entry = {}
 
--- The code of a script, of which the host makes what load_code() takes.
-function entry.compile(source, name)
+-- A script, or its code, of which the host makes what load_code() takes.
+function entry.compile(source, name, as_code)
     local f, problem = compiled(source, name)
     if not f then return nil, problem end
-    return string.dump(f)
+    return as_code and string.dump(f) or f
 end
 function entry.load_code(code) return setfenv(loadstring(code), env) end
 
