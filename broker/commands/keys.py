@@ -291,7 +291,7 @@ def _report(ctx: Context, db: Database, other: Database) -> None:
         if db.is_overdue(name):
             keyspace.watches.lapse(db.index, name)
         elif db.table.has(name) or other.table.has(name):
-            keyspace.watches.touch(db.index, name)
+            keyspace.watches.spoil(db.index, name)
     for name in db.waited:
         if db.table.has(name) or other.table.has(name):
             keyspace.ready.append((db.index, name))

@@ -50,6 +50,12 @@ class Watches:
                     watcher.dirty = True
                     self._leave(watcher)  # it needs no more watching. Redis: touchWatchedKey in multi.c
 
+    def spoil(self, database: int, key: bytes) -> None:
+        """As touch(), when all keys of a database go: who watched one is shown as watching. Redis does so, too
+        (touchAllWatchedKeysInDb)."""
+        for watcher in self._watchers.get((database, key), ()):
+            watcher.dirty = True
+
     def lapse(self, database: int, key: bytes) -> None:
         """A key whose time had come goes: a change for those only who had found it in time."""
         if self._watchers:

@@ -84,7 +84,7 @@ class Reloading:
                 if db.is_overdue(key):
                     keyspace.watches.lapse(db.index, key)
                 elif db.table.has(key):
-                    keyspace.watches.touch(db.index, key)
+                    keyspace.watches.spoil(db.index, key)
             db.clear()
         if self._engine.shared.scripts is not None:
             self._engine.shared.scripts.flush_libraries()

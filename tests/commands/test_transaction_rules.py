@@ -131,6 +131,17 @@ def test_a_client_that_failed_watches_nothing_any_more(h: Harness) -> None:
     assert fields(h)["flags"] == "N"
 
 
+@pytest.mark.parametrize("change", ["FLUSHALL", "FLUSHDB", "SWAPDB 0 1"])
+def test_after_a_flush_it_is_shown_as_watching(h: Harness, change: str) -> None:
+    h.run("SET a 1")
+    h.run("WATCH a b")
+    h.client().run(change)
+    assert (fields(h)["watch"], fields(h)["flags"]) == ("2", "d")
+    h.run("MULTI")
+    assert h.run("EXEC") is None
+    assert h.engine.keyspace.watches.count() == 0
+
+
 def test_a_transaction_sees_itself(h: Harness) -> None:
     h.run("MULTI")
     h.run("PING")
