@@ -96,7 +96,7 @@ def script_exists(ctx: Context, argv: list[bytes]) -> Reply:
     scripts = _scripts(ctx)
     found: list[Reply] = []
     for sha in argv[2:]:
-        found.append(0 if scripts.source_of(sha) is None else 1)
+        found.append(0 if scripts.source_of(sha.lower()) is None else 1)
     return found
 
 

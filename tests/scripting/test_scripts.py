@@ -53,7 +53,7 @@ def test_evalsha_finds_what_eval_and_script_load_have_cached(broker: Harness) ->
     assert broker.run("EVALSHA", name, 0) == "-NOSCRIPT No matching script. Please use EVAL."
     assert broker.run("SCRIPT", "LOAD", "return 7") == name.encode()
     assert broker.run("EVALSHA", name.upper(), 0) == 7
-    assert broker.run("SCRIPT", "EXISTS", name, "f" * 40) == [1, 0]
+    assert broker.run("SCRIPT", "EXISTS", name, name.upper(), name[:39], "f" * 40) == [1, 1, 0, 0]
     assert broker.run("SCRIPT", "SHOW", name) == b"return 7"
     assert broker.run("SCRIPT FLUSH") == "OK"
     assert broker.run("EVALSHA", name, 0) == "-NOSCRIPT No matching script. Please use EVAL."
