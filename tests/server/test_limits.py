@@ -144,6 +144,29 @@ def test_a_waiting_client_is_read_ahead_within_bounds(limited: Broker, limit: st
         other("CONFIG", "SET", "client-query-buffer-limit", "1gb")
 
 
+@pytest.mark.parametrize("name", ["SET", "WATCH"])
+def test_who_holds_more_than_maxmemory_clients_goes(limited: Broker, name: str) -> None:
+    """Each request is small; what is queued in MULTI, or watched, is not."""
+    with Wire(limited.port) as other, Wire(limited.port) as wire:
+        other("CONFIG", "SET", "maxmemory-clients", "2mb")
+        if name == "SET":
+            wire("MULTI")
+        assert 10 <= held(wire, name) <= 25
+        eventually(lambda: reasons(limited)[-1:] == ["client_eviction"])
+        other("CONFIG", "SET", "maxmemory-clients", "0")
+
+
+def held(wire: Wire, name: str) -> int:
+    """How many requests of 100 KB were answered before the client was cut: at most 30."""
+    for count in range(30):
+        keys = [f"{count} {n} {'x' * 1000}" for n in range(100)] if name == "WATCH" else ["k", "x" * 100_000]
+        try:
+            wire(name, *keys)
+        except (EOFError, OSError):
+            return count
+    return 30
+
+
 def test_clients_beyond_maxclients_are_told_so_and_closed(tmp_path: Path, redis: RedisServer) -> None:
     with Broker(tmp_path, "--appendonly", "no", "--maxclients", "3") as server:
         wires = [Wire(server.port) for _ in range(3)]
