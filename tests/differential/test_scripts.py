@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import scripts_of_lua, scripts_of_the_api, small_scripts
+from support import scripts_of_lua, scripts_of_the_api, small_libraries, small_scripts
 from support.engine import Harness
 from support.servers import RedisServer
 from support.wire import Wire
@@ -52,6 +52,50 @@ def test_small_scripts_reply_as_redis_does(resp3: bool, table: ModuleType) -> No
         if resp3:
             wire("HELLO", 3)
         pairs = list(zip(run_all(Harness().wire(resp3), table.SCRIPTS), run_all(wire, table.SCRIPTS), strict=True))
+    assert [pair for pair in pairs if pair[0] != pair[1]] == []
+
+
+CALLED = ("x", "a", "c", "d", "e", "e2", "n", "n2", "up", "h", "5")
+
+
+def load_all(ask: Callable[..., Any]) -> Iterator[tuple[str, Any]]:
+    for head in small_libraries.HEADS:
+        ask("FUNCTION", "FLUSH")
+        yield head, ask("FUNCTION", "LOAD", head + "\nredis.register_function('h', function() return 'h' end)")
+        yield head, ask("FUNCTION", "LOAD", head)
+        yield head, ask("FUNCTION", "LIST", "WITHCODE")
+    for body in small_libraries.BODIES:
+        ask("FUNCTION", "FLUSH")
+        yield body, ask("FUNCTION", "LOAD", "#!lua name=x\n" + body)
+        yield body, ask("FUNCTION", "LIST")
+        for name in CALLED:
+            yield body, ask("FCALL", name, 0)
+
+
+@pytest.mark.parametrize("resp3", [False, True], ids=["resp2", "resp3"])
+def test_small_libraries_are_loaded_or_refused_as_by_redis(theirs: Any, resp3: bool) -> None:
+    pairs = zip(load_all(Harness().wire(resp3)), load_all(theirs[resp3]), strict=True)
+    assert [pair for pair in pairs if pair[0] != pair[1]] == []
+
+
+def run_with_flags(ask: Callable[..., Any], full: bool) -> Iterator[tuple[str, Any]]:
+    ask("SET", "x", 1)
+    if full:
+        for i in range(20):
+            ask("SET", f"big{i}", "x" * 100_000)
+        ask("CONFIG", "SET", "maxmemory", "100kb")
+    for command in ("EVAL", "EVAL_RO"):
+        for flags in small_libraries.FLAGS:
+            for first in small_libraries.FIRST:
+                for last in small_libraries.LAST:
+                    script = f"{flags}\n{first}return redis.call({last})"
+                    yield f"{command} {script}", ask(command, script, 0)
+
+
+@pytest.mark.parametrize("full", [False, True], ids=["room", "full"])
+def test_what_flags_allow_is_what_redis_allows(full: bool) -> None:
+    with RedisServer() as server, Wire(server.port) as wire:
+        pairs = list(zip(run_with_flags(Harness().wire(False), full), run_with_flags(wire, full), strict=True))
     assert [pair for pair in pairs if pair[0] != pair[1]] == []
 
 
