@@ -12,7 +12,7 @@ HOT_FILES = ["broker/server/hub.py", "broker/server/connection.py", "broker/pers
 HOT_FILES += [
     f"broker/scripting/{name}.py"
     for name in ("bit_operations", "calls", "errors", "interpreter", "json_text", "message_pack", "room", "rows")
-    + ("scripts", "struct_format", "values")
+    + ("scripts", "shapes", "struct_format", "values")
 ]
 HOT_FILES += ["broker/persistence/rdb_reader.py", "broker/persistence/rdb_state.py"]
 HOT_FILES += ["broker/persistence/snapshot_bytes.py", "broker/persistence/snapshot_commands.py"]

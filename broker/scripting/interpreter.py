@@ -21,7 +21,7 @@ _SOURCES: Final = files("broker.scripting") / "lua"
 VERSION: Final = b"7.2.4"  # what redis.REDIS_VERSION says: whose behaviour scripts may count on
 VERSION_NUMBER: Final = 0x00070204
 NO_MEMORY: Final = b"not enough memory"
-_LIBRARIES: Final = ("cjson", "cmsgpack", "patterns", "rows")  # files beside sandbox.lua
+_LIBRARIES: Final = ("cjson", "cmsgpack", "patterns", "rows", "shapes")  # files beside sandbox.lua
 _LONG: Final = 1 << 20  # bytes of JSON that are looked at before they are read
 _PLACES: Final = 1024
 _FEW_PLACES: Final = 128  # what the arguments of one call may take, and more
@@ -196,10 +196,10 @@ class Interpreter:
         would go on using."""
         self._reader = Reader(null, self._pulse)
 
-    def _json_decode(self, text: bytes, allow_invalid: bool, max_depth: float) -> Any:
+    def _json_decode(self, text: bytes, allow_invalid: bool, max_depth: float, newest: float) -> Any:
         if len(text) > _LONG and text.count(b",") + text.count(b"[") + text.count(b"{") > self.room.places():
             raise LibraryError("not enough memory")
-        return self._reader.read(text, allow_invalid, int(max_depth))
+        return self._reader.read(text, allow_invalid, int(max_depth), int(newest))
 
     def _unpacked(self, data: bytes, limit: float, offset: float) -> Row:
         return message_pack.unpack(data, int(limit or 0), int(offset or 0), self.room.places(), self._pulse)

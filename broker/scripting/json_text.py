@@ -9,9 +9,11 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
+from mypy_extensions import i64
 
 from broker.scripting.errors import PULSE, LibraryError
 from broker.scripting.rows import Row
+from broker.scripting.shapes import MOST_KEYS, Shapes
 
 _DEEPEST: Final = 900  # arrays and objects in one another: what is deeper is not for the stack
 _NEGATIVE_ZERO: Final = re.compile(rb"-0(?<=[\[,:\s]-0)(?![.eE0-9])")  # an integer to msgspec, which has no -0
@@ -25,14 +27,16 @@ class Reader:
     def __init__(self, null: Any, pulse: Callable[[], None]) -> None:
         self._nothing = null
         self._pulse = pulse
+        self._shapes = Shapes()
 
-    def read(self, data: bytes, allow_invalid: bool, max_depth: int) -> Any:
-        """A plain value, or a Row. Raises LibraryError."""
+    def read(self, data: bytes, allow_invalid: bool, max_depth: int, newest: int) -> Any:
+        """A plain value, or a Row. newest: the shape that Lua was told of last (shapes.py). Raises LibraryError."""
         if len(data) >= 2 and (not data[0] or not data[1]):
             raise LibraryError("JSON parser does not support UTF-16 or UTF-32")
         if b"-0" not in data or not (data.startswith(b"-0") or _NEGATIVE_ZERO.search(data)):
             try:
-                tables = _Tables(self._nothing)
+                self._shapes.known_to_be(newest)
+                tables = _Tables(self._nothing, self._shapes)
                 value = tables.entry(_decode(data), min(max_depth, _DEEPEST))
                 return tables.row if value is None else value
             except (ValueError, OverflowError, RecursionError):
@@ -43,9 +47,10 @@ class Reader:
 class _Tables:
     """Puts what msgspec has read into a row."""
 
-    def __init__(self, null: Any) -> None:
+    def __init__(self, null: Any, shapes: Shapes) -> None:
         self.row = Row()
         self._nothing = null
+        self._shapes = shapes
 
     def entry(self, value: Any, depth: int) -> Any:
         """What stands for it among the entries of its table: a plain value, or None, and it is in the row. depth: of
@@ -55,15 +60,7 @@ class _Tables:
         if isinstance(value, (dict, list)) and depth <= 0:
             raise ValueError("too deep")
         if isinstance(value, dict):
-            pairs: list[Any] = []
-            for key, item in value.items():
-                name: str = key
-                pairs.append(name.encode())
-                if isinstance(item, str):
-                    pairs.append(item.encode())
-                else:
-                    pairs.append(self.entry(item, depth - 1))
-            return self.row.pairs(pairs)
+            return self._object(value, depth - 1)
         if isinstance(value, list):
             return self.row.array([self.entry(item, depth - 1) for item in value])
         if value is None:
@@ -71,6 +68,29 @@ class _Tables:
         if isinstance(value, int) and not -_EXACT <= value <= _EXACT:
             return float(value)
         return value
+
+    def _object(self, value: dict[str, Any], depth: int) -> Any:
+        entries: list[Any] = []
+        tables: i64 = 0
+        bit: i64 = 1 if len(value) <= MOST_KEYS else 0
+        for item in list(value.values()):
+            if isinstance(item, str):
+                entries.append(item.encode())
+            else:
+                entry = self.entry(item, depth)
+                if entry is None:
+                    tables |= bit
+                entries.append(entry)
+            bit += bit
+        names: list[str] = list(value.keys())
+        head = self._shapes.head_of(self.row, (tuple(names), int(tables))) if bit else 0
+        if head:
+            return self.row.shaped(head, entries)
+        pairs: list[Any] = []
+        for i in range(len(names)):
+            pairs.append(names[i].encode())
+            pairs.append(entries[i])
+        return self.row.pairs(pairs)
 
 
 _OPENED: Final = object()  # an array or an object has begun

@@ -3,7 +3,8 @@
 One crossing for any number of tables, since a call costs more than many values. A table stands in the row as its head,
 the number of tables among its entries, and the entries themselves; those tables stand before it, and each None among
 the entries takes the next of them. head: n of an array of n; -1 - 2n of n pairs (key, value, key, value ...); False of
-a nil.
+a nil; -2 - 2n of an object of the n-th shape (shapes.py), and then only the entries follow; True: what follows tells of
+such a shape.
 """
 
 from typing import Any, Final
@@ -26,6 +27,16 @@ class Row:
 
     def pairs(self, entries: list[Any]) -> Any:
         return self._add(-1 - len(entries), entries)
+
+    def shaped(self, head: int, entries: list[Any]) -> Any:
+        """A table of a shape that Lua has been told of."""
+        self.values.append(head)
+        self.values += entries
+        return None
+
+    def tell_of_shape(self, head: int, anew: bool, tables: int, names: list[bytes]) -> None:
+        """anew: it is the first of all, whatever Lua was told before."""
+        self.values += [True, head, anew, tables, len(names), *names]
 
     def nil(self) -> Any:
         self.values.append(False)  # not by _add: compiled, it would make a 0 of it

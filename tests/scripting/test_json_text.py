@@ -12,7 +12,6 @@ from broker.scripting.json_text import Reader, _Careful
 from broker.scripting.rows import Row
 
 NULL = object()
-READER = Reader(NULL, lambda: None)
 
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 DOCUMENTS = st.recursive(
@@ -33,15 +32,38 @@ def read(reader: Any) -> Any:
 
 
 def both(data: bytes, max_depth: int = 1000) -> tuple[Any, Any]:
-    found = read(lambda: READER.read(data, True, max_depth))
+    found = read(lambda: Reader(NULL, lambda: None).read(data, True, max_depth, 0))
     careful = read(lambda: _Careful(data, True, max_depth, NULL, lambda: None).whole())
     return as_floats(found), as_floats(careful)
+
+
+def without_shapes(row: list[Any]) -> list[Any]:
+    """As if no object had been named by its shape."""
+    found: list[Any] = []
+    shapes: dict[int, list[bytes]] = {}
+    at = 0
+    while at < len(row):
+        head = row[at]
+        if head is True:
+            count = row[at + 4]
+            shapes[row[at + 1]] = row[at + 5 : at + 5 + count]
+            at += 5 + count
+        elif head in shapes:
+            entries = row[at + 1 : at + 1 + len(shapes[head])]
+            found += [-1 - 2 * len(entries), sum(entry is None for entry in entries)]
+            found += [part for pair in zip(shapes[head], entries, strict=True) for part in pair]
+            at += 1 + len(entries)
+        else:
+            count = 0 if head is False else head if head >= 0 else -1 - head
+            found += row[at : at + 2 + count]
+            at += 2 + count
+    return found
 
 
 def as_floats(value: Any) -> Any:
     """An integer is the float that Lua makes of it. -0.0 equals 0, and 1 equals True, but not here."""
     if isinstance(value, Row):
-        heads_too = [float(each) if type(each) is int else each for each in value.values]
+        heads_too = [float(each) if type(each) is int else each for each in without_shapes(value.values)]
         return [(type(each), repr(each)) for each in heads_too]
     return (float, repr(float(value))) if type(value) is int else (type(value), repr(value))
 

@@ -6,7 +6,7 @@ local host, null, is_null, settings, build = tools.host, tools.null, tools.is_nu
 local type, next, error, tostring, floor, select, rawget = tools.type, tools.next, tools.error, tools.tostring,
     tools.floor, tools.select, tools.rawget
 local format, gsub, find, concat = tools.string.format, tools.string.gsub, tools.string.find, tools.table.concat
-local huge, pcall = tools.math.huge, tools.pcall
+local huge, pcall, newest_shape = tools.math.huge, tools.pcall, tools.newest_shape
 host.json_null(null)
 tools.setfenv(1, tools.env)
 
@@ -36,10 +36,12 @@ local MOST, SHORT, SMALL, MOST_PIECES, MOST_BYTES = 2000, 40, 1000, 1000, 16384
 
 local function new_library()
     -- What short texts and small numbers become, of as many as MOST before it is forgotten: most documents say the same
-    -- things again and again. texts: {value: text}; firsts, others: {key of an object: text, with what precedes it}.
+    -- things again and again. texts: {value: text}; firsts, others: {key of an object: {value: text of both, with what
+    -- precedes them, LEAD: the text without the value}}.
+    local LEAD, lone = {}, {} -- lone: instead of such a table, for a key that is not to be remembered
     local texts, firsts, others, known
     local function forget()
-        texts, firsts, others, known = { [true] = "true", [false] = "false" }, {}, {}, 0
+        texts, firsts, others, known = { [true] = "true", [false] = "false", [null] = "null" }, {}, {}, 0
     end
     forget()
     local function remember(memo, key, text)
@@ -96,13 +98,15 @@ local function new_library()
         local lead = memo == firsts and "{" or ","
         local kind = type(key)
         if kind == "string" then
-            local text = lead .. quoted(key) .. ":"
-            if #key > SHORT then return text end
-            return remember(memo, key, text)
+            lead = lead .. quoted(key) .. ":"
+            if #key <= SHORT then return remember(memo, key, { [LEAD] = lead }) end
         elseif kind == "number" then
-            return lead .. '"' .. number_text(key) .. '":'
+            lead = lead .. '"' .. number_text(key) .. '":'
+        else
+            unserialisable(key, "table key must be a number or string")
         end
-        unserialisable(key, "table key must be a number or string")
+        lone[LEAD] = lead
+        return lone
     end
 
     -- Of what is in no memo and no table.
@@ -123,24 +127,32 @@ local function new_library()
     end
 
     local append
+
+    -- A key and a value that no memo has together.
+    local function append_pair(of_key, value, out, n, depth)
+        local kind = type(value)
+        if kind == "table" then
+            out[n] = of_key[LEAD]
+            return append(value, out, n, depth)
+        end
+        local text = scalar(value, kind)
+        if texts[value] and of_key ~= lone then
+            out[n] = remember(of_key, value, of_key[LEAD] .. text)
+            return n
+        end
+        out[n], out[n + 1] = of_key[LEAD], text
+        return n + 1
+    end
+
     local function append_object(t, out, n, depth)
         local memo = firsts
         local unused = memo -- while no key has come: remember() may put others in the place of both
         for key, value in next, t do
-            n = n + 2
-            out[n - 1] = memo[key] or key_of(key, memo)
+            local of_key = memo[key] or key_of(key, memo)
+            local text = of_key[value]
+            n = n + 1
+            if text then out[n] = text else n = append_pair(of_key, value, out, n, depth) end
             memo = others
-            local text = texts[value]
-            if not text then
-                local kind = type(value)
-                if kind == "table" then
-                    n = append(value, out, n - 1, depth)
-                else
-                    out[n] = scalar(value, kind)
-                end
-            else
-                out[n] = text
-            end
         end
         out[n + 1] = memo == unused and "{}" or "}"
         return n + 1
@@ -235,7 +247,7 @@ local function new_library()
         if type(text) ~= "string" then
             error("bad argument #1 to 'decode' (string expected, got " .. type(text) .. ")", 2)
         end
-        local value, problem = decoded(host.json_decode(text, invalid_in, decode_depth))
+        local value, problem = decoded(host.json_decode(text, invalid_in, decode_depth, newest_shape()))
         if problem then error(problem, 2) end
         return value
     end

@@ -3,9 +3,9 @@
 local tools = ...
 local host, type, error, next, select, unpack, rawget, floor, ceil = tools.host, tools.type, tools.error, tools.next,
     tools.select, tools.unpack, tools.rawget, tools.floor, tools.ceil
+local CHUNK, new_maker = tools.CHUNK, host.libraries.shapes(tools)
 tools.setfenv(1, tools.env)
 
-local CHUNK = tools.CHUNK
 local MAX_DEPTH = 128 -- of a reply: its reader and its writer recurse, too
 
 -- What the host hands over and holds tables comes as a flat row of values (broker/scripting/rows.py): of each table its
@@ -47,6 +47,18 @@ local function array_of(row, from, to, made, child)
     return t
 end
 
+-- Of shapes (broker/scripting/shapes.py): {head: a function that makes a table of its values}.
+local makers, newest = {}, 0
+
+-- What a row tells of a shape; `at` is behind the True. Gives where it goes on.
+local function learn(row, at)
+    local head, anew, tables, count = row[at], row[at + 1], row[at + 2], row[at + 3]
+    if anew then makers = {} end
+    makers[head] = new_maker(tables, unpack(row, at + 4, at + 3 + count))
+    newest = head
+    return at + 4 + count
+end
+
 -- The table, and its head.
 local function build(total, ...)
     local row = { ... }
@@ -56,10 +68,16 @@ local function build(total, ...)
     end
     local made, top, at, head = {}, 0, 1, nil
     while at <= total do
-        local tables, t = row[at + 1], nil
         head = row[at]
+        while head == true do
+            at = learn(row, at + 1)
+            head = row[at]
+        end
+        local maker, tables, t = makers[head], row[at + 1], nil
         at = at + 2
-        if not head then
+        if maker then
+            t, at, top = maker(row, at - 1, made, top)
+        elseif not head then
             t = nil -- a nil
         elseif head < 0 then
             local stop = at - head - 2
@@ -168,4 +186,4 @@ flatten = function(value, row, n, depth)
     return n
 end
 
-return build, flatten, extend
+return build, flatten, extend, function() return newest end

@@ -51,7 +51,7 @@ setfenv(1, env)
 -- want of room on a stack.
 
 local INTERNAL = { ["@sandbox"] = true, ["@cjson"] = true, ["@cmsgpack"] = true, ["@patterns"] = true,
-                   ["@rows"] = true }
+                   ["@rows"] = true, ["@shapes"] = true }
 local MOST_COUNT, LEAST_COUNT = 2000, 20 -- instructions between two runs of the hook
 local QUICK, SLOW = 0.002, 0.02 -- seconds that they may take: one that joins strings of 100 MB is slow
 local hook_count, last_clock = MOST_COUNT, 0
@@ -313,9 +313,10 @@ globals.os = proxy({ clock = os_clock })
 
 local function failure(text) return { err = text } end
 
-local build, flatten, extend = host.libraries.rows({
+local build, flatten, extend, newest_shape = host.libraries.rows({
     host = host, env = env, type = type, error = error, next = next, select = select, unpack = unpack, rawget = rawget,
-    floor = floor, ceil = ceil, setfenv = setfenv, CHUNK = CHUNK,
+    floor = floor, ceil = ceil, setfenv = setfenv, CHUNK = CHUNK, ipairs = ipairs, insert = insert, loadstring = loadstring,
+    format = string.format, concat = table.concat,
 })
 
 -- What a call gives: a value, and for what is no plain value its mark (broker/scripting/values.py).
@@ -463,6 +464,7 @@ local tools = {
     host = host, build = build, checked = checked, null = null, is_null = is_null, settings = settings, env = env,
     string = string, table = table, math = math, type = type, next = next, error = error, pcall = pcall, floor = floor,
     tostring = tostring, tonumber = tonumber, select = select, unpack = unpack, rawget = rawget, setfenv = setfenv, in_parts = in_parts,
+    newest_shape = newest_shape,
 }
 do
     globals.cjson = proxy(host.libraries.cjson(tools))
