@@ -165,8 +165,9 @@ def _load_rdb(
         more = reader.step(_ELEMENTS)
         progress.done = before + reader.offset
         yield
+    load = [b"FUNCTION", b"LOAD", b"REPLACE"] if merges else [b"FUNCTION", b"LOAD"]
     for library in reader.functions:
-        failed = apply([[b"FUNCTION", b"LOAD", b"REPLACE", library]])
+        failed = apply([[*load, library]])
         if failed is not None:
             raise CorruptFile(str(path), reader.offset, f"a library of functions can't be loaded: {failed[1]}")
     progress.keys, progress.expired, progress.empty = int(reader.loaded), int(reader.expired), int(reader.empty)

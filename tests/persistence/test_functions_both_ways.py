@@ -31,6 +31,9 @@ def test_libraries_go_from_redis_to_ours_and_back(tmp_path: Path) -> None:
     with Broker(tmp_path / "redis", *options) as broker, Wire(broker.port) as wire:
         check_functions(wire, [LIBRARY])
         wire("DEBUG", "RELOAD")
+        wire("FLUSHALL")
+        assert wire("DEBUG", "RELOAD", "NOFLUSH").startswith("ERR Error trying to load the RDB dump")  # they are there
+        assert wire("DEBUG", "RELOAD", "NOFLUSH", "MERGE") == "OK"
         check_functions(wire, [LIBRARY])
         wire("FUNCTION", "RESTORE", dumped, "REPLACE")
         other = LIBRARY.replace(b"both", b"other").replace(b"put", b"put2").replace(b"look", b"look2")
