@@ -142,6 +142,18 @@ def test_the_garbage_of_one_run_does_not_stop_the_next(quiet: Harness) -> None:
     assert quiet.run("EVAL", "return #('x'):rep(2e7)", 0) == 20_000_000
 
 
+def test_dead_coroutines_are_forgotten(quiet: Harness) -> None:
+    script = """
+        local t = {}
+        for i = 1, 20000 do t[i] = coroutine.create(function() end) coroutine.resume(t[i]) end
+        t = nil collectgarbage()"""
+    quiet.run("EVAL", "return 1", 0)
+    before = quiet.scripts.interpreter.memory()
+    quiet.run("EVAL", script, 0)
+    quiet.scripts.interpreter.lua.gccollect()
+    assert quiet.scripts.interpreter.memory() - before < 500_000
+
+
 def test_an_error_leaves_no_trace_in_what_is_protected(quiet: Harness) -> None:
     """Where an error came from was once noted in the object that was thrown."""
     for thrown in ("redis", "_G", "cjson", "string", "getmetatable('')"):

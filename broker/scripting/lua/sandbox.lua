@@ -209,13 +209,15 @@ co.create = function(f)
     sethook(thread, hook, "", hook_count)
     return thread
 end
-local function resume_result(ok, ...)
+local status = coroutine.status
+local function resume_result(thread, ok, ...)
+    if status(thread) == "dead" then sethook(thread) end -- Lua's table of hooks would know it for ever
     if not ok then stop_if_killed() end
     return ok, ...
 end
 co.resume = function(...)
     if type((...)) ~= "thread" then error("bad argument #1 to 'resume' (coroutine expected)", 2) end
-    return resume_result(resume(...))
+    return resume_result((...), resume(...))
 end
 local function resumed(ok, ...)
     if not ok then error((...), 3) end -- at the caller of what co.wrap() made, which called this as its last act
@@ -224,7 +226,7 @@ end
 co.wrap = function(f)
     if type(f) ~= "function" then error("bad argument #1 to 'wrap' (Lua function expected)", 2) end
     local thread = co.create(f)
-    return function(...) return resumed(resume(thread, ...)) end
+    return function(...) return resumed(resume_result(thread, resume(thread, ...))) end
 end
 globals.coroutine = proxy(co)
 
