@@ -11,8 +11,8 @@ HOT = ["protocol", "datatypes", "keyspace", "rdb", "commands", "engine"]
 HOT_FILES = ["broker/server/hub.py", "broker/server/connection.py", "broker/persistence/rdb_writer.py"]
 HOT_FILES += [
     f"broker/scripting/{name}.py"
-    for name in ("bit_operations", "calls", "errors", "interpreter", "json_text", "message_pack", "room", "rows")
-    + ("scripts", "shapes", "struct_format", "values")
+    for name in ("bit_operations", "cache", "calls", "errors", "interpreter", "json_text", "message_pack", "room")
+    + ("rows", "scripts", "shapes", "struct_format", "tail_calls", "values")
 ]
 HOT_FILES += ["broker/persistence/rdb_reader.py", "broker/persistence/rdb_state.py"]
 HOT_FILES += ["broker/persistence/snapshot_bytes.py", "broker/persistence/snapshot_commands.py"]

@@ -72,6 +72,10 @@ class ScriptEngine:
         """Execute a command for a script. command: what argv[0] names, if that is known."""
         raise NotImplementedError
 
+    def began(self) -> float:
+        """perf_counter() when the present request began."""
+        raise NotImplementedError
+
     def is_full(self) -> bool:
         """Is maxmemory exceeded?"""
         raise NotImplementedError

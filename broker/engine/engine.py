@@ -373,6 +373,10 @@ class Engine:
             if not session.is_blocked and not isinstance(reply, RunQueue):  # EXEC is shown behind what it executes
                 show(self.shared, session, argv)
 
+    def request_began(self) -> float:
+        """perf_counter() then."""
+        return self._mark
+
     def _journal_half(self, ctx: Context, command: Command, argv: list[bytes]) -> None:
         """A command broke off: what it did until then is done, and the log has to have it."""
         if command.flags & WRITE:

@@ -60,6 +60,9 @@ class ScriptCalls(ScriptEngine):
         ctx.select(int(caller.session.database))
         return ctx
 
+    def began(self) -> float:
+        return self._engine.request_began()
+
     def is_full(self) -> bool:
         engine = self._engine
         return engine.gate & LIMITED != 0 and not engine.memory.has_room()

@@ -204,13 +204,24 @@ class Verb(Indexed):
         return self._calls.plain(self._command, [self._name, argument])
 
     def __call__(self, *arguments: Any) -> Any:
-        argv: list[Any] = [self._name, *arguments]
-        for i in range(1, len(argv)):
-            argument = argv[i]
+        count = len(arguments)
+        argv: list[Any]
+        if count == 2:  # like the next, without a list that grows
+            argv = [self._name, arguments[0], arguments[1]]
+        elif count == 3:
+            argv = [self._name, arguments[0], arguments[1], arguments[2]]
+        else:
+            argv = [self._name, *arguments]
+        for argument in arguments:
             if not isinstance(argument, bytes):
-                argv[i] = _argument(argument)
-                if argv[i] is None:
-                    return self._calls.keep(_NOT_ARGUMENTS)
+                return self._spelled(argv)
+        return self._calls.plain(self._command, argv)
+
+    def _spelled(self, argv: list[Any]) -> Any:
+        for i in range(1, len(argv)):
+            argv[i] = _argument(argv[i])
+            if argv[i] is None:
+                return self._calls.keep(_NOT_ARGUMENTS)
         return self._calls.plain(self._command, argv)
 
 

@@ -96,6 +96,8 @@ class Interpreter:
             return found, b""
         except FAILURES as error:
             return None, message_of(error)
+        finally:
+            self.room.tidy()
 
     def array(self, values: list[bytes]) -> Any:
         """A table of many values. There has to be room for them."""

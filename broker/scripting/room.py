@@ -25,6 +25,7 @@ class Room:
         self._set_limit: Callable[[int], None] = lua.set_max_memory
         self._collect: Callable[[], None] = lua.gccollect
         self._lifted = False
+        self._left = 0  # used when the last run had ended
 
     def has(self, size: int) -> bool:
         """May `size` bytes be handed to Lua?"""
@@ -46,12 +47,18 @@ class Room:
     def used(self) -> int:
         return self._used()
 
+    def has_before_run(self, size: int) -> bool:
+        """Like has(), while nothing has changed since tidy(): it costs less."""
+        return self._left + size <= self._soft or self.has(size)
+
     def tidy(self) -> None:
         """After a run: its garbage must not be what stops the next one, for Lua collects at its own pace and never
         because there is no room."""
-        if self._used() > self._collect_above:
+        self._left = self._used()
+        if self._left > self._collect_above:
             self._collect()
-            self._collect_above = max(_MUCH, 2 * self._used())
+            self._left = self._used()
+            self._collect_above = max(_MUCH, 2 * self._left)
 
     def places(self) -> int:
         """For how many values of tables there is room."""

@@ -188,7 +188,7 @@ class Scripting(Scripts):
 
     def _finished(self, run: ScriptRun, calls: Calls, body: Callable[..., Any], arguments: list[Any]) -> Reply:
         """Run it; whatever happens, nothing of the run is left behind."""
-        run.started = perf_counter()
+        run.started = self._engine.began()
         self._run = calls.run = run
         try:
             result = body(*arguments)
@@ -351,7 +351,7 @@ def _check_room(interpreter: Interpreter, argv: list[bytes]) -> None:
     size: i64 = 0
     for argument in argv:
         size += 64 + len(argument)
-    if not interpreter.room.has(int(size)):
+    if not interpreter.room.has_before_run(int(size)):
         raise CommandError("ERR", "not enough memory for the arguments of a script")
 
 

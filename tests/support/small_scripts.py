@@ -186,8 +186,6 @@ local ok,e=pcall(redis.call,'incr',KEYS[1]) return type(e)
 local e=redis.pcall('incr',KEYS[1]) return e.err
 local e=redis.pcall('nosuch') return e.err
 local e=redis.pcall('get') return e
-local e=redis.pcall() return e
-redis.call()
 redis.call({})
 redis.call('get',{})
 redis.call('get',nil)
@@ -459,8 +457,6 @@ local a = cmsgpack.unpack('\129\145\1\2') for k, v in pairs(a) do return {k, v} 
 return {pcall(cmsgpack.unpack, '\129\192\2')}
 local t = {} for i = 1, 100 do t[i] = i end return cmsgpack.pack(unpack(t))
 local t = {} for i = 1, 100 do t[i] = i end redis.call('RPUSH', 'l', unpack(t)) return redis.call('LRANGE', 'l', 40, 60)
-return redis.pcall()
-return redis.call()
 redis.setresp(3) redis.call('HSET', 'h', 'a', 1) local r = redis.call('HGETALL', 'h') return {r.map.a, cjson.encode(r)}
 redis.setresp(3) redis.call('SADD', 's', 'a') return cjson.encode(redis.call('SMEMBERS', 's'))
 redis.setresp(3) redis.call('ZADD', 'z', 1.5, 'a') return cjson.encode(redis.call('ZRANGE', 'z', 0, -1, 'WITHSCORES'))

@@ -348,7 +348,6 @@ end
 local verbs = {}
 local function call_otherwise(...)
     local name, count = (...), select("#", ...)
-    if count == 0 then return "ERR Please specify at least one argument for this redis lib call", 8 end
     if type(name) == "string" and not verbs[name] then verbs[name] = host_verb(name) end -- for the next time
     if count > MANY then
         in_parts({ ... }, count)
@@ -364,22 +363,22 @@ end
 local function given_or_error(value, mark, ...)
     if mark == nil then return value end
     local result = made(value, mark, ...)
-    if mark == 2 or mark == 5 or mark == 8 then error(result, 0) end
+    if mark == 2 or mark == 5 then error(result, 0) end
     return result
 end
 
 -- redis.call and redis.pcall. finish: makes what they give of what the host gave. A verb gives a plain value; true for
 -- the status OK; and what is not a number for all else, which is then to be taken.
 local function calling(finish)
-    return function(...)
-        local name, first, second, _, _, _, _, _, _, ninth = ...
+    return function(name, ...) -- so that what follows the name need not be selected: call() is a call(nil)
         local verb = verbs[name]
-        if not verb or ninth ~= nil then return finish(call_otherwise(...)) end
+        local first, second, _, _, _, _, _, _, ninth = ...
+        if not verb or ninth ~= nil then return finish(call_otherwise(name, ...)) end
         local value
-        if second == nil and select("#", ...) == 2 then
+        if second == nil and select("#", ...) == 1 then
             value = verb[first]
         else
-            value = verb(select(2, ...))
+            value = verb(...)
         end
         if value ~= value then return finish(host_taken()) end
         if value == true then return { ok = "OK" } end
