@@ -16,7 +16,7 @@ from broker.scripting.rows import Row
 from broker.scripting.shapes import MOST_KEYS, Shapes
 
 _DEEPEST: Final = 900  # arrays and objects in one another: what is deeper is not for the stack
-_NEGATIVE_ZERO: Final = re.compile(rb"-0(?<=[\[,:\s]-0)(?![.eE0-9])")  # an integer to msgspec, which has no -0
+_BEFORE_NUMBERS: Final = b"[,: \t\r\n"
 _EXACT: Final = 1 << 53  # what a double tells apart
 _decode: Final = msgspec.json.Decoder().decode
 
@@ -33,7 +33,7 @@ class Reader:
         """A plain value, or a Row. newest: the shape that Lua was told of last (shapes.py). Raises LibraryError."""
         if len(data) >= 2 and (not data[0] or not data[1]):
             raise LibraryError("JSON parser does not support UTF-16 or UTF-32")
-        if b"-0" not in data or not (data.startswith(b"-0") or _NEGATIVE_ZERO.search(data)):
+        if not _may_have_negative_zero(data):
             try:
                 self._shapes.known_to_be(newest)
                 tables = _Tables(self._nothing, self._shapes)
@@ -42,6 +42,16 @@ class Reader:
             except (ValueError, OverflowError, RecursionError):
                 pass  # the careful reader knows what is wrong, if anything is
         return _Careful(data, allow_invalid, max_depth, self._nothing, self._pulse).whole()
+
+
+def _may_have_negative_zero(data: bytes) -> bool:
+    """An integer to msgspec, which has no -0."""
+    at = data.find(b"-0")
+    while at >= 0:
+        if at == 0 or data[at - 1] in _BEFORE_NUMBERS:
+            return True
+        at = data.find(b"-0", at + 2)
+    return False
 
 
 class _Tables:

@@ -37,11 +37,12 @@ local MOST, SHORT, SMALL, MOST_PIECES, MOST_BYTES = 2000, 40, 1000, 1000, 16384
 local function new_library()
     -- What short texts and small numbers become, of as many as MOST before it is forgotten: most documents say the same
     -- things again and again. texts: {value: text}; firsts, others: {key of an object: {value: text of both, with what
-    -- precedes them, LEAD: the text without the value}}.
+    -- precedes them, LEAD: the text without the value}}; first_item, other_item: such tables for entries of arrays.
     local LEAD, lone = {}, {} -- lone: instead of such a table, for a key that is not to be remembered
-    local texts, firsts, others, known
+    local texts, firsts, others, first_item, other_item, known
     local function forget()
         texts, firsts, others, known = { [true] = "true", [false] = "false", [null] = "null" }, {}, {}, 0
+        first_item, other_item = { [LEAD] = "[" }, { [LEAD] = "," }
     end
     forget()
     local function remember(memo, key, text)
@@ -127,6 +128,7 @@ local function new_library()
     end
 
     local append
+    local careful = false -- see first whether an array is sparse, as lua-cjson does
 
     -- A key and a value that no memo has together.
     local function append_pair(of_key, value, out, n, depth)
@@ -144,46 +146,33 @@ local function new_library()
         return n + 1
     end
 
-    local function append_object(t, out, n, depth)
-        local memo = firsts
-        local unused = memo -- while no key has come: remember() may put others in the place of both
-        for key, value in next, t do
-            local of_key = memo[key] or key_of(key, memo)
-            local text = of_key[value]
+    local function append_object(t, key, value, out, n, depth)
+        local of_key = firsts[key] or key_of(key, firsts)
+        local text = of_key[value]
+        n = n + 1
+        if text then out[n] = text else n = append_pair(of_key, value, out, n, depth) end
+        for key, value in next, t, key do
+            of_key = others[key] or key_of(key, others)
+            text = of_key[value]
             n = n + 1
             if text then out[n] = text else n = append_pair(of_key, value, out, n, depth) end
-            memo = others
         end
-        out[n + 1] = memo == unused and "{}" or "}"
+        out[n + 1] = "}"
         return n + 1
     end
 
-    -- How many entries, if next() gives them in the order of an array, as nearly every array is stored.
-    local function stored_length(t)
-        local count = 0
-        for i in next, t do
-            count = count + 1
-            if i ~= count then return nil end
-        end
-        return count
-    end
-
-    local function append_stored(t, length, out, n, depth)
-        for i = 1, length do
-            out[n + 1] = i == 1 and "[" or ","
-            n = n + 2
-            local value = t[i]
-            local text = texts[value]
-            if not text then
-                local kind = type(value)
-                if kind == "table" then
-                    n = append(value, out, n - 1, depth)
-                else
-                    out[n] = scalar(value, kind)
-                end
-            else
-                out[n] = text
-            end
+    -- Of what next() gives in the order of an array, as nearly every array is stored; otherwise nil. value: its first.
+    local function append_stored(t, value, out, n, depth)
+        local text = first_item[value]
+        n = n + 1
+        if text then out[n] = text else n = append_pair(first_item, value, out, n, depth) end
+        local last = 1
+        for i, value in next, t, 1 do
+            last = last + 1
+            if i ~= last then return nil end
+            text = other_item[value]
+            n = n + 1
+            if text then out[n] = text else n = append_pair(other_item, value, out, n, depth) end
         end
         out[n + 1] = "]"
         return n + 1
@@ -191,15 +180,7 @@ local function new_library()
 
     local function append_array(t, length, out, n, depth)
         for i = 1, length do
-            out[n + 1] = i == 1 and "[" or ","
-            local value = rawget(t, i)
-            local kind = type(value)
-            if kind == "table" then
-                n = append(value, out, n + 1, depth)
-            else
-                n = n + 2
-                out[n] = scalar(value, kind)
-            end
+            n = append_pair(i == 1 and first_item or other_item, rawget(t, i), out, n + 1, depth)
         end
         out[n + 1] = "]"
         return n + 1
@@ -208,15 +189,18 @@ local function new_library()
     append = function(t, out, n, depth)
         depth = depth + 1
         if depth > encode_depth then error("Cannot serialise, excessive nesting (" .. depth .. ")", 0) end
-        local key = next(t)
-        if key == 1 then
-            local length = stored_length(t)
-            if length then return append_stored(t, length, out, n, depth) end
+        local key, value = next(t)
+        if key == 1 and not careful then
+            local stop = append_stored(t, value, out, n, depth)
+            if stop then return stop end
         elseif firsts[key] or type(key) == "string" then
-            return append_object(t, out, n, depth)
+            return append_object(t, key, value, out, n, depth)
+        elseif key == nil then
+            out[n + 1] = "{}"
+            return n + 1
         end
         local length = array_length(t)
-        if length <= 0 then return append_object(t, out, n, depth) end
+        if length <= 0 then return append_object(t, key, value, out, n, depth) end
         return append_array(t, length, out, n, depth)
     end
 
@@ -236,8 +220,11 @@ local function new_library()
     function library.encode(...)
         if select("#", ...) ~= 1 then error("bad argument #1 to 'encode' (expected 1 argument)", 2) end
         local ok, text = pcall(encoded, (...))
-        if not ok then error(text, 2) end
-        return text
+        if ok then return text end
+        careful = true -- to find what lua-cjson finds wrong first
+        ok, text = pcall(encoded, (...))
+        careful = false
+        error(text, 2)
     end
 
     function library.decode(...)
