@@ -47,6 +47,9 @@ class Control(Protocol):
     def cancel_save(self) -> bool:
         """False when it was only scheduled. Raises CommandError when there is none."""
 
+    def emptied(self) -> None:
+        """All keys were removed: where saves are on, the RDB file is to have none, too."""
+
     def last_save(self) -> int:
         """Unix time in seconds."""
 

@@ -319,6 +319,8 @@ def flushall(ctx: Context, argv: list[bytes]) -> Reply:
         _flush(ctx, db)
     if ctx.keyspace.observed:
         ctx.keyspace.observe_flush()
+    if not ctx.session.is_replay:
+        ctx.shared.control.emptied()
     return OK
 
 

@@ -168,6 +168,10 @@ class ServerControl:
     def cancel_save(self) -> bool:
         return self._saving is not None and self._saving.cancel()
 
+    def emptied(self) -> None:
+        if self._saving:
+            self._saving.emptied()
+
     def last_save(self) -> int:
         return self._saving.last_save if self._saving else 0
 

@@ -15,6 +15,7 @@ import trio
 from broker.commands.persistence import already_saving, nothing_to_cancel, other_at_work, save_failed
 from broker.engine.admission import SAVES_FAIL
 from broker.engine.engine import Engine
+from broker.errors import CommandError
 from broker.keyspace.snapshot import Snapshot
 from broker.persistence.aof import Disk
 from broker.persistence.snapshot import Target, save, save_at_once
@@ -76,6 +77,20 @@ class Saving:
             self._failed(error)
             raise save_failed() from None
         self._done(int(snapshot.dirty), size, 0.0)
+
+    def emptied(self) -> None:
+        """FLUSHALL: no crash is to bring back what it removed. Redis: flushAllDataAndResetRDB in db.c."""
+        if self.is_active:
+            self.job.cancel()
+        if not self._engine.config.save_points():
+            return
+        if self.is_active:  # it needs a moment to end
+            self.job.schedule()
+            return
+        try:
+            self.at_once()
+        except CommandError as error:
+            log.error("rdb.not_emptied", error=error.text)  # as in Redis no error of FLUSHALL; INFO tells of it
 
     async def finally_(self) -> bool:
         """At the end of the server, while everybody is paused. False: it failed."""

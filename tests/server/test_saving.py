@@ -110,6 +110,34 @@ async def test_a_save_that_fails_keeps_the_file_before_and_refuses_writes(tmp_pa
         await client("CONFIG", "SET", "save", "")
 
 
+async def test_flushall_empties_the_file_where_saves_are_on(tmp_path: Path) -> None:
+    disk = FaultyDisk()
+    async with serving(tmp_path, "--save", "3600 1000", disk=disk) as (_, client):
+        await client("SET", "k", "v")
+        assert await client("SAVE") == b"+OK"
+        whole = (tmp_path / "dump.rdb").read_bytes()
+        await client("FLUSHDB")
+        assert (tmp_path / "dump.rdb").read_bytes() == whole
+        await client("SET", "k", "v")
+        assert await client("FLUSHALL") == b"+OK"
+        empty = (tmp_path / "dump.rdb").read_bytes()
+        assert len(empty) < len(whole)
+        assert (await client.info())["rdb_changes_since_last_save"] == "0"
+        disk.sync_gate.clear()
+        await client("SET", "k", "v")
+        await client("BGSAVE")
+        await trio.to_thread.run_sync(disk.sync_started.wait)
+        assert await client("FLUSHALL") == b"+OK"  # what is being saved is not what is to be there
+        disk.sync_gate.set()
+        info = await client.info_when("rdb_saves", "3")
+        assert info["rdb_changes_since_last_save"] == "0"
+        assert len((tmp_path / "dump.rdb").read_bytes()) == len(empty)
+        await client("CONFIG", "SET", "save", "")
+        await client("SET", "k", "v")
+        await client("FLUSHALL")
+        assert (await client.info())["rdb_saves"] == "3"
+
+
 async def test_save_points_begin_a_save(tmp_path: Path) -> None:
     async with serving(tmp_path, "--save", "3600 1000 1 5") as (server, client):
         for i in range(4):
