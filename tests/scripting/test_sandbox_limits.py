@@ -36,6 +36,10 @@ ENDLESS = """
 while true do pcall(forever) end
 while true do pcall(error, 'x') end
 while true do pcall(function() while true do coroutine.resume(coroutine.create(forever)) end end) end
+local co co = coroutine.create(function() coroutine.resume(co) forever() end) coroutine.resume(co)
+local co = coroutine.wrap(function() while true do coroutine.yield() forever() end end) co() co()
+while true do coroutine.wrap(function() for i = 1, 20 do (('x'):rep(1e5)):upper() end end)() end
+while true do string.rep('x', 1e7) end
 xpcall(forever, forever)
 while true do xpcall(forever, function(e) error(e) end) end
 local function f(n) if n < 196 then return (pcall(f, n + 1)) end while true do pcall(forever) end end f(1)
@@ -142,10 +146,11 @@ def test_the_garbage_of_one_run_does_not_stop_the_next(quiet: Harness) -> None:
     assert quiet.run("EVAL", "return #('x'):rep(2e7)", 0) == 20_000_000
 
 
-def test_dead_coroutines_are_forgotten(quiet: Harness) -> None:
-    script = """
-        local t = {}
-        for i = 1, 20000 do t[i] = coroutine.create(function() end) coroutine.resume(t[i]) end
+@pytest.mark.parametrize("body", ["", "coroutine.yield()"])
+def test_coroutines_are_forgotten(quiet: Harness, body: str) -> None:
+    script = f"""
+        local t = {{}}
+        for i = 1, 20000 do t[i] = coroutine.create(function() {body} end) coroutine.resume(t[i]) end
         t = nil collectgarbage()"""
     quiet.run("EVAL", "return 1", 0)
     before = quiet.scripts.interpreter.memory()

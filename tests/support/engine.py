@@ -81,6 +81,9 @@ class RecordingControl:
         self.asked.append(("begin_save", is_patient, in_transaction))
         return not in_transaction
 
+    def emptied(self) -> None:
+        self.asked.append(("emptied",))
+
     def cancel_save(self) -> bool:
         self.asked.append(("cancel_save",))
         return True

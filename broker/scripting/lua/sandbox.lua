@@ -199,25 +199,32 @@ globals.collectgarbage = function(what, argument)
     return 0 -- tuning and stopping the collector is the host's business
 end
 
--- Coroutines: each has a hook of its own, or a script could run in one for ever.
+-- Coroutines: each has a hook of its own while it runs, or a script could run in one for ever. It loses it with each
+-- yield, since Lua's table of hooks keeps what is in it, also of coroutines that are gone.
 
 local co = {}
 for name, f in pairs(coroutine) do co[name] = f end
 co.create = function(f)
     if type(f) ~= "function" then error("bad argument #1 to 'create' (Lua function expected)", 2) end
-    local thread = create(f)
-    sethook(thread, hook, "", hook_count)
-    return thread
+    return create(f)
 end
 local status = coroutine.status
+local resumed_times = 0
 local function resume_result(thread, ok, ...)
-    if status(thread) == "dead" then sethook(thread) end -- Lua's table of hooks would know it for ever
+    sethook(thread)
     if not ok then stop_if_killed() end
     return ok, ...
 end
+local function resume_hooked(thread, ...)
+    if status(thread) ~= "suspended" then return resume(thread, ...) end -- which gives the reason why it does not
+    resumed_times = resumed_times + 1
+    if resumed_times % 64 == 0 then stop_if_killed() end -- each counts its instructions from the start
+    sethook(thread, hook, "", hook_count)
+    return resume_result(thread, resume(thread, ...))
+end
 co.resume = function(...)
     if type((...)) ~= "thread" then error("bad argument #1 to 'resume' (coroutine expected)", 2) end
-    return resume_result((...), resume(...))
+    return resume_hooked(...)
 end
 local function resumed(ok, ...)
     if not ok then error((...), 3) end -- at the caller of what co.wrap() made, which called this as its last act
@@ -226,7 +233,7 @@ end
 co.wrap = function(f)
     if type(f) ~= "function" then error("bad argument #1 to 'wrap' (Lua function expected)", 2) end
     local thread = co.create(f)
-    return function(...) return resumed(resume_result(thread, resume(thread, ...))) end
+    return function(...) return resumed(resume_hooked(thread, ...)) end
 end
 globals.coroutine = proxy(co)
 
@@ -242,11 +249,13 @@ for name, f in pairs(host.libraries.patterns({
     strings[name] = f
 end
 local rep = string.rep
+local LONG = 1000000 -- bytes of a text whose making takes as long as many instructions
 strings.rep = function(...)
     local text, count = ...
     if text == "" and type(count) == "number" then return "" end -- C would count to the end
     if type(text) ~= "string" and type(text) ~= "number" then argument_error(1, expected("string", text, select("#", ...), 1)) end
     if not tonumber(count) then argument_error(2, expected("number", count, select("#", ...), 2)) end
+    if #tostring(text) * tonumber(count) > LONG then stop_if_killed() end
     return rep(text, count)
 end
 globals.string = proxy(strings)
