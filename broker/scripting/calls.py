@@ -63,16 +63,8 @@ class Calls:
 
     def call(self, *arguments: Any) -> Any:
         """redis.call and redis.pcall: what a verb can't do."""
-        argv: list[bytes] = []
-        for argument in arguments:
-            if isinstance(argument, bytes):
-                argv.append(argument)
-            else:
-                spelled = _argument(argument)
-                if spelled is None:
-                    return _NOT_ARGUMENTS
-                argv.append(spelled)
-        return self.execute(None, argv)
+        argv = _spelled(list(arguments))
+        return _NOT_ARGUMENTS if argv is None else self.execute(None, argv)
 
     def call_parts(self) -> Any:
         """`call` with so many arguments that they came in parts."""
@@ -170,12 +162,9 @@ class Calls:
 
     def acl_check_cmd(self, *values: Any) -> tuple[bool, Any]:
         run = self.run
-        words: list[bytes] = []
-        for value in values:
-            word = _argument(value)
-            if word is None:
-                return False, _NOT_ARGUMENTS[0]
-            words.append(word)
+        words = _spelled(list(values))
+        if words is None:
+            return False, _NOT_ARGUMENTS[0]
         if not words:
             return False, b"ERR Please specify at least one argument for this redis lib call"
         if run is None:
@@ -214,14 +203,10 @@ class Verb(Indexed):
             argv = [self._name, *arguments]
         for argument in arguments:
             if not isinstance(argument, bytes):
-                return self._spelled(argv)
-        return self._calls.plain(self._command, argv)
-
-    def _spelled(self, argv: list[Any]) -> Any:
-        for i in range(1, len(argv)):
-            argv[i] = _argument(argv[i])
-            if argv[i] is None:
-                return self._calls.keep(_NOT_ARGUMENTS)
+                spelled = _spelled(argv)
+                if spelled is None:
+                    return self._calls.keep(_NOT_ARGUMENTS)
+                return self._calls.plain(self._command, spelled)
         return self._calls.plain(self._command, argv)
 
 
@@ -240,6 +225,17 @@ def _log(*values: Any) -> tuple[bool, Any]:
 
 def _sha1hex(text: bytes) -> bytes:
     return sha1(text).hexdigest().encode()
+
+
+def _spelled(values: list[Any]) -> list[bytes] | None:
+    """As a command gets them. None: one can't be an argument."""
+    words: list[bytes] = []
+    for value in values:
+        word = _argument(value)
+        if word is None:
+            return None
+        words.append(word)
+    return words
 
 
 def _argument(value: Any) -> bytes | None:

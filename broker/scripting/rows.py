@@ -1,4 +1,4 @@
-"""Tables on their way to Lua: a flat row of values, of which Lua builds them (lua/sandbox.lua, build).
+"""Tables on their way to Lua: a flat row of values, of which Lua builds them (lua/rows.lua, build).
 
 One crossing for any number of tables, since a call costs more than many values. A table stands in the row as its head,
 the number of tables among its entries, and the entries themselves; those tables stand before it, and each None among

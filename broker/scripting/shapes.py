@@ -23,9 +23,11 @@ class Shapes:
         self._last = 0  # that Lua was told of
 
     def known_to_be(self, newest: int) -> None:
-        """Before each document: what Lua was told of last. A row may get lost on its way, if there is no room."""
+        """Before each document: what Lua was told of last. A row may get lost on its way, if there is no room; what it
+        told of is then as if it had never been named."""
         if newest != self._last:
             self._heads.clear()
+            self._last = newest
 
     def head_of(self, row: Row, shape: Shape) -> int:
         """By which the row is to name it; 0: it can't. A shape has to come twice for that."""
@@ -36,7 +38,7 @@ class Shapes:
             self._heads[shape] = _ONCE if _fits(shape[0]) else _NEVER
             return 0
         if head == _ONCE:
-            anew = not any([head < 0 for head in self._heads.values()])
+            anew = not any([known < 0 for known in self._heads.values()])
             self._last -= 2
             head = self._heads[shape] = self._last
             row.tell_of_shape(head, anew, shape[1], [name.encode() for name in shape[0]])

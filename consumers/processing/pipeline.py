@@ -1,7 +1,7 @@
 """A pipeline at work in a worker: one owner at a time reads, computes and commits; other workers stand by.
 
     Pipeline.run              until drained: stands by, owns, stands by ...
-      _Ownership.run               one ownership: a new epoch, from the last checkpoint
+      _Ownership.run          one ownership: a new epoch, from the last checkpoint
         Reader.run            one for each input: XREAD into a bounded queue
         _keep                 renews the ownership
         _work                 a batch of entries through the plan, one commit, and again

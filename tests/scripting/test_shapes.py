@@ -7,6 +7,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from support.engine import Harness
 
+from broker.scripting.rows import Row
+from broker.scripting.shapes import Shapes
+
 AGAIN = "return cjson.encode(cjson.decode(ARGV[1]))"
 NAMES = st.one_of(st.sampled_from(["id", "tags", "end", "", 'a"\\\n]]', "\0\r", "é"]), st.text(max_size=4))
 VALUES = st.recursive(
@@ -30,6 +33,17 @@ def test_what_is_decoded_again_is_the_same(document: Any) -> None:
     first, *others = [broker.run("EVAL", AGAIN, 0, text) for _ in range(4)]
     assert json.loads(first) == document
     assert others == [first] * 3  # also in the order of keys
+
+
+def test_shapes_are_told_again_after_a_row_that_got_lost() -> None:
+    shapes, shape = Shapes(), (("a", "b"), 0)
+    assert [shapes.head_of(Row(), shape) for _ in range(3)] == [0, -2, -2]
+    shapes.known_to_be(0)  # Lua never got that row
+    assert shapes.head_of(Row(), shape) == 0
+    shapes.known_to_be(0)  # another document
+    row = Row()
+    assert shapes.head_of(row, shape) == -2
+    assert row.values == [True, -2, True, 0, 2, b"a", b"b"]
 
 
 def test_more_shapes_than_are_kept() -> None:

@@ -8,7 +8,6 @@ tools.setfenv(1, tools.env)
 
 local results = tools.checked
 local MAX_NESTING = 16
-local MANY = 40 -- values that are cheaper in a table, see sandbox.lua
 
 -- (true, n) for a table that has exactly the keys 1 to n, else (false, number of pairs).
 local function shape(t)
@@ -57,7 +56,7 @@ function library.pack(...)
     if count == 0 then error("bad argument #0 to 'pack' (MessagePack pack needs input.)", 2) end
     local row, n = {}, 0
     for i = 1, count do n = flatten((select(i, ...)), row, n, 0) end
-    if n <= MANY then return results(host.msgpack_pack(unpack(row, 1, n))) end
+    if n <= tools.MANY then return results(host.msgpack_pack(unpack(row, 1, n))) end
     tools.in_parts(row, n)
     return results(host.msgpack_pack_parts())
 end

@@ -338,8 +338,7 @@ local function made(value, mark, ...)
     if mark == 5 then host.relimit() end -- no room: the host has lifted the limit to be able to say so
     if mark == 2 or mark == 5 then return { err = value, ignore_error_stats_update = true } end
     if mark == 3 then return { double = value } end
-    if mark == 4 then return { verbatim_string = { string = value, format = (...) } } end
-    return failure(value)
+    return { verbatim_string = { string = value, format = (...) } }
 end
 
 local host_call, host_part, host_call_parts, host_taken, host_verb = host.call, host.part, host.call_parts, host.taken,
@@ -474,7 +473,7 @@ local tools = {
     host = host, build = build, checked = checked, null = null, is_null = is_null, settings = settings, env = env,
     string = string, table = table, math = math, type = type, next = next, error = error, pcall = pcall, floor = floor,
     tostring = tostring, tonumber = tonumber, select = select, unpack = unpack, rawget = rawget, setfenv = setfenv, in_parts = in_parts,
-    newest_shape = newest_shape,
+    newest_shape = newest_shape, MANY = MANY,
 }
 do
     globals.cjson = proxy(host.libraries.cjson(tools))
