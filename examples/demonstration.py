@@ -2,6 +2,7 @@
 
 import logging
 import os
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -27,6 +28,26 @@ async def at_work(app: App) -> AsyncIterator[str]:
             await nursery.start(worker.run)
             yield url
             worker.drain()
+
+
+async def beside(app: App, worker: list[str], asking: str, ours: Callable[[], Awaitable[None]]) -> None:
+    """`ours` and another library on one broker. worker: arguments of Python; asking: a program that asks for work."""
+    async with at_work(app) as url:
+        theirs, asker = _start(url, *worker), _start(url, "-c", asking)
+        try:
+            await ours()
+            await _wait_for(asker)
+        finally:
+            theirs.terminate()
+            await _wait_for(theirs)
+
+
+def _start(url: str, *arguments: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, *arguments], env=os.environ | {"MILLSTREAM_URL": url})
+
+
+async def _wait_for(process: subprocess.Popen[bytes]) -> None:
+    await trio.to_thread.run_sync(process.wait, 60)
 
 
 def demonstrate(main: Callable[..., Awaitable[None]], *arguments: Any) -> None:
